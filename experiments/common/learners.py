@@ -1,0 +1,129 @@
+"""The learners by flag name: how each is built for a ratings table, and with which hyper-parameters it is trained.
+
+`--set=NAME.KEY=VALUE` changes one. Keys are the keywords of the builder below and the fields of `Training`.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from metarec_jax import objectives
+from metarec_jax.data.table import Ratings
+from metarec_jax.learners.maml import maml
+from metarec_jax.learners.protonet import protonet_ratings
+
+from metarec_jax.learners.transfer import transfer
+from metarec_jax.models.recommender import Encoder, RatingNet
+from metarec_jax.types import Learner, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Hyper-parameters of the outer loop."""
+
+    outer_lr: float = 1e-3
+    weight_decay: float = 0.0
+    batch: int = 64  # tasks a step
+    steps: int = 2000
+    patience: int = 800  # steps without a better validation value
+
+
+class Built(NamedTuple):
+    """A learner for one training table, and its starting parameters where they are not random."""
+
+    learner: Learner
+    params: Params | None = None
+
+
+def build_protonet(train: Ratings, *, id_dim: int = 32, width: int = 64, prior_count: float = 3.0) -> Built:
+    """Prototypes of rating levels."""
+    net = Encoder(train.num_items, id_dim, hidden=(width, width))
+    levels = tuple(train.levels.tolist())
+    return Built(protonet_ratings(net, objectives.squared_error, levels=levels, prior_count=prior_count))
+
+
+def _rating_net(train: Ratings, id_dim: int, width: int) -> RatingNet:
+    mean, scale = float(train.rating.mean()), float(train.rating.std())
+    return RatingNet(train.num_items, mean, scale, id_dim=id_dim, hidden=(width, width))
+
+
+def build_maml(
+    train: Ratings,
+    *,
+    inner_lr: float = 0.05,
+    inner_steps: int = 1,
+    prior_count: float = 5.0,
+    id_dim: int = 32,
+    width: int = 64,
+) -> Built:
+    """MAML, exact second order."""
+    net = _rating_net(train, id_dim, width)
+    return Built(maml(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
+
+
+def build_fomaml(
+    train: Ratings,
+    *,
+    inner_lr: float = 0.05,
+    inner_steps: int = 1,
+    prior_count: float = 5.0,
+    id_dim: int = 32,
+    width: int = 64,
+) -> Built:
+    """First-order MAML."""
+    net = _rating_net(train, id_dim, width)
+    learner = maml(
+        net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count, first_order=True
+    )
+    return Built(learner)
+
+
+def build_transfer(
+    train: Ratings,
+    *,
+    inner_lr: float = 0.05,
+    inner_steps: int = 1,
+    prior_count: float = 5.0,
+    id_dim: int = 32,
+    width: int = 64,
+) -> Built:
+    """Pre-training on everybody, fine-tuning on the support."""
+    net = _rating_net(train, id_dim, width)
+    return Built(transfer(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
+
+
+class Recipe(NamedTuple):
+    """How a learner is built and trained by default."""
+
+    build: Callable[..., Built]
+    training: Training = Training()
+    kind: str = "learner"  # "baseline": a control that is trained like a learner
+
+
+def hyperparameters(recipe: Recipe, changes: dict[str, str], name: str) -> tuple[dict[str, Any], Training]:
+    """Keywords of the builder and the training settings, with `changes` (key -> text) applied.
+
+    Raises:
+      ValueError: an unknown key, or a text that does not read as the type of its default.
+    """
+    own = {key: value.default for key, value in inspect.signature(recipe.build).parameters.items() if key != "train"}
+    outer = dataclasses.asdict(recipe.training)
+    for key, text in changes.items():
+        target = own if key in own else outer
+        if key not in target:
+            raise ValueError(f"--set: {name} has no {key!r}; it has {', '.join([*own, *outer])}.")
+        kind = type(target[key])
+        try:
+            target[key] = {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            raise ValueError(f"--set: {name}.{key}={text!r} is not of type {kind.__name__}.") from None
+    return own, Training(**outer)
+
+
+RECIPES: dict[str, Recipe] = {
+    "transfer": Recipe(build_transfer, kind="baseline"),
+    "protonet": Recipe(build_protonet),
+    "fomaml": Recipe(build_fomaml),
+    "maml": Recipe(build_maml),
+}

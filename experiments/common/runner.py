@@ -1,0 +1,231 @@
+"""Runs methods on held-out tasks, one after another, each one's predictions kept as soon as they exist."""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from experiments.common.learners import Built, Recipe, Training, hyperparameters
+from experiments.common.workdir import Log
+from metarec_jax import checkpoint, metrics, training
+from metarec_jax.data.table import Ratings
+from metarec_jax.evaluation import Scores, mean_squared_errors, predict_tasks
+from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
+from metarec_jax.tuning import Shots, tune
+from metarec_jax.types import Baseline, Episode, Params
+
+VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
+
+
+class Protocol(NamedTuple):
+    """What is asked of every method."""
+
+    shots: list[Shots]
+    query: int
+    order: Order
+
+
+class Devices(NamedTuple):
+    """Where training runs."""
+
+    count: int
+    parallel: training.Parallel
+
+
+class Trial(NamedTuple):
+    """One seed: training ratings and held-out tasks by K."""
+
+    seed: int
+    ratings: Ratings
+    train: Ratings
+    valid: dict[Shots, Episode]
+    test: dict[Shots, Episode]
+    test_rows: dict[Shots, np.ndarray]  # [T, Q] rows of the ratings table, -1 padding
+    protocol: Protocol
+    folder: Path
+
+
+def make_trial(seed: int, ratings: Ratings, split: Split, protocol: Protocol, folder: Path) -> Trial:
+    """The tasks of a split at every K."""
+    width = max((k for k in protocol.shots if isinstance(k, int)), default=0)
+
+    def at(held_out: HeldOut, k: Shots) -> tuple[Episode, np.ndarray]:
+        return episodes(ratings, held_out, None if k == "all" else int(k), width=width)
+
+    test = {k: at(split.test, k) for k in protocol.shots}
+    return Trial(
+        seed=seed,
+        ratings=ratings,
+        train=ratings.keep_rows(split.train_rows),
+        valid={k: at(split.valid, k)[0] for k in protocol.shots},
+        test={k: tasks for k, (tasks, _) in test.items()},
+        test_rows={k: split.test.query[kept] for k, (_, kept) in test.items()},
+        protocol=protocol,
+        folder=folder,
+    )
+
+
+class Outcome(NamedTuple):
+    """What a method did: predictions by K, and what a person wants to know of how."""
+
+    predictions: pl.DataFrame  # name, shots, seed, task, user, item, rating, prediction
+    info: dict[str, Any]  # kind, output, settings by K, seconds
+
+
+def run_once(name: str, kind: str, output: str, trial: Trial, work) -> Outcome:
+    """`work()` -> (predictions by K, settings by K), or what an earlier run of it left behind."""
+    folder = trial.folder / name
+    frame_path, info_path = folder / "predictions.parquet", folder / "info.json"
+    if info_path.exists():  # written last
+        return Outcome(pl.read_parquet(frame_path), json.loads(info_path.read_text()))
+    begun = time.perf_counter()
+    predictions, settings = work()
+    frame = pl.concat([_frame(name, k, trial, predictions[k]) for k in trial.protocol.shots])
+    info = {"kind": kind, "output": output, "settings": settings, "seconds": time.perf_counter() - begun}
+    checkpoint.write_atomic(frame_path, parquet(frame))
+    checkpoint.write_atomic(info_path, json.dumps(info, indent=1).encode())
+    return Outcome(frame, info)
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """A frame as the content of a Parquet file."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _frame(name: str, k: Shots, trial: Trial, predictions: np.ndarray) -> pl.DataFrame:
+    rows, ratings = trial.test_rows[k], trial.ratings
+    real = rows >= 0
+    users, items = ratings.user[rows[real]], ratings.item[rows[real]]
+    return pl.DataFrame(
+        {
+            "name": pl.Series([name]).extend_constant(name, len(users) - 1),
+            "shots": pl.Series([str(k)]).extend_constant(str(k), len(users) - 1),
+            "seed": np.full(len(users), trial.seed, np.int32),
+            "task": np.nonzero(real)[0].astype(np.int32),
+            "user": ratings.user_ids[users],
+            "item": ratings.item_ids[items],
+            "rating": ratings.rating[rows[real]],
+            "prediction": predictions[real],
+        }
+    )
+
+
+def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], trial: Trial) -> Outcome:
+    """Tune a classical method on the validation tasks for each K and predict the test tasks."""
+
+    def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
+        predictions, settings = {}, {}
+        for tuned in tune(name, baseline, grid, trial.train, trial.valid):
+            for k in tuned.shots:
+                predictions[k] = _predict(name, baseline, tuned.params, trial, k)
+                settings[str(k)] = tuned.settings
+        return predictions, settings
+
+    return run_once(name, "baseline", baseline.output, trial, work)
+
+
+def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.ndarray:
+    users = trial.ratings.user_ids[trial.ratings.user[trial.test_rows[k][:, 0]]]
+    return predict_tasks(name, method, params, trial.test[k], users)
+
+
+def run_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: Devices
+) -> Outcome:
+    """Meta-train with early stopping on the validation tasks, going on from a checkpoint, and predict the test tasks."""
+
+    def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
+        own, outer = hyperparameters(recipe, changes, name)
+        built = recipe.build(trial.train, **own)
+        params = _train(name, built, outer, trial, log, devices)
+        settings = own | vars(outer)
+        predictions = {k: _predict(name, built.learner, params, trial, k) for k in trial.protocol.shots}
+        return predictions, {str(k): settings for k in trial.protocol.shots}
+
+    return run_once(name, recipe.kind, "rating", trial, work)
+
+
+def _train(name: str, built: Built, outer: Training, trial: Trial, log: Log, devices: Devices) -> Params:
+    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(trial.seed), _number(name)))
+    length = max(1, -(-outer.steps // VALIDATIONS))
+    steps = -(-outer.steps // length) * length
+    optimiser = training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay)
+    tasks = training_tasks(
+        trial.train,
+        support=max((k for k in trial.protocol.shots if k != "all"), default=20) or 1,
+        query=trial.protocol.query,
+        order=trial.protocol.order,
+    )
+    if built.params is None:
+        run = training.start(built.learner, tasks, optimiser, init_key)
+    else:
+        run = training.start_from(built.params, optimiser)
+    path = trial.folder / name / "checkpoint.msgpack"
+    if path.exists():
+        run, _ = checkpoint.restore(path, run)
+    log.rewind(trial.seed, name, int(run.state.step))
+    before = [record["seconds"] for record in log.curve(trial.seed, name)]
+    begun = time.perf_counter() - (before[-1] if before else 0.0)
+    label = f"{name}, seed {trial.seed}"
+
+    def validate(params: Params) -> float:
+        errors = [mean_squared_errors(built.learner, params, tasks).mean() for tasks in trial.valid.values()]
+        return float(np.mean(np.sqrt(errors)))
+
+    with tqdm(total=steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
+
+        def on_chunk(run: training.Run, progress: training.Progress) -> None:
+            seconds = round(time.perf_counter() - begun, 3)
+            record = {"seed": trial.seed, "name": name, "step": progress.step, "loss": progress.loss}
+            log.append(record | {"valid_rmse": progress.valid, "seconds": seconds})
+            checkpoint.save(path, run, {"name": name, "seed": trial.seed})
+            bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
+            bar.update(progress.step - bar.n)
+
+        chunk = training.make_chunk(
+            built.learner,
+            tasks.sample,
+            optimiser,
+            batch=outer.batch,
+            length=length,
+            devices=devices.count,
+            parallel=devices.parallel,
+        )
+        run = training.fit(
+            chunk, tasks, run, root=root, steps=steps, validate=validate, patience=outer.patience, on_chunk=on_chunk
+        )
+    return run.best_params
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(name.encode()[:3], "big")  # a stream of keys of its own for each learner
+
+
+def scores(name: str, outcomes: list[Outcome], trials: list[Trial], relevant: float) -> list[Scores]:
+    """One method's metrics at every K, its seeds side by side."""
+    found = []
+    for k in trials[0].protocol.shots:
+        parts = [_values(outcome, trial, k, relevant) for outcome, trial in zip(outcomes, trials, strict=True)]
+        users = [trial.ratings.user_ids[trial.ratings.user[trial.test_rows[k][:, 0]]] for trial in trials]
+        seeds = [np.full(len(ids), trial.seed) for ids, trial in zip(users, trials, strict=True)]
+        values = {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+        found.append(Scores(name, outcomes[0].info["kind"], k, np.concatenate(users), np.concatenate(seeds), values))
+    return found
+
+
+def _values(outcome: Outcome, trial: Trial, k: Shots, relevant: float) -> dict[str, np.ndarray]:
+    query = trial.test[k].query
+    predictions = np.zeros(query.mask.shape, np.float32)
+    predictions[query.mask > 0] = outcome.predictions.filter(pl.col("shots") == str(k))["prediction"].to_numpy()
+    values = metrics.per_task(predictions, query.y, query.mask, relevant)
+    if outcome.info["output"] == "score":  # its units mean nothing
+        values |= {metric: np.full(len(predictions), np.nan) for metric in ("rmse", "mae")}
+    return values

@@ -1,0 +1,54 @@
+"""EASE: a linear autoencoder over items without a hidden layer (Steck 2019, arXiv:1905.03375)."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.baselines.item_statistics import co_sums
+from metarec_jax.data.table import Ratings
+from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+
+
+def ease_weights(gram: np.ndarray, reg: float) -> np.ndarray:
+    """B [I, I] of min |X - XB|^2 + reg |B|^2 with diag(B) = 0, from gram = X^T X [I, I] (eq. 8)."""
+    inverse = np.linalg.inv(gram + reg * np.eye(len(gram), dtype=gram.dtype))
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def fit(train: Ratings, *, reg: float = 1000.0, liked: bool = True, popularity: float = 1e-3) -> Params:
+    """weights [I, I], from interactions or only from liked ones, with what decides where they say nothing.
+
+    Args:
+      train: the training ratings.
+      reg: lambda of the paper, in users.
+      liked: count a rating, in training and in the support set, only where it is at least the median of the training
+        ratings (4 or 5 stars on MovieLens). Otherwise whatever was rated counts.
+      popularity: weight of the share of users who interacted with an item, added to every score. It makes K = 0 the
+        popularity ranking, and is small enough to break only near ties elsewhere.
+
+    Raises:
+      ValueError: more items than `item_statistics.MAX_ITEMS`.
+    """
+    least = np.median(train.rating) if liked else -np.inf
+    interacted = train.rating >= least
+    share = np.bincount(train.item[interacted], minlength=train.num_items) / max(train.num_users, 1)
+    return {
+        "weights": jnp.asarray(ease_weights(co_sums(train, interacted), reg)),
+        "prior": jnp.float32(popularity * share),
+        "least": jnp.float32(least),
+    }
+
+
+def adapt(params: Params, support: Examples) -> Fast:
+    """id [K] of the support items and whether each counts, counts [K] 1 or 0."""
+    counts = support.mask * (support.y >= params["least"])
+    return {"id": support.x.id, "counts": counts, "weights": params["weights"], "prior": params["prior"]}
+
+
+def predict(fast: Fast, x: Inputs) -> Array:
+    """[N] scores: the row of the user's interactions times B (eq. 1)."""
+    return fast["prior"][x.id] + fast["counts"] @ fast["weights"][fast["id"][:, None], x.id]
+
+
+EASE = Baseline(fit, adapt, predict, output="score")

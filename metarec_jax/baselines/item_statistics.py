@@ -1,0 +1,29 @@
+"""Sums over the users who rated both items of a pair: what kNN, EASE and the Gaussian process are made of."""
+
+import numpy as np
+import scipy.sparse
+
+from metarec_jax.data.table import Ratings
+
+MAX_ITEMS = 20_000  # a dense item x item float32 matrix of this size takes 1.6 GB
+
+
+def rating_matrix(train: Ratings, values: np.ndarray | None = None) -> scipy.sparse.csr_array:
+    """[U, I] float32 sparse matrix of `values` [R], one a training rating; ones by default."""
+    values = np.ones(len(train.item), np.float32) if values is None else values.astype(np.float32)
+    return scipy.sparse.csr_array((values, train.item, train.user_offsets), (train.num_users, train.num_items))
+
+
+def co_sums(train: Ratings, values: np.ndarray | None = None) -> np.ndarray:
+    """sum_u v_ui v_uj over the users who rated both i and j, [I, I] float32; the number of those users by default.
+
+    Raises:
+      ValueError: more than `MAX_ITEMS` items.
+    """
+    if train.num_items > MAX_ITEMS:
+        raise ValueError(
+            f"{train.name}: {train.num_items} items, but item-item baselines hold a dense matrix and stop at"
+            f" {MAX_ITEMS}; keep the most rated items or leave these baselines out."
+        )
+    matrix = rating_matrix(train, values)
+    return (matrix.T @ matrix).toarray()

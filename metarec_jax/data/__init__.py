@@ -1,0 +1,33 @@
+"""Data sets as `Ratings` tables: each file turns one official layout, or anybody's file, into the one table
+type."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from metarec_jax.data import goodbooks, movielens, movietweetings
+from metarec_jax.data.table import DataError, Ratings
+
+DATASETS: dict[str, Callable[[Path | None], Ratings]] = {
+    "ml-100k": movielens.load_100k,
+    "ml-1m": movielens.load_1m,
+    "ml-latest-small": movielens.load_latest_small,
+    "ml-25m": movielens.load_25m,
+    "ml-32m": movielens.load_32m,
+    "movietweetings-100k": movietweetings.load_100k,
+    "goodbooks-10k": goodbooks.load,
+}
+
+
+def load(name: str, data_dir: Path | None = None) -> Ratings:
+    """The data set called `name`, fetched into the data directory if it is missing there.
+
+    Args:
+      name: a key of `DATASETS`.
+      data_dir: the data directory; None means METAREC_DATA_DIR, else the user's cache folder.
+
+    Raises:
+      DataError: an unknown name, or whatever the loader finds wrong.
+    """
+    if name not in DATASETS:
+        raise DataError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}.")
+    return DATASETS[name](data_dir)

@@ -1,0 +1,33 @@
+"""Unpacking zip archives that nobody vouches for."""
+
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from metarec_jax.data.table import DataError
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip archive into `folder`.
+
+    Raises:
+      DataError: the archive is damaged, or a member is a symbolic link or would land outside `folder`.
+        Members are judged before anything is written; after damage found while unpacking, some may be there.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.infolist():
+                if fault := _fault(member):
+                    raise DataError(f"{archive.name}: member {member.orig_filename!r} {fault}; do not use it.")
+            opened.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{archive.name}: a damaged archive ({error}); try again, or fetch it by hand.") from error
+
+
+def _fault(member: zipfile.ZipInfo) -> str | None:
+    # orig_filename: in ZipInfo.filename backslashes are already turned and what follows a NUL is cut off
+    path = PurePosixPath(member.orig_filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts[:1]):
+        return "would be written outside"
+    return "is a symbolic link" if stat.S_ISLNK(member.external_attr >> 16) else None

@@ -1,0 +1,40 @@
+"""MovieTweetings, the 100K snapshot: ratings 0 to 10 that people tweeted from IMDb, 2013, with times.
+
+S. Dooms, T. De Pessemier and L. Martens, "MovieTweetings: a movie rating dataset collected from Twitter",
+CrowdRec at RecSys 2013. Most users have few ratings: cold start as it really is. There are no user features;
+the project's file of Twitter ids is personal data and is not fetched.
+
+The files have no published checksum. Checked: 100,000 ratings, each a whole number from 0 to 10. The numbers
+of users and films are not checked.
+"""
+
+from pathlib import Path
+
+from metarec_jax.data import download
+from metarec_jax.data.delimited import ratings_frame, read_text
+from metarec_jax.data.features import film_years, joined, multi_hot
+from metarec_jax.data.table import Ratings, build
+
+_COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}
+
+
+def load_100k(data_dir: Path | None = None) -> Ratings:
+    """MovieTweetings 100K. Item features: genres and bin of the year in the title.
+
+    Raises:
+      DataError: it cannot be found or fetched, is not the whole snapshot, or a line is bad.
+    """
+    folder = download.locate("movietweetings-100k", data_dir)
+    films = read_text(folder / "movies.dat", "::", names=("id", "title", "genres"))
+    film_ids, titles = films.ids("id").to_list(), films.column("title").to_list()
+    genres = [text.split("|") if text else () for text in films.column("genres")]
+    table = build(
+        folder.name,
+        ratings_frame(read_text(folder / "ratings.dat", "::", names=tuple(_COLUMNS)), _COLUMNS),
+        source=download.source(folder),
+        item_features=(film_ids, joined(multi_hot("genre", genres), film_years(titles))),
+        item_titles=dict(zip(film_ids, titles, strict=True)),
+    )
+    download.check_counts(table, folder)
+    download.check_levels(table, folder, range(11))
+    return table

@@ -1,0 +1,186 @@
+"""The one table type every data set becomes: flat rating arrays in CSR order, features, raw ids."""
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+import polars as pl
+
+
+class DataError(ValueError):
+    """Bad input data. The message is one line that names the file, row or column and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Side features of users or of items. Names read `group=value`, for example `genre=Comedy`."""
+
+    names: tuple[str, ...]
+    values: np.ndarray  # [M, len(names)] float32
+
+    @classmethod
+    def none(cls, rows: int) -> "Features":
+        """No features at all, for `rows` entities."""
+        return cls((), np.zeros((rows, 0), np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratings:
+    """Ratings as flat arrays, sorted by user and within a user by time (by order in the file without timestamps).
+
+    Users and items are numbered 0..U-1 and 0..I-1 by first appearance of their raw id in sorted order; `user_ids`
+    and `item_ids` lead back to the raw ids. Memory is linear in the number of ratings.
+    """
+
+    name: str
+    user: np.ndarray  # [R] int32, ascending
+    item: np.ndarray  # [R] int32
+    rating: np.ndarray  # [R] float32, in the units of the data set
+    timestamp: np.ndarray | None  # [R] int64 seconds, 0 unknown; None where the data set has none
+    user_ids: np.ndarray  # [U] str
+    item_ids: np.ndarray  # [I] str
+    user_features: Features  # values [U, G]
+    item_features: Features  # values [I, F]
+    item_titles: np.ndarray  # [I] str; the raw id where the data set has no titles
+    source: str  # where the files came from, for people
+    sha256: str  # of the ratings themselves, whatever file layout they came in
+
+    @property
+    def num_users(self) -> int:
+        """Number of users U."""
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return len(self.item_ids)
+
+    @functools.cached_property
+    def user_offsets(self) -> np.ndarray:
+        """[U + 1] int64: the ratings of user u are rows user_offsets[u] to user_offsets[u + 1]."""
+        return _offsets(self.user, self.num_users)
+
+    @functools.cached_property
+    def item_offsets(self) -> np.ndarray:
+        """[I + 1] int64: the ratings of item i are rows item_order[item_offsets[i] : item_offsets[i + 1]]."""
+        return _offsets(self.item, self.num_items)
+
+    @functools.cached_property
+    def item_order(self) -> np.ndarray:
+        """[R] int64 row numbers sorted by item, within an item in row order."""
+        return np.argsort(self.item, kind="stable")
+
+    @functools.cached_property
+    def levels(self) -> np.ndarray:
+        """[L] float32 the distinct rating values, ascending."""
+        return np.unique(self.rating)
+
+    def keep_rows(self, rows: np.ndarray) -> "Ratings":
+        """Only the ratings in `rows` ([R'] row numbers). Users without any are dropped and the rest renumbered in the
+        same order; items are NOT renumbered, so an item may be left without ratings."""
+        rows = np.sort(rows)
+        users, index = np.unique(self.user[rows], return_inverse=True)
+        return dataclasses.replace(
+            self,
+            user=index.astype(np.int32),
+            item=self.item[rows],
+            rating=self.rating[rows],
+            timestamp=None if self.timestamp is None else self.timestamp[rows],
+            user_ids=self.user_ids[users],
+            user_features=Features(self.user_features.names, self.user_features.values[users]),
+        )
+
+    def keep_users(self, users: np.ndarray) -> "Ratings":
+        """Only the ratings of `users` ([U'] indices), renumbered as in `keep_rows`."""
+        return self.keep_rows(np.flatnonzero(np.isin(self.user, users)))
+
+
+def _offsets(index: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=size))])
+
+
+def _id_order(ids: list[str]) -> list[str]:
+    """Numbers by value, everything else by text: 2 before 10, "a10" before "a2"."""
+    return sorted(ids, key=lambda s: (0, int(s), s) if s.isascii() and s.isdigit() else (1, 0, s))
+
+
+def content_hash(frame: pl.DataFrame) -> str:
+    """sha256 of a frame's rows as sorted tab-separated text: independent of row order and of the source file."""
+    ordered = frame.sort(frame.columns)
+    return hashlib.sha256(ordered.write_csv(separator="\t").encode()).hexdigest()
+
+
+def build(
+    name: str,
+    frame: pl.DataFrame,
+    *,
+    source: str,
+    user_features: tuple[list[str], Features] | None = None,
+    item_features: tuple[list[str], Features] | None = None,
+    item_titles: dict[str, str] | None = None,
+) -> Ratings:
+    """The table of a frame with columns user (str), item (str), rating (float32) and optionally timestamp (int64).
+
+    Features come with the raw ids of their rows, in any order; entities without ratings are left out, entities
+    without features get zeros.
+
+    Raises:
+      DataError: no rows, a missing value, a rating that is not finite, or a (user, item) pair that occurs twice. The
+        message names the row (1 is the first rating).
+    """
+    _check(name, frame)
+    has_time = "timestamp" in frame.columns
+    digest = content_hash(frame)
+    user_ids = _id_order(frame["user"].unique().to_list())
+    item_ids = _id_order(frame["item"].unique().to_list())
+    frame = frame.with_columns(
+        u=pl.col("user").replace_strict(user_ids, range(len(user_ids)), return_dtype=pl.Int32),
+        i=pl.col("item").replace_strict(item_ids, range(len(item_ids)), return_dtype=pl.Int32),
+    ).sort(["u", "timestamp"] if has_time else ["u"], maintain_order=True)
+    return Ratings(
+        name=name,
+        user=frame["u"].to_numpy(),
+        item=frame["i"].to_numpy(),
+        rating=frame["rating"].cast(pl.Float32).to_numpy(),
+        timestamp=frame["timestamp"].cast(pl.Int64).to_numpy() if has_time else None,
+        user_ids=np.array(user_ids),
+        item_ids=np.array(item_ids),
+        user_features=_aligned(user_features, user_ids),
+        item_features=_aligned(item_features, item_ids),
+        item_titles=np.array([(item_titles or {}).get(i, i) for i in item_ids]),
+        source=source,
+        sha256=digest,
+    )
+
+
+def _aligned(features: tuple[list[str], Features] | None, ids: list[str]) -> Features:
+    """Feature rows in the order of `ids`."""
+    if features is None:
+        return Features.none(len(ids))
+    given, table = features
+    values = np.zeros((len(ids), len(table.names)), np.float32)
+    row_of = {raw: row for row, raw in enumerate(given)}
+    known = [(row, row_of[raw]) for row, raw in enumerate(ids) if raw in row_of]
+    if known:
+        to, origin = np.array(known).T
+        values[to] = table.values[origin]
+    return Features(table.names, values)
+
+
+def _check(name: str, frame: pl.DataFrame) -> None:
+    if frame.is_empty():
+        raise DataError(f"{name}: no ratings; the file is empty or holds a header only.")
+    for column in frame.columns:
+        if (missing := frame[column].is_null()).any():
+            raise DataError(f"{name}: row {missing.arg_max() + 1} has no {column}; fill it in or delete the row.")
+    if (bad := ~frame["rating"].is_finite()).any():
+        row = bad.arg_max()
+        raise DataError(f"{name}: row {row + 1}: rating {frame['rating'][row]} is not a finite number.")
+    pairs = frame.select("user", "item")
+    if (twice := pairs.is_duplicated()).any():
+        first = pairs.filter(twice).row(0)
+        rows = (pairs.with_row_index().filter((pl.col("user") == first[0]) & (pl.col("item") == first[1])))["index"]
+        raise DataError(
+            f"{name}: user {first[0]} rates item {first[1]} in rows {rows[0] + 1} and {rows[1] + 1}; keep one of them."
+        )

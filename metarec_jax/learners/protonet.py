@@ -1,0 +1,134 @@
+"""Prototypical Networks. Snell, Swersky and Zemel 2017, arXiv:1703.05175.
+
+`protonet` is the classifier of the paper: p_c is the mean of the class's embedded support (eq. 1) and
+p(y = c | x) = softmax over classes of -d(f(x), p_c) (eq. 2), d the SQUARED Euclidean distance.
+`protonet_ratings` makes a rating scale out of it: one prototype a level from the task's own ratings, shrunk to a learnt
+global one.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.objectives import Objective, query_loss
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+
+Distance = Literal["squared_euclidean", "euclidean", "cosine"]
+
+
+def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
+    """Distance of each point [N, D] to each prototype [C, D]: [N, C]. Cosine is 1 - cosine similarity."""
+    if distance == "cosine":
+        return 1.0 - _unit(points) @ _unit(prototypes).T
+    squared = jnp.sum(jnp.square(points[:, None, :] - prototypes[None, :, :]), -1)
+    if distance == "squared_euclidean":
+        return squared
+    if distance == "euclidean":
+        return jnp.sqrt(squared + 1e-12)  # the slope at 0 is infinite, and a point may lie on its prototype
+    raise ValueError(f"distance {distance!r} is none of squared_euclidean, euclidean, cosine")
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors * jax.lax.rsqrt(jnp.sum(jnp.square(vectors), -1, keepdims=True) + 1e-12)
+
+
+def class_sums(embedded: Array, classes: Array, mask: Array, ways: int) -> tuple[Array, Array]:
+    """Sum of the embedded support a class [C, D] and its size [C], from [N, D], integer classes [N] and mask [N]."""
+    member = jax.nn.one_hot(classes, ways, dtype=embedded.dtype) * mask[:, None]
+    return member.T @ embedded, jnp.sum(member, 0)
+
+
+def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
+    """The paper's classifier on ready embeddings: support [C, S, D] and query [C, Q, D] -> [C, Q, C].
+
+    Entry [c, q, k] is the probability that query q of class c belongs to class k.
+    """
+    prototypes = jnp.mean(support, 1)
+    return jax.nn.softmax(-jax.vmap(lambda points: distances(points, prototypes, distance))(query), -1)
+
+
+def protonet(net: nn.Module, objective: Objective, *, ways: int, distance: Distance = "squared_euclidean") -> Learner:
+    """The classifier of the paper. Outputs are log-probabilities [N, ways]; y are classes 0..ways-1.
+
+    Args:
+      net: Flax module from x of [N, ...] to embeddings [N, D].
+      objective: `objectives.cross_entropy` in the paper.
+      ways: number of classes C. A class without support gets probability 0, so an episode may have fewer.
+      distance: squared Euclidean in the paper; cosine has a learnt temperature.
+    """
+
+    def init(key: Array, episode: Episode) -> Params:
+        return {"net": net.init(key, episode.support.x)["params"], "log_temperature": jnp.zeros(())}
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        embedded = net.apply({"params": params["net"]}, support.x)
+        sums, counts = class_sums(embedded, support.y, support.mask, ways)
+        return params | {"prototypes": sums / jnp.maximum(counts, 1.0)[:, None], "empty": counts == 0}
+
+    def predict(fast: Fast, x) -> Array:
+        embedded = net.apply({"params": fast["net"]}, x)
+        temperature = jnp.exp(fast["log_temperature"]) if distance == "cosine" else 1.0
+        logits = -distances(embedded, fast["prototypes"], distance) / temperature
+        return jax.nn.log_softmax(jnp.where(fast["empty"], -1e9, logits), -1)
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+
+
+def protonet_ratings(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    levels: Sequence[float],
+    distance: Distance = "squared_euclidean",
+    prior_count: float = 3.0,
+) -> Learner:
+    """Prototypes of the rating levels, from the task's own support; outputs are expected ratings [N].
+
+    The prototype of level l is (kappa g_l + sum of the embedded support rated l) / (kappa + n_l) with a learnt global
+    prototype g_l and a learnt pseudo-count kappa, so an empty level and K = 0 work. A task's levels are not equally
+    likely: -d / temperature is added to the log of the level's share in the support, shrunk in the same way to a learnt
+    global share. The rating is the expectation over levels.
+
+    Args:
+      net: Flax module from x of [N, ...] to embeddings [N, D].
+      objective: masked loss of the expected rating, for example `objectives.squared_error`.
+      levels: the rating values, ascending, for example (1, 2, 3, 4, 5). A support rating counts for the nearest.
+      distance: squared Euclidean or cosine; both have a learnt temperature.
+      prior_count: initial kappa; learnt.
+    """
+    values = jnp.asarray(levels, jnp.float32)
+
+    def init(key: Array, episode: Episode) -> Params:
+        net_key, prototype_key = jax.random.split(key)
+        embedded, variables = net.init_with_output(net_key, episode.support.x)
+        return {
+            "net": variables["params"],
+            "prototypes": 0.5 * jax.random.normal(prototype_key, (len(levels), embedded.shape[-1])),
+            "log_count": jnp.log(jnp.float32(prior_count)),
+            "log_share_count": jnp.log(jnp.float32(prior_count)),
+            "shares": jnp.zeros(len(levels)),  # logits
+            "log_temperature": jnp.zeros(()),
+        }
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        embedded = net.apply({"params": params["net"]}, support.x)
+        nearest = jnp.argmin(jnp.abs(support.y[:, None] - values), -1)
+        sums, counts = class_sums(embedded, nearest, support.mask, len(levels))
+        count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
+        shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
+        return {
+            "net": params["net"],
+            "log_temperature": params["log_temperature"],
+            "prototypes": (count * params["prototypes"] + sums) / (count + counts)[:, None],
+            "log_shares": jnp.log(shares),
+        }
+
+    def predict(fast: Fast, x) -> Array:
+        embedded = net.apply({"params": fast["net"]}, x)
+        scaled = distances(embedded, fast["prototypes"], distance) * jnp.exp(-fast["log_temperature"])
+        return jax.nn.softmax(fast["log_shares"] - scaled, -1) @ values
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

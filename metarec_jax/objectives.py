@@ -1,0 +1,44 @@
+"""Masked losses of one task: (outputs, examples) -> (scalar, metrics). Padding does not count; no example gives 0."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import optax
+
+from metarec_jax.types import Array, Episode, Examples, Metrics, Params
+
+Objective = Callable[..., tuple[Array, Metrics]]  # (outputs, examples, extra_count=0) -> (scalar, metrics)
+
+
+def masked_mean(values: Array, mask: Array, extra_count: float = 0.0) -> Array:
+    """Sum of the real `values` [N] over their number plus `extra_count`; 0 where there is none."""
+    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask) + extra_count, 1e-6)
+
+
+def squared_error(outputs: Array, examples: Examples, extra_count: float = 0.0) -> tuple[Array, Metrics]:
+    """Mean squared error of outputs [N], in squared units of y.
+
+    `extra_count` is added to the number of examples in the denominator: a support of n examples then weighs
+    n / (n + extra_count), so that a single rating does not move a learner as far as twenty do.
+    """
+    loss = masked_mean(jnp.square(outputs - examples.y), examples.mask, extra_count)
+    return loss, {"loss": loss}
+
+
+def cross_entropy(outputs: Array, examples: Examples, extra_count: float = 0.0) -> tuple[Array, Metrics]:
+    """Mean cross-entropy in nats of logits [N, C] against integer classes y [N]; `extra_count` as above."""
+    loss = masked_mean(
+        optax.losses.softmax_cross_entropy_with_integer_labels(outputs, examples.y), examples.mask, extra_count
+    )
+    accuracy = masked_mean((outputs.argmax(-1) == examples.y).astype(outputs.dtype), examples.mask)
+    return loss, {"loss": loss, "accuracy": accuracy}
+
+
+def query_loss(adapt: Callable, predict: Callable, objective: Objective) -> Callable:
+    """The meta-objective of most learners, as `Learner.loss`: the query's after adapting to the support."""
+
+    def loss(params: Params, episode: Episode, key: Array) -> tuple[Array, Metrics]:
+        del key  # nothing is random
+        return objective(predict(adapt(params, episode.support), episode.query.x), episode.query)
+
+    return loss

@@ -1,0 +1,85 @@
+"""A split as a file: columns user,item,rating,role[,timestamp], so that others can run exactly the same tasks.
+
+Roles: train, valid_support, valid_query, test_support, test_query. The order of a user's support rows in the file is
+the order in which they are revealed.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data import delimited
+from metarec_jax.data.files import read_table
+from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.tasks.user_cold_start import HeldOut, Split, make_split, pad_rows, split_frame
+
+ROLES = ("train", "valid_support", "valid_query", "test_support", "test_query")
+
+
+def write_split(path: Path, ratings: Ratings, split: Split) -> None:
+    """Write the split as CSV, TSV or Parquet, by the extension of `path`."""
+    frame = split_frame(ratings, split).sort("user", "role", "place", maintain_order=True).drop("place")
+    buffer = io.BytesIO()
+    if path.suffix == ".parquet":
+        frame.write_parquet(buffer)
+    else:
+        frame.write_csv(buffer, separator="\t" if path.suffix == ".tsv" else ",")
+    write_atomic(path, buffer.getvalue())
+
+
+def read_split(path: Path, ratings: Ratings) -> Split:
+    """The split in a file of (some of) the ratings of a table.
+
+    Raises:
+      DataError: a file that cannot be read, an unknown role, a rating that is not in the table or has another value
+        there, a user in two parts, a held-out user without query ratings.
+    """
+    table = read_table(path)
+    frame = delimited.ratings_frame(table, {name: name for name in ("user", "item", "rating")})
+    frame = frame.with_columns(role=table.ids("role"))
+    if (unknown := ~frame["role"].is_in(ROLES)).any():
+        row = int(unknown.arg_max() or 0)
+        raise DataError(f"{path}: {table.place(row)}: role {frame['role'][row]!r} is none of {', '.join(ROLES)}.")
+    frame = frame.with_columns(row=_table_rows(table, frame, ratings), part=pl.col("role").str.split("_").list.first())
+    parts = frame.group_by("user", maintain_order=True).agg(pl.col("part").unique(maintain_order=True))
+    if len(mixed := parts.filter(pl.col("part").list.len() > 1)):
+        user, names = mixed.row(0)
+        raise DataError(f"{path}: user {user} has rows in {' and '.join(names)}; a user belongs to one part only.")
+    train = frame.filter(pl.col("role") == "train")["row"].to_numpy()
+    return make_split(ratings, train, *(_held_out(path, frame, ratings, part) for part in ("valid", "test")))
+
+
+def _table_rows(table: delimited.Table, frame: pl.DataFrame, ratings: Ratings) -> pl.Series:
+    """Row number in the ratings table of each row of the file."""
+    known = pl.DataFrame(
+        {"user": ratings.user_ids[ratings.user], "item": ratings.item_ids[ratings.item], "known": ratings.rating}
+    ).with_row_index("row")
+    joined = frame.join(known, on=["user", "item"], how="left", maintain_order="left")
+    differs = joined["row"].is_null() | (joined["known"] != joined["rating"]).fill_null(True)
+    if differs.any():
+        row = int(differs.arg_max() or 0)
+        user, item, rating = joined.select("user", "item", "rating").row(row)
+        raise DataError(
+            f"{table.path}: {table.place(row)}: rating {rating:g} of item {item} by user {user} is not in "
+            f"{ratings.name}; is this a split of another data set?"
+        )
+    if (twice := joined.select("user", "item").is_duplicated()).any():
+        place = table.place(int(twice.arg_max() or 0))
+        raise DataError(f"{table.path}: {place} gives the same user and item as a later row; keep one of them.")
+    return joined["row"].cast(pl.Int64)
+
+
+def _held_out(path: Path, frame: pl.DataFrame, ratings: Ratings, part: str) -> HeldOut:
+    lists: dict[str, dict[str, np.ndarray]] = {}
+    for kind in ("support", "query"):
+        rows = frame.filter(pl.col("role") == f"{part}_{kind}").group_by("user", maintain_order=True).agg("row")
+        lists[kind] = {user: np.array(row) for user, row in rows.iter_rows()}
+    if lonely := [user for user in lists["support"] if user not in lists["query"]]:
+        raise DataError(f"{path}: user {lonely[0]} has {part}_support rows but no {part}_query row to be judged by.")
+    order = sorted(lists["query"].values(), key=lambda rows: ratings.user[rows[0]])
+    users = np.array([ratings.user[rows[0]] for rows in order], np.int32)
+    support = [lists["support"].get(str(ratings.user_ids[user]), np.zeros(0, np.int64)) for user in users]
+    return HeldOut(users, pad_rows(support), pad_rows(order))

@@ -1,0 +1,243 @@
+"""User cold start: a task is a user, its support the first K ratings, its query ratings to be predicted.
+
+Users are split by a seeded hash of their raw id, so adding rows to the data moves nobody. A held-out task's query is
+the same for every K. Training tasks are drawn on the device, inside jit, at a cost of O(support + query).
+"""
+
+import dataclasses
+import hashlib
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from metarec_jax.data.table import DataError, Ratings, content_hash
+from metarec_jax.tasks.sampling import draw_distinct
+from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
+
+Order = Literal["random", "time"]
+
+
+class HeldOut(NamedTuple):
+    """Fixed tasks. Entries are row numbers of the ratings table; -1 is padding at the end."""
+
+    users: np.ndarray  # [T] int32 user indices
+    support: np.ndarray  # [T, S] int64, in the order in which they are revealed
+    query: np.ndarray  # [T, Q] int64
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which ratings train, and the held-out validation and test tasks. No user is in two parts."""
+
+    train_rows: np.ndarray  # [R'] int64 row numbers of the ratings table
+    valid: HeldOut
+    test: HeldOut
+    sha256: str  # of every (user, item, role, place in the support)
+
+
+def split_users(
+    ratings: Ratings,
+    *,
+    seed: int,
+    query: int,
+    order: Order = "random",
+    min_ratings: int = 0,
+    max_ratings: int | None = None,
+    filter_training: bool = False,
+) -> Split:
+    """80% of the users train, 10% validate, 10% test; who goes where depends on (seed, raw user id) alone.
+
+    Args:
+      ratings: the table.
+      seed: another seed, another split.
+      query: ratings of a held-out user that are predicted: in random order `query` random ones, in time order the
+        last `query`. Held-out users with fewer are left out.
+      order: how the rest becomes the support: by a hash of (seed, user, item), or by time.
+      min_ratings, max_ratings: held-out users have at least, at most so many ratings.
+      filter_training: whether these two bounds hold for training users too.
+
+    Raises:
+      DataError: time order without timestamps, or no user left in a part.
+    """
+    if order == "time" and ratings.timestamp is None:
+        raise DataError(f"{ratings.name} has no timestamps; use random order.")
+    counts = np.diff(ratings.user_offsets)
+    fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
+    bucket = np.array([_hash(seed, user) % 10 for user in ratings.user_ids])
+    training = (bucket < 8) & (fits | (not filter_training))
+    held_out = [
+        _held_out(ratings, np.flatnonzero((bucket == b) & fits & (counts >= query)), seed, query, order) for b in (8, 9)
+    ]
+    rows = np.flatnonzero(training[ratings.user])
+    return make_split(ratings, rows, *held_out)
+
+
+def make_split(ratings: Ratings, train_rows: np.ndarray, valid: HeldOut, test: HeldOut) -> Split:
+    """A split with its hash.
+
+    Raises:
+      DataError: a part is empty.
+    """
+    for part, size in (("training ratings", train_rows), ("validation users", valid.users), ("test users", test.users)):
+        if len(size) == 0:
+            raise DataError(f"{ratings.name}: the split has no {part}; ask for fewer query ratings or wider bounds.")
+    split = Split(train_rows, valid, test, "")
+    return dataclasses.replace(split, sha256=content_hash(split_frame(ratings, split)))
+
+
+def split_frame(ratings: Ratings, split: Split) -> pl.DataFrame:
+    """One row a rating: user, item, rating, role, timestamp (where known) and place (order within a support)."""
+    parts = [("train", split.train_rows, np.zeros(len(split.train_rows), np.int32))]
+    for name, held in (("valid", split.valid), ("test", split.test)):
+        for kind, rows in (("support", held.support), ("query", held.query)):
+            place = np.broadcast_to(np.arange(rows.shape[1], dtype=np.int32), rows.shape)
+            parts.append((f"{name}_{kind}", rows[rows >= 0], place[rows >= 0]))
+    rows = np.concatenate([part[1] for part in parts])
+    columns = {
+        "user": ratings.user_ids[ratings.user[rows]],
+        "item": ratings.item_ids[ratings.item[rows]],
+        "rating": ratings.rating[rows],
+        "role": np.repeat([part[0] for part in parts], [len(part[1]) for part in parts]),
+    }
+    if ratings.timestamp is not None:
+        columns["timestamp"] = ratings.timestamp[rows]
+    return pl.DataFrame(columns).with_columns(place=pl.Series(np.concatenate([part[2] for part in parts])))
+
+
+def pad_rows(lists: list[np.ndarray]) -> np.ndarray:
+    """Lists of row numbers as one [T, longest] int64 array, -1 where a list has ended."""
+    table = np.full((len(lists), max((len(rows) for rows in lists), default=0)), -1, np.int64)
+    for task, rows in enumerate(lists):
+        table[task, : len(rows)] = rows
+    return table
+
+
+def episodes(
+    ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: int = 0
+) -> tuple[Episode, np.ndarray]:
+    """The held-out tasks with the first `shots` support ratings (None: all), as a task batch.
+
+    The support is padded to `width` at least, so that one compiled program serves every K up to it.
+
+    Returns:
+      Episode with leading [T'] on every leaf (numpy), and [T'] the positions in `held_out` of these tasks: only users
+      with `shots` support ratings are in it.
+
+    Raises:
+      DataError: no user has that many.
+    """
+    available = (held_out.support >= 0).sum(1)
+    if shots is None:
+        shots, kept = held_out.support.shape[1], np.arange(len(available))
+    else:
+        kept = np.flatnonzero(available >= shots)
+    if len(kept) == 0:
+        query = held_out.query.shape[1]
+        raise DataError(
+            f"{shots} support + {query} query ratings are more than any held-out user of {ratings.name} has "
+            f"(the most is {available.max(initial=0)} + {query}); ask for fewer."
+        )
+    users = held_out.users[kept]
+    support = held_out.support[kept, :shots]
+    support = np.pad(support, ((0, 0), (0, max(0, width - shots))), constant_values=-1)
+    return Episode(_examples(ratings, users, support), _examples(ratings, users, held_out.query[kept])), kept
+
+
+def _examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examples:
+    """Table rows [T, N] (-1 padding) as examples with leading [T, N]; padding repeats row 0 under a mask of 0."""
+    safe = np.maximum(rows, 0)
+    items = ratings.item[safe]
+    context = ratings.user_features.values[users]
+    return Examples(
+        x=Inputs(
+            id=items,
+            content=ratings.item_features.values[items],
+            context=np.broadcast_to(context[:, None, :], (*rows.shape, context.shape[1])),
+        ),
+        y=ratings.rating[safe],
+        mask=(rows >= 0).astype(np.float32),
+    )
+
+
+class _TrainData(NamedTuple):
+    start: Array  # [U] int32 first row of each training user
+    count: Array  # [U] int32 number of ratings
+    item: Array  # [R] int32
+    rating: Array  # [R] float32
+    content: Array  # [I, F] float32
+    context: Array  # [U, G] float32
+
+
+def training_tasks(
+    train: Ratings, *, support: int, query: int, vary_support: bool = True, order: Order = "random"
+) -> Tasks:
+    """Training users as a task distribution on the device; every user is equally likely, all their ratings usable.
+
+    Args:
+      train: the training part of the table; users with a single rating cannot be a task and are passed over.
+      support, query: the sizes S and Q of an episode. A user with n < S + Q ratings gives min(Q, n // 2) query
+        ratings and what is left as support.
+      vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner
+        meets every K in training; else it is S.
+      order: in "time" order every support rating is older than every query rating.
+    """
+    counts = np.diff(train.user_offsets)
+    users = np.flatnonzero(counts >= 2)
+    if len(users) == 0:
+        raise DataError(f"{train.name}: no training user has two ratings, so there is no task to train on.")
+    data = _TrainData(
+        start=jnp.asarray(train.user_offsets[users], jnp.int32),
+        count=jnp.asarray(counts[users], jnp.int32),
+        item=jnp.asarray(train.item),
+        rating=jnp.asarray(train.rating),
+        content=jnp.asarray(train.item_features.values),
+        context=jnp.asarray(train.user_features.values[users]),
+    )
+
+    def sample(data: _TrainData, key: Array) -> Episode:
+        user_key, size_key, draw_key = jax.random.split(key, 3)
+        user = jax.random.randint(user_key, (), 0, data.count.shape[0])
+        count = data.count[user]
+        queried = jnp.minimum(query, count // 2)
+        wanted = jax.random.randint(size_key, (), 0, support + 1) if vary_support else support
+        supported = jnp.minimum(wanted, count - queried)
+        places = draw_distinct(draw_key, count, support + query)
+        if order == "time":  # rows of a user are in time order
+            drawn = jnp.arange(support + query) < supported + queried
+            places = jnp.minimum(jnp.sort(jnp.where(drawn, places, count)), count - 1)
+        rows = data.start[user] + places
+        return Episode(
+            _gather(data, user, rows[:support], jnp.arange(support) < supported),
+            _gather(
+                data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried
+            ),
+        )
+
+    return Tasks(data, sample)
+
+
+def _gather(data: _TrainData, user: Array, rows: Array, real: Array) -> Examples:
+    items = data.item[rows]
+    context = jnp.broadcast_to(data.context[user], (rows.shape[0], data.context.shape[1]))
+    return Examples(Inputs(items, data.content[items], context), data.rating[rows], real.astype(jnp.float32))
+
+
+def _held_out(ratings: Ratings, users: np.ndarray, seed: int, query: int, order: Order) -> HeldOut:
+    support, queries = [], []
+    for user in users:
+        rows = np.arange(ratings.user_offsets[user], ratings.user_offsets[user + 1])
+        if order == "random":  # by a hash of each rating, so that a new rating moves no other one
+            name = ratings.user_ids[user]
+            keys = [_hash(seed, name, ratings.item_ids[item]) for item in ratings.item[rows]]
+            rows = rows[np.argsort(keys)]
+        support.append(rows[: len(rows) - query])
+        queries.append(rows[len(rows) - query :])
+    return HeldOut(users.astype(np.int32), pad_rows(support), pad_rows(queries))
+
+
+def _hash(*parts: object) -> int:
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,188 @@
+"""Meta-training: the only file that vmaps learners, takes the meta-gradient, scans steps and meets devices.
+
+A chunk of steps is one compiled scan with the sampling of episodes inside; the host only validates, logs and saves
+between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run uninterrupted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from metarec_jax.types import Array, Learner, Metrics, Params, Tasks, TrainState
+
+Parallel = Literal["jit", "pmap"]
+Chunk = Callable[[Any, TrainState, Array], tuple[TrainState, Metrics]]  # (data, state, root key) -> [length] metrics
+
+
+class Run(NamedTuple):
+    """A training run between two chunks: all that a checkpoint needs to hold."""
+
+    state: TrainState
+    best_params: Params  # of the step with the lowest validation value so far
+    best_value: Array  # [] float32, inf before the first validation
+    best_step: Array  # [] int32
+
+
+class Progress(NamedTuple):
+    """What a person looks at after a chunk."""
+
+    step: int
+    loss: float  # mean over the chunk
+    valid: float  # validation value, lower is better
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message says what to change."""
+
+
+def adam(lr: float, steps: int, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:
+    """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`."""
+    return optax.chain(
+        optax.clip_by_global_norm(clip),
+        optax.adamw(optax.schedules.cosine_decay_schedule(lr, steps), weight_decay=weight_decay),
+    )
+
+
+def task_batch_loss(
+    learner: Learner, sample: Callable, params: Params, data: Any, keys: Array
+) -> tuple[Array, Metrics]:
+    """Mean loss over the tasks that `keys` [T] draw, and the mean of each metric."""
+
+    def one_task(key: Array) -> tuple[Array, Metrics]:
+        draw_key, loss_key = jax.random.split(key)
+        return learner.loss(params, sample(data, draw_key), loss_key)
+
+    return jax.tree.map(jnp.mean, jax.vmap(one_task)(keys))
+
+
+def make_chunk(
+    learner: Learner,
+    sample: Callable,
+    optimiser: optax.GradientTransformation,
+    *,
+    batch: int,
+    length: int,
+    devices: int = 1,
+    parallel: Parallel = "jit",
+) -> Chunk:
+    """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
+
+    With several devices the tasks of a batch are spread over them: by sharding the keys of a jitted step, or by
+    `pmap` with an explicit mean of the gradients. The episodes, and so the result up to rounding, are the same.
+
+    Raises:
+      TrainingError: more devices than there are, or a batch they do not divide.
+    """
+    if devices > jax.device_count():
+        raise TrainingError(f"{devices} devices were asked for and there are {jax.device_count()}.")
+    if batch % devices:
+        raise TrainingError(f"{batch} tasks a step cannot be spread evenly over {devices} devices.")
+
+    def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
+        def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
+            keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
+            loss = partial(task_batch_loss, learner, sample)
+            gradient, metrics = average(jax.grad(loss, has_aux=True)(state.params, data, keys))
+            updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            return TrainState(state.step + 1, params, opt_state), metrics
+
+        return jax.lax.scan(step, state, length=length)
+
+    if parallel == "pmap":
+        own = batch // devices
+
+        def spread(keys: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(keys, jax.lax.axis_index("data") * own, own)
+
+        return jax.pmap(
+            partial(chunk, spread, partial(jax.lax.pmean, axis_name="data")),
+            axis_name="data",
+            in_axes=(None, None, None),
+            out_axes=None,
+            devices=jax.devices()[:devices],
+        )
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    by_task = NamedSharding(mesh, PartitionSpec("data"))
+    return jax.jit(
+        partial(chunk, lambda keys: jax.lax.with_sharding_constraint(keys, by_task), lambda pair: pair),
+        in_shardings=everywhere,
+        out_shardings=everywhere,
+        donate_argnums=1,
+    )
+
+
+def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
+    """A run at step 0, with parameters from `key`."""
+    init_key, episode_key = jax.random.split(key)
+    return start_from(learner.init(init_key, tasks.sample(tasks.data, episode_key)), optimiser)
+
+
+def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
+    """A run at step 0 from given parameters, for example a classical factorisation."""
+    state = TrainState(jnp.int32(0), params, optimiser.init(params))
+    return Run(state, jax.tree.map(jnp.copy, params), jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def fit(
+    chunk: Chunk,
+    tasks: Tasks,
+    run: Run,
+    *,
+    root: Array,
+    steps: int,
+    validate: Callable[[Params], float],
+    patience: int | None = None,
+    on_chunk: Callable[[Run, Progress], None] = lambda run, progress: None,
+) -> Run:
+    """Train until `steps`, or until the validation value has not improved for `patience` steps.
+
+    Args:
+      chunk: from `make_chunk`; `steps` should be a multiple of its length.
+      tasks: where its episodes come from.
+      run: where to go on from; `start` it, or restore it from a checkpoint.
+      root: key of the whole run; the same on resuming.
+      steps: total number of steps, those already in `run` included.
+      validate: parameters -> value to minimise, for example RMSE on the validation tasks.
+      patience: None trains to the end. The best parameters are kept either way.
+      on_chunk: called after each chunk, to log and to save.
+
+    Raises:
+      TrainingError: the loss is not finite; lower the learning rates.
+    """
+    home = jax.devices()[0]
+    run = jax.device_put(run, home)  # as it is between chunks: inputs that are placed otherwise would compile again
+    if not np.isfinite(run.best_value):
+        run = _keep_best(run, validate(run.state.params))
+    while int(run.state.step) < steps and not _stalled(run, patience):
+        before = int(run.state.step)
+        state, metrics = chunk(tasks.data, run.state, root)
+        run = run._replace(state=jax.device_put(state, home))
+        loss = float(metrics["loss"].mean())
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss} between steps {before} and {int(run.state.step)}; lower the inner "
+                "or the outer learning rate."
+            )
+        value = validate(run.state.params)
+        run = _keep_best(run, value)
+        on_chunk(run, Progress(int(run.state.step), loss, value))
+    return run
+
+
+def _stalled(run: Run, patience: int | None) -> bool:
+    return patience is not None and int(run.state.step) - int(run.best_step) >= patience
+
+
+def _keep_best(run: Run, value: float) -> Run:
+    if not value < float(run.best_value):
+        return run
+    params = jax.tree.map(jnp.copy, run.state.params)  # the chunk donates, and so destroys, the state's own buffers
+    return run._replace(best_params=params, best_value=jnp.float32(value), best_step=run.state.step + 0)

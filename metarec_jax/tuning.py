@@ -1,0 +1,59 @@
+"""Choosing a baseline's settings on the validation tasks, for each K apart, so that it is met at its best."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metarec_jax import metrics
+from metarec_jax.data.table import Ratings
+from metarec_jax.evaluation import mean_squared_errors, predict_tasks
+from metarec_jax.types import Baseline, Episode, Params
+
+Shots = int | str
+
+
+class Tuned(NamedTuple):
+    """The settings that did best at some Ks, and what `fit` made of them."""
+
+    settings: dict[str, Any]
+    params: Params
+    shots: list[Shots]  # the Ks at which they did best
+
+
+def tune(
+    name: str, baseline: Baseline, grid: list[dict[str, Any]], train: Ratings, valid: dict[Shots, Episode]
+) -> Iterator[Tuned]:
+    """Fit every setting of the grid; yield the best for each K, one entry for each distinct setting.
+
+    A rating is tuned by RMSE, a score by nDCG@5. Only the parameters of winners are kept in memory.
+
+    Args:
+      name: of the baseline, for errors.
+      baseline: what to fit.
+      grid: keyword arguments of `fit`.
+      train: training ratings.
+      valid: K -> validation tasks.
+    """
+    best: dict[Shots, tuple[float, int]] = {}
+    fitted: dict[int, Params] = {}
+    for number, settings in enumerate(grid):
+        fitted[number] = baseline.fit(train, **settings)
+        for shots, tasks in valid.items():
+            value = _badness(name, baseline, fitted[number], tasks)
+            if shots not in best or value < best[shots][0]:
+                best[shots] = (value, number)
+        winners = {winner for _, winner in best.values()}
+        fitted = {winner: params for winner, params in fitted.items() if winner in winners}
+    for number, params in fitted.items():
+        yield Tuned(grid[number], params, [shots for shots, (_, winner) in best.items() if winner == number])
+
+
+def _badness(name: str, baseline: Baseline, params: Params, tasks: Episode) -> float:
+    if baseline.output == "rating":
+        value = float(mean_squared_errors(baseline, params, tasks).mean())
+    else:
+        users = np.arange(len(tasks.query.mask))
+        predictions = predict_tasks(name, baseline, params, tasks, users)
+        value = -float(np.nanmean(metrics.per_task(predictions, tasks.query.y, tasks.query.mask, 0.0)["ndcg@5"]))
+    return value if np.isfinite(value) else float("inf")

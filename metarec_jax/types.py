@@ -1,0 +1,82 @@
+"""The types everything else is written in.
+
+One idea carries the code: a task is a mapping, and a learner turns a support set into a mapping.
+`adapt(params, support)` returns what was learnt from the support set; `predict(fast, x)` is the mapping.
+All functions here are functions of ONE task; `training.py` and `evaluation.py` add the task axis.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Params = Any  # pytree of arrays: what meta-learning learns
+Fast = Any  # pytree of arrays: what one task's support set turned into
+Metrics = dict[str, Array]  # scalars, for the log
+
+
+class Inputs(NamedTuple):
+    """What is known of a (task, candidate) pair before it is rated: the `x` of a recommendation task.
+
+    With users as tasks a candidate is an item and the context is the user; with items as tasks it is the reverse.
+    """
+
+    id: Array  # [N] int32 index of the candidate
+    content: Array  # [N, F] float32 side features of the candidate (F may be 0)
+    context: Array  # [N, G] float32 side features of the task's owner, the same in every row (G may be 0)
+
+
+class Examples(NamedTuple):
+    """Labelled examples of one task, padded to a fixed length."""
+
+    x: Any  # pytree of [N, ...]; `Inputs` in recommendation
+    y: Array  # [N, ...]; ratings are in their own units, for example stars
+    mask: Array  # [N] float32, 1 real, 0 padding
+
+
+class Episode(NamedTuple):
+    """One task. A task batch is an Episode with a leading [T] on every leaf."""
+
+    support: Examples
+    query: Examples
+
+
+class Learner(NamedTuple):
+    """A meta-learning algorithm as pure functions of one task."""
+
+    init: Callable[[Array, Episode], Params]
+    adapt: Callable[[Params, Examples], Fast]
+    predict: Callable[[Fast, Any], Array]  # (fast, x of [N, ...]) -> [N, ...]
+    loss: Callable[[Params, Episode, Array], tuple[Array, Metrics]]  # the last argument is a key
+
+
+class Baseline(NamedTuple):
+    """A classical method: fitted once on the training ratings, then the same two functions as a learner.
+
+    `output` is "rating" when predictions are in rating units and "score" when only their order means anything
+    (RMSE and MAE of a score are undefined and reported so).
+    """
+
+    fit: Callable[..., Params]  # (train: data.table.Ratings, **settings) -> params
+    adapt: Callable[[Params, Examples], Fast]
+    predict: Callable[[Fast, Any], Array]
+    output: str = "rating"
+
+
+class Tasks(NamedTuple):
+    """A task distribution that lives on the device.
+
+    `data` is passed as an ARGUMENT through jit, never closed over: XLA would fold it as a constant.
+    """
+
+    data: Any
+    sample: Callable[[Any, Array], Episode]  # (data, key) -> one task
+
+
+class TrainState(NamedTuple):
+    """What the next training step needs. It holds no key: step keys are fold_in(root, step), so a resume is exact."""
+
+    step: Array  # [] int32
+    params: Params
+    opt_state: Any

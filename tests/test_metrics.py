@@ -1,0 +1,131 @@
+"""Metrics against hand-worked numbers and against brute force over every order of the tied rows."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metarec_jax import metrics
+
+RATINGS = np.array([5.0, 3.0, 4.0, 1.0], np.float32)
+ONES = np.ones(4, np.float32)
+
+
+def brute_force(prediction, rating, value):
+    """Mean of `value(ratings in ranked order)` over all orders in which the predictions do not increase."""
+    orders = [
+        order
+        for order in itertools.permutations(range(len(prediction)))
+        if all(prediction[i] >= prediction[j] for i, j in itertools.pairwise(order))
+    ]
+    return np.mean([value([rating[i] for i in order]) for order in orders])
+
+
+def dcg(ranked, k):
+    return sum((2.0**rating - 1.0) / math.log2(rank + 2.0) for rank, rating in enumerate(ranked[:k]))
+
+
+def ordered_pairs(ranked):
+    pairs = [(a, b) for a, b in itertools.combinations(ranked, 2) if a != b]
+    return sum(a > b for a, b in pairs) / len(pairs)
+
+
+small_tasks = st.integers(1, 5).flatmap(
+    lambda size: st.tuples(
+        st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=size, max_size=size),  # few values: many ties
+        st.lists(st.integers(0, 5).map(float), min_size=size, max_size=size),
+    )
+)
+
+
+def padded(values, width=6, filler=0.0):
+    """One width for all examples, so that jit-free jax compiles each operation once."""
+    return np.array(list(values) + [filler] * (width - len(values)), np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_tasks, st.integers(1, 6))
+def test_ranking_metrics_are_the_mean_over_tie_breaks(task, k):
+    prediction, rating = task
+    arguments = padded(prediction, filler=9.0), padded(rating, filler=5.0), padded([1.0] * len(rating))
+
+    ideal = dcg(sorted(rating, reverse=True), k)
+    found = float(metrics.ndcg(*arguments, k))
+    if ideal == 0:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(brute_force(prediction, rating, lambda r: dcg(r, k)) / ideal, abs=2e-6)
+
+    found = float(metrics.precision(*arguments, k, 4.0))
+    if max(rating) < 4:
+        assert math.isnan(found)
+    else:
+        share = brute_force(prediction, rating, lambda r: np.mean([x >= 4 for x in r[:k]]))
+        assert found == pytest.approx(share, abs=2e-6)
+
+    found = float(metrics.auc(*arguments))
+    if len(set(rating)) == 1:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(brute_force(prediction, rating, ordered_pairs), abs=2e-6)
+
+
+def test_hand_worked_values():
+    prediction = np.array([4.0, 4.0, 2.0, 1.0], np.float32)  # 5 and 3 tied on top, then 4, then 1
+    assert float(metrics.squared_error(prediction, RATINGS, ONES)) == (1 + 1 + 4 + 0) / 4
+    assert float(metrics.absolute_error(prediction, RATINGS, ONES)) == (1 + 1 + 2 + 0) / 4
+    # pairs (5,3) tied, (5,4) right, (5,1) right, (4,3) wrong, (3,1) right, (4,1) right
+    assert float(metrics.auc(prediction, RATINGS, ONES)) == pytest.approx(4.5 / 6)
+    second = 1 / math.log2(3)
+    expected = (31 + 7) * (1 + second) / 2  # gains of 5 and 3, each on rank 1 or 2
+    assert float(metrics.ndcg(prediction, RATINGS, ONES, 2)) == pytest.approx(expected / (31 + 15 * second))
+    assert float(metrics.precision(prediction, RATINGS, ONES, 1, 4.0)) == 0.5
+    assert float(metrics.precision(prediction, RATINGS, ONES, 3, 4.0)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("constant", [3.5, 0.0, -7.0])
+def test_constant_predictor_gets_chance_in_any_order_of_the_rows(constant):
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
+        prediction, rating = np.full(4, constant, np.float32), RATINGS[order]
+        assert float(metrics.auc(prediction, rating, ONES)) == 0.5
+        for k in (1, 2, 3, 4, 9):
+            assert float(metrics.precision(prediction, rating, ONES, k, 4.0)) == pytest.approx(0.5)
+
+
+def test_oracle_and_reversed_oracle():
+    assert float(metrics.ndcg(RATINGS, RATINGS, ONES, 3)) == 1.0
+    assert float(metrics.auc(RATINGS, RATINGS, ONES)) == 1.0
+    assert float(metrics.auc(-RATINGS, RATINGS, ONES)) == 0.0
+    assert float(metrics.ndcg(-RATINGS, RATINGS, ONES, 3)) < 0.7
+    assert float(metrics.precision(-RATINGS, RATINGS, ONES, 2, 4.0)) == 0.0
+
+
+def test_k_larger_than_the_task_uses_the_real_rows():
+    mask = np.array([1, 1, 1, 0], np.float32)
+    assert float(metrics.precision(RATINGS, RATINGS, mask, 5, 4.0)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("filler", [0.0, 100.0, np.nan, np.inf])
+def test_padding_is_inert(filler):
+    rng = np.random.default_rng(0)
+    prediction, rating = rng.integers(1, 4, (3, 7)) * 1.0, rng.integers(1, 6, (3, 7)) * 1.0
+    bare = metrics.per_task(prediction, rating, np.ones((3, 7)), 4.0)
+    wide = [np.concatenate([x, np.full((3, 4), filler)], axis=1) for x in (prediction, rating)]
+    mask = np.concatenate([np.ones((3, 7)), np.zeros((3, 4))], axis=1)
+    for name, values in metrics.per_task(*wide, mask, 4.0).items():
+        np.testing.assert_allclose(values, bare[name], rtol=2e-6, err_msg=name)
+
+
+def test_per_task_holds_every_metric_of_every_task_and_nan_where_undefined():
+    rating = np.array([[5.0, 5.0, 5.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [4.0, 1.0, 1.0]])
+    mask = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]])
+    values = metrics.per_task(rating - 2.0, rating, mask, relevant=4.0)
+    assert set(values) == {"rmse", "mae", "auc", "ndcg@5", "precision@5", "ndcg@10"}
+    np.testing.assert_array_equal(values["rmse"], [4, 4, 4, np.nan])  # the MSE: no root of a single task
+    np.testing.assert_array_equal(values["mae"], [2, 2, 2, np.nan])
+    np.testing.assert_array_equal(values["auc"], [np.nan, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(values["ndcg@5"], [1, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(values["precision@5"], [1, np.nan, np.nan, np.nan])
