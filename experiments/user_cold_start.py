@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
@@ -23,7 +23,7 @@ import polars as pl
 
 from experiments.common import runner
 from experiments.common.learners import RECIPES, hyperparameters
-from experiments.common.workdir import Log, WorkdirError, claim
+from experiments.common.workdir import Log, WorkdirError, claim, mark, stamp
 from metarec_jax import data, evaluation
 from metarec_jax.baselines import BASELINES
 from metarec_jax.checkpoint import CheckpointError, write_atomic
@@ -59,7 +59,7 @@ DEVICES = flags.DEFINE_integer("devices", 1, "Devices to spread the tasks of a s
 PARALLEL = flags.DEFINE_enum("parallel", "jit", ["jit", "pmap"], "How to spread them.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; default below runs/.")
 
-USER_ERRORS = (DataError, WorkdirError, CheckpointError, TrainingError, evaluation.PredictionError, ValueError)
+USER_ERRORS = (DataError, WorkdirError, CheckpointError, TrainingError, evaluation.PredictionError, OSError, ValueError)
 
 
 def chosen(flag: flags.FlagHolder, names: list[str]) -> list[str]:
@@ -75,8 +75,8 @@ def chosen(flag: flags.FlagHolder, names: list[str]) -> list[str]:
 
 def parse_shots() -> list[int | str]:
     """The Ks, ascending, "all" last."""
-    for text in SHOTS.value:
-        if text != "all" and not text.isdigit():
+    for text in SHOTS.value or [""]:
+        if text != "all" and not (text.isascii() and text.isdigit()):
             raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
     numbers = sorted({int(text) for text in SHOTS.value if text != "all"})
     return [*numbers, *(["all"] if "all" in SHOTS.value else [])]
@@ -91,7 +91,8 @@ def parse_set(trained: list[str]) -> dict[str, dict[str, str]]:
         if not (equals and dot):
             raise ValueError(f"--set={text}: write NAME.KEY=VALUE, for example maml.inner_lr=0.1.")
         if name not in changes:
-            raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {', '.join(trained) or 'none'}.")
+            known = ", ".join(trained) or "none"
+            raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
         changes[name][key] = value
     for name in trained:
         if STEPS.value is not None:
@@ -100,9 +101,9 @@ def parse_set(trained: list[str]) -> dict[str, dict[str, str]]:
     return changes
 
 
-def check_unused() -> None:
-    """A flag that would do nothing is an error."""
-    for flag, useless, why in (
+def idle_flags(trained: list[str]) -> dict[str, str]:
+    """Flags that do nothing beside the others, and why."""
+    cases = (
         (COLUMNS, RATINGS.value is None, "needs --ratings"),
         (DATASET, RATINGS.value is not None, "is replaced by --ratings"),
         (DATA_DIR, RATINGS.value is not None, "is not used with --ratings"),
@@ -110,10 +111,10 @@ def check_unused() -> None:
         (MAX_RATINGS, SPLIT.value is not None, "is decided by --split"),
         (HEAVY, SPLIT.value is not None, "is decided by --split"),
         (SEEDS, SPLIT.value is not None and SEEDS.value > 1, "above 1 needs splits of its own, not --split"),
+        (STEPS, not trained, "needs a method that is trained"),
         (PARALLEL, DEVICES.value == 1, "needs --devices above 1"),
-    ):
-        if flag.present and useless:
-            raise ValueError(f"--{flag.name} {why}.")
+    )
+    return {flag.name: why for flag, idle, why in cases if idle}
 
 
 def load_ratings() -> Ratings:
@@ -138,32 +139,55 @@ def load_split(ratings: Ratings, seed: int) -> Split:
     )
 
 
-def run(folder: Path) -> dict[str, Any]:
-    """Everything between the flags and the results dict."""
+class Plan(NamedTuple):
+    """What the flags ask for, checked before anything is read or written."""
+
+    methods: list[str]  # in the order of the table
+    changes: dict[str, dict[str, str]]  # of the hyper-parameters of those that are trained
+    protocol: runner.Protocol
+    stamp: str  # the flags, as flags.txt
+
+
+def make_plan() -> Plan:
+    """Check all flags.
+
+    Raises:
+      ValueError: one is wrong, or would do nothing.
+    """
     learners, classics = chosen(LEARNERS_FLAG, LEARNERS), chosen(BASELINES_FLAG, [*BASELINES, *CONTROLS])
     if not learners and not classics:
         raise ValueError("--learners=none and --baselines=none leave nothing to run.")
-    changes = parse_set(learners + [name for name in classics if name in CONTROLS])
+    trained = learners + [name for name in classics if name in CONTROLS]
+    idle = idle_flags(trained)
+    for name, why in idle.items():
+        if flags.FLAGS[name].present:
+            raise ValueError(f"--{name} {why}.")
     protocol = runner.Protocol(parse_shots(), QUERY.value, ORDER.value)
+    return Plan(classics + learners, parse_set(trained), protocol, stamp(EXPERIMENT, idle))
+
+
+def run(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
     devices = runner.Devices(DEVICES.value, PARALLEL.value)
     begun = time.perf_counter()
     ratings = load_ratings()
     timing = {"load": time.perf_counter() - begun}
-    log = Log(folder / "metrics.jsonl")
-    trials, hashes, outcomes = [], [], {name: [] for name in classics + learners}
+    trials, hashes = [], []
     for seed in range(SEED.value, SEED.value + SEEDS.value):
         split = load_split(ratings, seed)
-        trial = runner.make_trial(seed, ratings, split, protocol, folder / f"seed_{seed}")
-        if not (trial.folder / "split.parquet").exists():
-            write_split(trial.folder / "split.parquet", ratings, split)
-        trials.append(trial)
         hashes.append(split.sha256)
+        trials.append(runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}"))
+        if seed == SEED.value:
+            mark(folder, plan.stamp)
+        write_split(trials[-1].folder / "split.parquet", ratings, split)
+    log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
+    for trial in trials:
         for name in outcomes:
             if name in RECIPES:
-                found = runner.run_learner(name, RECIPES[name], changes[name], trial, log, devices)
+                found = runner.run_learner(name, RECIPES[name], plan.changes[name], trial, log, devices)
             else:
                 found = runner.run_baseline(name, *BASELINES[name], trial)
-            logging.info("%s, seed %d: %.1f s", name, seed, found.info["seconds"])
+            logging.info("%s, seed %d: %.1f s", name, trial.seed, found.info["seconds"])
             outcomes[name].append(found)
             timing[name] = timing.get(name, 0.0) + found.info["seconds"]
     frame = pl.concat([outcome.predictions for found in outcomes.values() for outcome in found])
@@ -230,16 +254,16 @@ def main(argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise ValueError(f"{argv[1]!r} is not a flag; flags are written --name=value.")
-        check_unused()
+        plan = make_plan()
         if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
             jax.config.update("jax_num_cpu_devices", DEVICES.value)  # virtual ones, where there is nothing better
         label = Path(RATINGS.value).stem if RATINGS.value else DATASET.value
-        folder = claim(Path(WORKDIR.value) if WORKDIR.value else None, EXPERIMENT, label)
+        folder = claim(Path(WORKDIR.value) if WORKDIR.value else None, EXPERIMENT, label, plan.stamp)
         if (folder / "results.json").exists():
             print(f"{folder} is done already; this is what it found.\n")
             found = results.read_json(folder / "results.json")
         else:
-            found = run(folder)
+            found = run(plan, folder)
             report(found, folder)
     except USER_ERRORS as error:
         logging.debug("in full", exc_info=True)
@@ -248,5 +272,13 @@ def main(argv: list[str]) -> None:
     print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")
 
 
+def parse(argv: list[str]) -> list[str]:
+    """Set the flags; a wrong one is one line, as all errors are. Returns what is not a flag."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -98,16 +98,16 @@ def make_chunk(
     if parallel == "pmap":
         own = batch // devices
 
-        def spread(keys: Array) -> Array:
-            return jax.lax.dynamic_slice_in_dim(keys, jax.lax.axis_index("data") * own, own)
+        def on_one_device(device: Array, data: Any, state: TrainState, root: Array):
+            def spread(keys: Array) -> Array:
+                return jax.lax.dynamic_slice_in_dim(keys, device * own, own)
 
-        return jax.pmap(
-            partial(chunk, spread, partial(jax.lax.pmean, axis_name="data")),
-            axis_name="data",
-            in_axes=(None, None, None),
-            out_axes=None,
-            devices=jax.devices()[:devices],
+            return chunk(spread, partial(jax.lax.pmean, axis_name="data"), data, state, root)
+
+        everywhere = jax.pmap(
+            on_one_device, axis_name="data", in_axes=(0, None, None, None), out_axes=None, devices=jax.devices()[:devices]
         )
+        return partial(everywhere, jnp.arange(devices))
     mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_task = NamedSharding(mesh, PartitionSpec("data"))
@@ -121,14 +121,19 @@ def make_chunk(
 
 def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
     """A run at step 0, with parameters from `key`."""
-    init_key, episode_key = jax.random.split(key)
-    return start_from(learner.init(init_key, tasks.sample(tasks.data, episode_key)), optimiser)
+
+    @jax.jit
+    def init(data: Any, key: Array) -> Params:
+        init_key, episode_key = jax.random.split(key)
+        return learner.init(init_key, tasks.sample(data, episode_key))
+
+    return start_from(init(tasks.data, key), optimiser)
 
 
 def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
     """A run at step 0 from given parameters, for example a classical factorisation."""
-    state = TrainState(jnp.int32(0), params, optimiser.init(params))
-    return Run(state, jax.tree.map(jnp.copy, params), jnp.float32(jnp.inf), jnp.int32(0))
+    own = jax.tree.map(jnp.copy, params)  # training donates, and so destroys, the buffers of its state
+    return Run(TrainState(jnp.int32(0), own, jax.jit(optimiser.init)(own)), params, jnp.float32(jnp.inf), jnp.int32(0))
 
 
 def fit(
@@ -184,5 +189,5 @@ def _stalled(run: Run, patience: int | None) -> bool:
 def _keep_best(run: Run, value: float) -> Run:
     if not value < float(run.best_value):
         return run
-    params = jax.tree.map(jnp.copy, run.state.params)  # the chunk donates, and so destroys, the state's own buffers
+    params = jax.tree.map(jnp.copy, run.state.params)
     return run._replace(best_params=params, best_value=jnp.float32(value), best_step=run.state.step + 0)

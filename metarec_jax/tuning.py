@@ -7,7 +7,7 @@ import numpy as np
 
 from metarec_jax import metrics
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import mean_squared_errors, predict_tasks
+from metarec_jax.evaluation import PredictionError, mean_squared_errors, predict_tasks
 from metarec_jax.types import Baseline, Episode, Params
 
 Shots = int | str
@@ -54,6 +54,9 @@ def _badness(name: str, baseline: Baseline, params: Params, tasks: Episode) -> f
         value = float(mean_squared_errors(baseline, params, tasks).mean())
     else:
         users = np.arange(len(tasks.query.mask))
-        predictions = predict_tasks(name, baseline, params, tasks, users)
+        try:
+            predictions = predict_tasks(name, baseline, params, tasks, users)
+        except PredictionError:  # a bad setting loses instead of stopping the run
+            return float("inf")
         value = -float(np.nanmean(metrics.per_task(predictions, tasks.query.y, tasks.query.mask, 0.0)["ndcg@5"]))
     return value if np.isfinite(value) else float("inf")

@@ -140,7 +140,7 @@ def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.nd
 def run_learner(
     name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: Devices
 ) -> Outcome:
-    """Meta-train with early stopping on the validation tasks, going on from a checkpoint, and predict the test tasks."""
+    """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from absl import flags
@@ -15,10 +16,14 @@ class WorkdirError(ValueError):
     """A work directory that belongs to something else."""
 
 
-def stamp(experiment: str) -> str:
-    """The experiment and its flags as an absl flag file: `experiment.py --flagfile=flags.txt` does the same again."""
+def stamp(experiment: str, idle: Collection[str]) -> str:
+    """The experiment and its flags as an absl flag file: `experiment.py --flagfile=flags.txt` does the same again.
+
+    Flags that are `idle` beside the others, for example --dataset beside --ratings, are left out.
+    """
     own = flags.FLAGS.flags_by_module_dict()[experiment_module()]
-    lines = [flag.serialize() for flag in own if flag.name not in UNSTAMPED and flag.value is not None]
+    left_out = UNSTAMPED | set(idle)
+    lines = [flag.serialize() for flag in own if flag.name not in left_out and flag.value is not None]
     return "\n".join([f"# experiments/{experiment}.py", *sorted(line for line in lines if line)]) + "\n"
 
 
@@ -27,31 +32,41 @@ def experiment_module() -> str:
     return flags.FLAGS.find_module_defining_flag("workdir")
 
 
-def claim(path: Path | None, experiment: str, label: str) -> Path:
-    """The work directory, made and marked as this experiment's.
+def claim(path: Path | None, experiment: str, label: str, text: str) -> Path:
+    """The work directory, if it may be used; nothing is written yet.
 
     Args:
       path: the directory asked for; None: runs/<experiment>/<label>-<hash of the flags> below the current directory.
       experiment: name of the script.
       label: for people, for example the data set.
+      text: from `stamp`.
 
     Raises:
       WorkdirError: it holds another experiment, the same with other flags, or something else.
     """
-    text = stamp(experiment)
     path = path or Path("runs") / experiment / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    mark = path / "flags.txt"
-    if mark.exists():
-        if (found := mark.read_text()) != text:
+    flag_file = path / "flags.txt"
+    if flag_file.exists():
+        if (found := flag_file.read_text()) != text:
             differing = sorted(set(found.splitlines()) ^ set(text.splitlines()))
             raise WorkdirError(
                 f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --workdir."
             )
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise WorkdirError(f"{path} exists and is not a work directory of {experiment}; choose another --workdir.")
-    else:
-        write_atomic(mark, text.encode())
     return path
+
+
+def mark(path: Path, text: str) -> None:
+    """Make the work directory that `claim` gave and mark it with its flags: from here on it is this run's.
+
+    Raises:
+      WorkdirError: it cannot be made.
+    """
+    try:
+        write_atomic(path / "flags.txt", text.encode())
+    except OSError as error:
+        raise WorkdirError(f"{path} cannot be written ({error.strerror}); choose another --workdir.") from error
 
 
 class Log:

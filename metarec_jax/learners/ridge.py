@@ -4,9 +4,10 @@ Bertinetto et al. 2019, arXiv:1805.08136 (R2-D2), as the posterior mean of Bayes
 on the network's features, noise learnt. Bias and factors of a user are solved together (the constant is one of the
 features), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
 
-Why it wins where MAML ties: it can START from a classical factorisation (`taste_params`), whose posterior it then is to
-the last digit, and meta-training moves features, item biases, the prior mean from user features and the noise to what
-predicts best after K ratings.
+Why it wins where MAML ties: it can START from a classical Gaussian process (`from_gaussian_process`), whose
+posterior it then is, and meta-training moves features, item biases, the prior mean from user features and the noise to
+what predicts best after K ratings. And it can learn what the classics cannot say: WHICH items somebody chose to rate
+tells of the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++, Koren 2008).
 """
 
 import flax.linen as nn
@@ -32,21 +33,31 @@ def ridge_solution(features: Array, residual: Array, mask: Array, noise: Array) 
     return features.T @ dual
 
 
-def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0) -> Learner:
+def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn.Module | None = None) -> Learner:
     """The ridge head on a network.
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       noise: initial noise variance, in squared units of y; learnt.
+      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
+        it does not see y. None: 0.
     """
 
     def init(key: Array, episode: Episode) -> Params:
-        return {"net": net.init(key, episode.support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
+        support = episode.support
+        params = {"net": net.init(key, support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
+        if prior is not None:
+            params["prior"] = prior.init(key, support.x, support.mask)["params"]
+        return params
 
     def adapt(params: Params, support: Examples) -> Fast:
         features, mean = net.apply({"params": params["net"]}, support.x)
-        weights = ridge_solution(features, support.y - mean, support.mask, jnp.exp(params["log_noise"]))
+        expected = jnp.zeros(features.shape[-1], features.dtype)
+        if prior is not None:
+            expected = prior.apply({"params": params["prior"]}, support.x, support.mask)
+        residual = support.y - mean - features @ expected
+        weights = expected + ridge_solution(features, residual, support.mask, jnp.exp(params["log_noise"]))
         return {"net": params["net"], "weights": weights}
 
     def predict(fast: Fast, x) -> Array:
@@ -54,3 +65,26 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0) -> Learne
         return mean + features @ fast["weights"]
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+
+
+def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params:
+    """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
+
+    Args:
+      params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`.
+      fitted: what `baselines.gp.fit` returned: phi [I, D], mean [I], intercept [D], population [G, D], noise [].
+      mean: the `TasteNet`'s.
+    """
+    phi, net = fitted["phi"], dict(params["net"])
+    centre = jnp.mean(phi, 0)
+    net |= {
+        "centre": centre,
+        "id_taste": {"table": phi - centre},
+        "id_bias": {"table": (fitted["mean"] - mean + phi @ fitted["intercept"])[:, None]},
+    }
+    for name in ("content_taste", "content_bias"):  # phi and mean hold what the content says already
+        if name in net:
+            net[name] = jax.tree.map(jnp.zeros_like, net[name])
+    if "context_taste" in net:
+        net["context_taste"] = {"kernel": fitted["population"]}
+    return params | {"net": net, "log_noise": jnp.log(fitted["noise"])}

@@ -68,8 +68,9 @@ class TasteNet(nn.Module):
     """Inputs -> (features [N, dim], prior mean [N]): the two things a linear model of one task's taste needs.
 
     A rating is prior mean + features . w + noise with w ~ N(0, I) a task: the scale of the features is the prior.
-    The prior mean is a bias an id plus features . M context: what people of this age, gender, ... tend to like
-    beyond the average, before a single rating is known. One feature is a constant, so that w holds the task's own bias.
+    Features are a centre that all candidates share, so that w holds the task's own bias too, plus a vector an id plus a
+    map of the content. The prior mean is a bias an id plus features . M context: what people of this age, gender, ...
+    tend to like beyond the average, before a single rating is known.
     """
 
     num_ids: int
@@ -78,15 +79,32 @@ class TasteNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Inputs) -> tuple[Array, Array]:
-        taste = IdTable(self.num_ids, self.dim - 1, name="id_taste")(x.id)
+        small, zeros = nn.initializers.normal(0.01), nn.initializers.zeros
+        centre = self.param("centre", lambda key, shape: jnp.zeros(shape).at[0].set(0.5), (self.dim,))
+        features = centre + IdTable(self.num_ids, self.dim, name="id_taste")(x.id)
         mean = self.mean + IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)[:, 0]
         if x.content.shape[-1]:
-            init = nn.initializers.normal(0.01)
-            taste += nn.Dense(self.dim - 1, use_bias=False, kernel_init=init, name="content_taste")(x.content)
-            mean += nn.Dense(1, use_bias=False, kernel_init=init, name="content_bias")(x.content)[:, 0]
-        level = self.param("level", nn.initializers.constant(0.5), (1,))
-        features = jnp.concatenate([taste, jnp.broadcast_to(level, (taste.shape[0], 1))], -1)
+            features += nn.Dense(self.dim, use_bias=False, kernel_init=small, name="content_taste")(x.content)
+            mean += nn.Dense(1, use_bias=False, kernel_init=zeros, name="content_bias")(x.content)[:, 0]
         if x.context.shape[-1]:
-            expected = nn.Dense(self.dim, use_bias=False, kernel_init=nn.initializers.zeros, name="context_taste")
-            mean += jnp.sum(features * expected(x.context), -1)
+            expected = nn.Dense(self.dim, use_bias=False, kernel_init=zeros, name="context_taste")(x.context)
+            mean += jnp.sum(features * expected, -1)
         return features, mean
+
+
+class ChoicePrior(nn.Module):
+    """(x of [K, ...], mask [K]) -> expected weights [dim], from which candidates were chosen, not how they were rated.
+
+    A vector an id, summed over the support and divided by sqrt(K + 1) as in SVD++ (Koren 2008, eq. 15): the sum of K
+    independent vectors grows like sqrt(K). It starts at 0 and so changes nothing until it has learnt. `rate` multiplies
+    the vectors, which lets Adam learn them that much faster than features that start from a fitted model.
+    """
+
+    num_ids: int
+    dim: int
+    rate: float = 20.0
+
+    @nn.compact
+    def __call__(self, x: Inputs, mask: Array) -> Array:
+        chosen = IdTable(self.num_ids, self.dim, scale=0.0, name="id_choice")(x.id)
+        return self.rate * (mask @ chosen) / jnp.sqrt(mask.sum() + 1.0)

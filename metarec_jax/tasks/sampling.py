@@ -6,23 +6,30 @@ import jax.numpy as jnp
 from metarec_jax.types import Array
 
 
-def draw_distinct(key: Array, count: Array, size: int) -> Array:
-    """`size` different numbers out of 0..count-1, every ordered choice equally likely.
+def below(bits: Array, count: Array | int) -> Array:
+    """Random 32-bit words as numbers 0..count-1, int32. The bias of the remainder is at most count / 2^32."""
+    return (bits % jnp.asarray(count).astype(jnp.uint32)).astype(jnp.int32)
+
+
+def draw_distinct(bits: Array, count: Array) -> Array:
+    """Different numbers, one a word of `bits` [size], out of 0..count-1, every ordered choice equally likely.
 
     A Fisher-Yates shuffle stopped after `size` swaps (Knuth, TAOCP 2, 3.4.2 P), with the swapped positions kept in a
     list of length `size` instead of an array of length `count`: O(size^2) comparisons, whatever `count` is.
 
     Args:
-      key: PRNG key.
+      bits: [size] uint32 from `jax.random.bits`: one word a draw. (One call for all the random numbers of an episode
+        takes a fraction of the time, and of the compiling, of several `randint`.)
       count: [] int32, at least 1.
-      size: how many to draw.
 
     Returns:
       [size] int32. Where count < size only the first `count` entries are draws; mask the rest, which lie in
       0..count-1 too, so that they are safe to index with.
     """
+    size = bits.shape[0]
     slots = jnp.arange(size)
-    picked = jax.random.randint(key, (size,), jnp.minimum(slots, count - 1), count)
+    first = jnp.minimum(slots, count - 1)
+    picked = first + below(bits, count - first)
 
     def swap(slot, carry):
         drawn, displaced = carry

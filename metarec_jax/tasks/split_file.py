@@ -34,8 +34,8 @@ def read_split(path: Path, ratings: Ratings) -> Split:
     """The split in a file of (some of) the ratings of a table.
 
     Raises:
-      DataError: a file that cannot be read, an unknown role, a rating that is not in the table or has another value
-        there, a user in two parts, a held-out user without query ratings.
+      DataError: a file that cannot be read, an unknown role, a part without rows, a rating that is not in the table or
+        has another value there, a user in two parts, a held-out user without query ratings.
     """
     table = read_table(path)
     frame = delimited.ratings_frame(table, {name: name for name in ("user", "item", "rating")})
@@ -43,6 +43,9 @@ def read_split(path: Path, ratings: Ratings) -> Split:
     if (unknown := ~frame["role"].is_in(ROLES)).any():
         row = int(unknown.arg_max() or 0)
         raise DataError(f"{path}: {table.place(row)}: role {frame['role'][row]!r} is none of {', '.join(ROLES)}.")
+    for role in ("train", "valid_query", "test_query"):
+        if role not in frame["role"]:
+            raise DataError(f"{path}: no row has the role {role}; a split needs training, validation and test users.")
     frame = frame.with_columns(row=_table_rows(table, frame, ratings), part=pl.col("role").str.split("_").list.first())
     parts = frame.group_by("user", maintain_order=True).agg(pl.col("part").unique(maintain_order=True))
     if len(mixed := parts.filter(pl.col("part").list.len() > 1)):

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from metarec_jax.data.table import DataError, Ratings, content_hash
-from metarec_jax.tasks.sampling import draw_distinct
+from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 Order = Literal["random", "time"]
@@ -62,8 +62,7 @@ def split_users(
     Raises:
       DataError: time order without timestamps, or no user left in a part.
     """
-    if order == "time" and ratings.timestamp is None:
-        raise DataError(f"{ratings.name} has no timestamps; use random order.")
+    _check_order(ratings, order)
     counts = np.diff(ratings.user_offsets)
     fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
     bucket = np.array([_hash(seed, user) % 10 for user in ratings.user_ids])
@@ -73,6 +72,11 @@ def split_users(
     ]
     rows = np.flatnonzero(training[ratings.user])
     return make_split(ratings, rows, *held_out)
+
+
+def _check_order(ratings: Ratings, order: Order) -> None:
+    if order == "time" and ratings.timestamp is None:
+        raise DataError(f"{ratings.name} has no timestamps; use random order.")
 
 
 def make_split(ratings: Ratings, train_rows: np.ndarray, valid: HeldOut, test: HeldOut) -> Split:
@@ -178,12 +182,16 @@ def training_tasks(
 
     Args:
       train: the training part of the table; users with a single rating cannot be a task and are passed over.
-      support, query: the sizes S and Q of an episode. A user with n < S + Q ratings gives min(Q, n // 2) query
-        ratings and what is left as support.
+      support, query: the sizes S and Q of an episode. A user with n ratings gives min(Q, n // 2) query ratings and at
+        most S of what is left as support.
       vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner
         meets every K in training; else it is S.
-      order: in "time" order every support rating is older than every query rating.
+      order: in "time" order no support rating is younger than a query rating.
+
+    Raises:
+      DataError: time order without timestamps, or no user with two ratings.
     """
+    _check_order(train, order)
     counts = np.diff(train.user_offsets)
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
@@ -198,13 +206,13 @@ def training_tasks(
     )
 
     def sample(data: _TrainData, key: Array) -> Episode:
-        user_key, size_key, draw_key = jax.random.split(key, 3)
-        user = jax.random.randint(user_key, (), 0, data.count.shape[0])
+        bits = jax.random.bits(key, (2 + support + query,))
+        user = below(bits[0], data.count.shape[0])
         count = data.count[user]
         queried = jnp.minimum(query, count // 2)
-        wanted = jax.random.randint(size_key, (), 0, support + 1) if vary_support else support
+        wanted = below(bits[1], support + 1) if vary_support else support
         supported = jnp.minimum(wanted, count - queried)
-        places = draw_distinct(draw_key, count, support + query)
+        places = draw_distinct(bits[2:], count)
         if order == "time":  # rows of a user are in time order
             drawn = jnp.arange(support + query) < supported + queried
             places = jnp.minimum(jnp.sort(jnp.where(drawn, places, count)), count - 1)

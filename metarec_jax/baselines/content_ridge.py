@@ -1,0 +1,21 @@
+"""Ridge regression on the item features for a user's own taste, on top of the biases.
+
+It is the Gaussian process of `gp.py` without its item covariance: a user's weights are one bias and one weight an item
+feature, and their prior mean is linear in the user's features (item features x user features for the population).
+"""
+
+from metarec_jax.baselines import gp
+from metarec_jax.data.table import Ratings
+from metarec_jax.types import Baseline, Params
+
+
+def fit(
+    train: Ratings, *, content: float = 0.1, bias: float = 0.2, noise: float = 0.9, reg_population: float = 20.0
+) -> Params:
+    """The parameters of `gp.fit` at rank 0 and without EM; the arguments are the same."""
+    return gp.fit(
+        train, rank=0, em_steps=0, content=content, bias=bias, noise=noise, reg_population=reg_population
+    )
+
+
+CONTENT_RIDGE = Baseline(fit, gp.adapt, gp.predict)

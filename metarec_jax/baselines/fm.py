@@ -1,0 +1,162 @@
+"""Factorisation machine on all fields: user id, user features, item id, item features.
+
+Pairs of a user field with an item field interact (Rendle 2010, "Factorization machines", eq. 1, restricted to those
+pairs, which is LightFM: Kula 2015, arXiv:1507.08439): a user's vector is the sum of the vectors of the id and of the
+features, and so is an item's. A new user has features from the start; the id's own vector and bias are folded in from
+the support set by ridge regression around what the features say.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metarec_jax.baselines import bias
+from metarec_jax.baselines.ridge import fold_in
+from metarec_jax.data.table import Ratings
+from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+
+REG_BIAS = 5.0  # pseudo-ratings of the biases of ids
+
+
+def score(user: Array, item: Array) -> Array:
+    """[N] p . q + b_u + b_i of rows [p, b_u] and [q, b_i], each [N, D + 1]."""
+    return jnp.sum(user[:, :-1] * item[:, :-1], axis=1) + user[:, -1] + item[:, -1]
+
+
+def _loss(tables: Params, data: Params, rows: Array, l2: Array) -> Array:
+    """Penalised mean squared error of the ratings `rows` [B]; units of the standard deviation of the ratings."""
+    user, item = data["user"][rows], data["item"][rows]
+    parts = {
+        "user": tables["user"][user],
+        "item": tables["item"][item],
+        "user_feature": data["user_features"][user] @ tables["user_feature"],
+        "item_feature": data["item_features"][item] @ tables["item_feature"],
+    }
+    predicted = score(parts["user"] + parts["user_feature"], parts["item"] + parts["item_feature"])
+    # A penalty on every occurrence counts a row as often as it is rated, as ALS-WR does; biases of ids are penalised
+    # once a row.
+    vectors = sum(jnp.sum(part[:, :-1] ** 2, axis=1) for part in parts.values())
+    biases = parts["user"][:, -1] ** 2 / data["user_count"][user]
+    biases += parts["item"][:, -1] ** 2 / data["item_count"][item]
+    return jnp.mean((data["rating"][rows] - predicted) ** 2 + l2 * vectors + REG_BIAS * biases)
+
+
+@partial(jax.jit, static_argnames=("epochs", "batch"))
+def _train(tables: Params, data: Params, key: Array, l2: Array, lr: Array, *, epochs: int, batch: int) -> Params:
+    """Adam with a cosine schedule over shuffled minibatches; what does not fill the last batch waits an epoch."""
+    size = len(data["rating"])
+    steps = size // batch
+    optimizer = optax.adam(lambda step: lr * 0.5 * (1.0 + jnp.cos(jnp.pi * step / (epochs * steps))))
+
+    def step(state, rows):
+        tables, opt_state = state
+        updates, opt_state = optimizer.update(jax.grad(_loss)(tables, data, rows, l2), opt_state)
+        return (optax.apply_updates(tables, updates), opt_state), None
+
+    def epoch(state, key):
+        order = jax.random.permutation(key, size)[: steps * batch].reshape(steps, batch)
+        return jax.lax.scan(step, state, order)
+
+    (tables, _), _ = jax.lax.scan(epoch, (tables, optimizer.init(tables)), jax.random.split(key, epochs))
+    return tables
+
+
+def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Params]:
+    """The mean rating and tables of small random vectors, with the biases of ids where the bias model has them."""
+    mean, item_bias, user_bias = bias.fit_biases(train, REG_BIAS, REG_BIAS)
+    sizes = {"user": train.num_users, "item": train.num_items}
+    sizes |= {"user_feature": len(train.user_features.names), "item_feature": len(train.item_features.names)}
+    rng = np.random.default_rng(seed)
+    tables = {name: rng.normal(0.0, 0.1, (size, dim + 1)).astype(np.float32) for name, size in sizes.items()}
+    tables["user"][:, -1], tables["item"][:, -1] = user_bias / scale, item_bias / scale
+    tables["user_feature"][:, -1] = tables["item_feature"][:, -1] = 0.0
+    return mean, tables
+
+
+def _norm(features: np.ndarray) -> np.float32:
+    """Root mean square norm of the rows [M, F]; features are divided by it, so that l2 means the same for any."""
+    return np.float32(np.sqrt(np.mean(np.sum(features.astype(np.float64) ** 2, axis=1))) + 1e-6)
+
+
+def fit(
+    train: Ratings,
+    *,
+    dim: int = 16,
+    epochs: int = 15,
+    l2: float = 0.1,
+    lr: float = 0.01,
+    batch: int = 4096,
+    seed: int = 0,
+) -> Params:
+    """Vectors and biases of item ids and of the features of users and items.
+
+    Args:
+      train: the training ratings.
+      dim: length of a vector.
+      epochs: passes over the ratings; the cosine schedule ends with them.
+      l2: penalty of every vector that a rating touches, with ratings in units of their standard deviation.
+      lr: Adam's rate at the start.
+      batch: ratings a step.
+      seed: of starting vectors and shuffles.
+
+    Returns:
+      Rows of a vector and a bias, for ratings in units of scale [] around mean []: item [I, dim + 1],
+      item_feature [F, dim + 1], user_feature [G, dim + 1], user [dim + 1] the mean of the training users' own rows;
+      reg, weighted, reg_bias [] of the fold-in.
+    """
+    scale = float(train.rating.std()) + 1e-6
+    mean, tables = _start(train, dim, scale, seed)
+    user_norm, item_norm = _norm(train.user_features.values), _norm(train.item_features.values)
+    data = {
+        "user": train.user,
+        "item": train.item,
+        "rating": (train.rating - np.float32(mean)) / np.float32(scale),
+        "user_features": train.user_features.values / user_norm,
+        "item_features": train.item_features.values / item_norm,
+        "user_count": np.bincount(train.user, minlength=train.num_users).astype(np.float32),
+        "item_count": np.bincount(train.item, minlength=train.num_items).astype(np.float32),
+    }
+    batch = min(batch, len(train.rating))
+    tables = _train(tables, data, jax.random.key(seed), l2, lr, epochs=epochs, batch=batch)
+    return {
+        "item": tables["item"],
+        "item_feature": tables["item_feature"] / item_norm,
+        "user_feature": tables["user_feature"] / user_norm,
+        "user": tables["user"].mean(axis=0),
+        "mean": jnp.float32(mean),
+        "scale": jnp.float32(scale),
+        "reg": jnp.float32(l2),
+        "weighted": jnp.float32(1.0),
+        "reg_bias": jnp.float32(REG_BIAS),
+    }
+
+
+def item_rows(params: Params, x: Inputs) -> Array:
+    """[N, dim + 1] vectors and biases of the candidates."""
+    return params["item"][x.id] + x.content @ params["item_feature"]
+
+
+def prior_rows(params: Params, x: Inputs) -> Array:
+    """[N, dim + 1] vector and bias of the user as the features tell them, the same in every row."""
+    return params["user"] + x.context @ params["user_feature"]
+
+
+def adapt(params: Params, support: Examples) -> Fast:
+    """`params` and own [dim + 1], the user's deviation from what the features say."""
+    items = item_rows(params, support.x)
+    rating = (support.y - params["mean"]) / params["scale"]
+    residual = rating - score(prior_rows(params, support.x), items)
+    penalties = (params["reg"], params["weighted"], params["reg_bias"])
+    return {**params, "own": fold_in(items[:, :-1], residual, support.mask, *penalties)}
+
+
+def predict(fast: Fast, x: Inputs) -> Array:
+    """[N] ratings."""
+    user = prior_rows(fast, x) + fast["own"]
+    return fast["mean"] + fast["scale"] * score(user, item_rows(fast, x))
+
+
+FM = Baseline(fit, adapt, predict)

@@ -1,0 +1,82 @@
+"""What training users teach a weight-space Gaussian process: the population's mean weights, and better item features.
+
+Model of user u with features f_u (a leading 1 included) and ratings r_u of items with features Phi_u:
+    w_u ~ N(M^T f_u, I),    r_u = mean_u + Phi_u w_u + e,    e ~ N(0, noise).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse.linalg
+
+from metarec_jax.baselines.item_statistics import rating_matrix
+from metarec_jax.baselines.ridge import normal_equations, solve_rows
+from metarec_jax.data.table import Ratings
+
+
+class Users(NamedTuple):
+    """The evidence of U training users about their weights."""
+
+    features: np.ndarray  # [U, 1 + G] f_u
+    cov: np.ndarray  # [U, D, D] posterior covariance (I + Phi_u^T Phi_u / noise)^-1
+    evidence: np.ndarray  # [U, D] Phi_u^T (r_u - mean_u) / noise
+
+
+def user_evidence(train: Ratings, phi: np.ndarray, mean: np.ndarray, noise: float) -> Users:
+    """Posterior pieces of every training user under item features `phi` [I, D], `mean` [I] and `noise`."""
+    gram, moment = normal_equations(phi, train.item, train.rating - mean[train.item], train.user_offsets)
+    cov = np.linalg.inv(gram / np.float32(noise) + np.eye(phi.shape[1], dtype=np.float32))
+    ones = np.ones((train.num_users, 1), np.float32)
+    return Users(np.hstack([ones, train.user_features.values]), cov, moment / np.float32(noise))
+
+
+def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """[U, D] products of the matrices [U, D, D] with the vectors [U, D]."""
+    return (matrices @ vectors[:, :, None])[:, :, 0]
+
+
+def population_weights(users: Users, reg: float) -> np.ndarray:
+    """M [1 + G, D] by generalised least squares with each user's own deviation integrated out, plus reg |M|^2.
+
+    With V_u = Phi_u Phi_u^T + noise I, M solves
+        sum_u f_u f_u^T M (Phi_u^T V_u^-1 Phi_u) + reg M = sum_u f_u (Phi_u^T V_u^-1 (r_u - mean_u))^T,
+    where Phi_u^T V_u^-1 Phi_u = I - cov_u and Phi_u^T V_u^-1 (r_u - mean_u) = cov_u evidence_u (Woodbury). Conjugate
+    gradients never form the (1 + G) D square matrix.
+    """
+    shape = (users.features.shape[1], users.evidence.shape[1])
+    target = users.features.T @ _times(users.cov, users.evidence)
+
+    def system(flat: np.ndarray) -> np.ndarray:
+        m = flat.reshape(shape).astype(np.float32)
+        prior = users.features @ m
+        return (users.features.T @ (prior - _times(users.cov, prior)) + reg * m).ravel()
+
+    size = shape[0] * shape[1]
+    operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=system, dtype=np.float32)
+    solution, _ = scipy.sparse.linalg.cg(operator, target.ravel(), rtol=1e-5, maxiter=500)
+    return solution.reshape(shape)
+
+
+def em_step(
+    train: Ratings, users: Users, population: np.ndarray, phi: np.ndarray, mean: np.ndarray, prior_ratings: float
+) -> tuple[np.ndarray, float]:
+    """One step of expectation maximisation of the marginal likelihood: new item features [I, D] and noise.
+
+    Features from the item covariance serve heavy raters best; this step fits them to the users' posteriors (as in
+    Lawrence and Urtasun 2009, "Non-linear matrix factorization with Gaussian processes", and Yu et al. 2009,
+    "Large-scale collaborative prediction using a nonparametric random effects model"). `prior_ratings` pseudo-ratings
+    hold each item at its present features, so an item that is rarely rated hardly moves.
+    """
+    dim = phi.shape[1]
+    posterior = _times(users.cov, users.evidence + users.features @ population)  # [U, D]
+    residual, order = train.rating - mean[train.item], train.item_order
+    gram, moment = normal_equations(posterior, train.user[order], residual[order], train.item_offsets)
+    upper = np.triu_indices(dim)
+    spread = np.empty_like(gram)  # sum of cov_u over the users who rated the item
+    spread[:, upper[0], upper[1]] = rating_matrix(train).T @ users.cov[:, upper[0], upper[1]]
+    spread[:, upper[1], upper[0]] = spread[:, upper[0], upper[1]]
+    hold = np.float32(prior_ratings)
+    new = solve_rows(gram + spread + hold * np.eye(dim, dtype=np.float32), moment + hold * phi)
+    misfit = residual - np.sum(new[train.item] * posterior[train.user], axis=1)
+    noise = (np.sum(misfit**2) + np.einsum("id,ide,ie->", new, spread, new)) / len(residual)
+    return new, float(noise)

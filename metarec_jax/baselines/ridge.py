@@ -1,0 +1,80 @@
+"""Ridge regression many times over: a new user's weights on the device, all training rows' normal equations on the host."""
+
+import jax.numpy as jnp
+import jax.scipy.linalg
+import numpy as np
+
+from metarec_jax.types import Array
+
+
+def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> Array:
+    """argmin_w sum_k mask_k (target_k - features_k . w)^2 / noise + |w|^2, the posterior mean under w ~ N(0, I).
+
+    Solves the smaller of the K x K and the D x D system; both are positive definite, and K = 0 gives zeros.
+
+    Args:
+      features: [K, D], scaled so that the prior covariance of w is the identity.
+      target: [K] residuals of the support ratings from the prior mean.
+      mask: [K] 1 real, 0 padding.
+      noise: [] positive noise variance, in the squared unit of `target`.
+
+    Returns:
+      [D] the weights.
+    """
+    root = jnp.sqrt(mask / noise)  # rows of unit noise; padding becomes rows of zeros
+    z, t = features * root[:, None], target * root
+    k, d = z.shape
+    if k <= d:
+        gram = jnp.matmul(z, z.T, precision="highest") + jnp.eye(k)
+        return z.T @ jax.scipy.linalg.solve(gram, t, assume_a="pos")
+    gram = jnp.matmul(z.T, z, precision="highest") + jnp.eye(d)
+    return jax.scipy.linalg.solve(gram, z.T @ t, assume_a="pos")
+
+
+def fold_in(vectors: Array, residual: Array, mask: Array, reg: Array, weighted: Array, reg_bias: Array) -> Array:
+    """A new user's vector and bias in a factor model, solved jointly with everything else fixed.
+
+    Args:
+      vectors: [K, D] of the support items.
+      residual: [K] what the vector and the bias are to explain, in units of the ratings' standard deviation.
+      mask: [K] 1 real, 0 padding.
+      reg: [] penalty of the vector.
+      weighted: [] 1 multiplies `reg` by the number of real ratings, 0 does not.
+      reg_bias: [] penalty of the bias.
+
+    Returns:
+      [D + 1] the vector and, last, the bias.
+    """
+    penalty = reg * jnp.where(weighted > 0, jnp.maximum(mask.sum(), 1.0), 1.0)
+    unit = jnp.sqrt(penalty / reg_bias)  # rescales the bias so that `penalty` is right for it too
+    design = jnp.concatenate([vectors, jnp.full((len(vectors), 1), unit)], axis=1)
+    return ridge_weights(design, residual, mask, penalty) * jnp.ones(design.shape[1]).at[-1].set(unit)
+
+
+def normal_equations(
+    design: np.ndarray, other: np.ndarray, target: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gram matrices and moments of the regression of each row's ratings on the vectors of the other side.
+
+    Args:
+      design: [M, D] vectors of the other side (of items where the rows are users).
+      other: [R] index into `design` of each rating, grouped by row.
+      target: [R] what the regression explains.
+      offsets: [rows + 1]; the ratings of row n are offsets[n] to offsets[n + 1].
+
+    Returns:
+      sum z z^T [rows, D, D] and sum z t [rows, D], float32; zeros for a row without ratings.
+    """
+    rows, dim = len(offsets) - 1, design.shape[1]
+    gram, moment = np.zeros((rows, dim, dim), np.float32), np.zeros((rows, dim), np.float32)
+    design, target = design.astype(np.float32), target.astype(np.float32)
+    for row in range(rows):
+        part = slice(offsets[row], offsets[row + 1])
+        z = design[other[part]]
+        gram[row], moment[row] = z.T @ z, target[part] @ z
+    return gram, moment
+
+
+def solve_rows(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Solutions [rows, D] of the systems `matrices` [rows, D, D] with right-hand sides `vectors` [rows, D]."""
+    return np.linalg.solve(matrices, vectors[:, :, None])[:, :, 0]

@@ -1,0 +1,388 @@
+"""User cold start: who is held out, what is asked of them, and that training episodes are what they claim to be."""
+
+import functools
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+from helpers import assert_uniform, random_frame, random_table, table_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from metarec_jax.data.table import DataError
+from metarec_jax.tasks.user_cold_start import episodes, make_split, pad_rows, split_frame, split_users, training_tasks
+
+ORDERS = ["random", "time"]
+KS = [0, 1, 2, 4, None]
+
+# ---------------------------------------------------------------------------------------------------- the split
+
+
+def parts_of(table, **asked):
+    """Raw user id -> part, and (user, part_kind) -> raw item ids in their order, as the split file would say it."""
+    frame = split_frame(table, split_users(table, **asked))
+    part = {user: role.split("_")[0] for user, role in frame.select("user", "role").iter_rows()}
+    tasks = frame.filter(pl.col("role") != "train").sort("place", maintain_order=True)
+    return part, {(user, role): items for user, role, items in tasks.group_by("user", "role").agg("item").iter_rows()}
+
+
+@settings(max_examples=25, deadline=None)
+@given(data_seed=st.integers(0, 10**6), seed=st.integers(0, 10**6), order=st.sampled_from(ORDERS))
+def test_new_users_rows_and_items_move_nobody(data_seed, seed, order):
+    frame = random_frame(data_seed, users=200, least=3)  # so many that no seed leaves a part empty
+    own, own_items = parts_of(table_of(frame), seed=seed, query=3, order=order)
+    # Users and items that sort between the old ones, and more ratings for half of the old users.
+    others = random_frame(data_seed + 1, users=200, least=4)
+    elsewhere = pl.col("item").str.replace("i", "i1000")
+    newcomers = others.with_columns(elsewhere, pl.col("user").str.replace("u", "u1000"))
+    number = pl.col("user").str.slice(1).cast(pl.Int32)
+    more = others.filter(number % 2 == 0).with_columns(elsewhere)
+    grown = pl.concat([newcomers, more, frame]).unique(["user", "item"], keep="last", maintain_order=True)
+    assert len(grown) > 2 * len(frame)
+    part, items = parts_of(table_of(grown), seed=seed, query=3, order=order)
+    assert {user: part[user] for user in own} == own
+    untouched = {key: value for key, value in own_items.items() if int(key[0][1:]) % 2}
+    assert untouched and {key: items[key] for key in untouched} == untouched
+
+
+def test_the_order_of_the_rows_in_the_file_does_not_matter():
+    frame = random_frame(3, users=60)
+    frame = frame.unique(["user", "timestamp"], maintain_order=True)  # ties in time are told apart by the file
+    tables = [table_of(frame), table_of(frame.sample(fraction=1.0, shuffle=True, seed=1))]
+    for order in ORDERS:
+        one, other = (split_users(table, seed=0, query=3, order=order) for table in tables)
+        assert one.sha256 == other.sha256
+        assert parts_of(tables[0], seed=0, query=3, order=order) == parts_of(tables[1], seed=0, query=3, order=order)
+
+
+def test_the_hash_is_pinned():
+    """Published results name a split by its seed or by its hash: neither may come to mean something else."""
+    frame = pl.DataFrame({"user": [f"u{user}" for user in range(40)]}).join(
+        pl.DataFrame({"item": ["i1", "i2", "i3"], "rating": [1.0, 2.5, 4.0], "timestamp": [5, 4, 3]}), how="cross"
+    )
+    part, items = parts_of(table_of(frame), seed=0, query=2)
+    assert {user for user in part if part[user] == "valid"} == {"u8", "u11", "u21", "u29"}
+    assert {user for user in part if part[user] == "test"} == {"u5", "u7", "u23", "u30", "u38"}
+    assert items["u8", "valid_query"] == ["i2", "i3"]
+    assert split_users(table_of(frame), seed=0, query=2).sha256[:16] == "31119f75e54acb2e"
+    assert split_users(table_of(frame), seed=0, query=2, order="time").sha256[:16] == "b7f167b7f116875c"
+
+
+@functools.cache
+def many_users():
+    return random_table(1, users=6_000, items=12, least=2, most=2)
+
+
+def test_shares_are_80_10_10_and_the_seed_moves_people():
+    part, _ = parts_of(many_users(), seed=0, query=1)
+    assert len(part) == 6_000
+    for name, share in (("train", 0.8), ("valid", 0.1), ("test", 0.1)):
+        found = sum(value == name for value in part.values())
+        assert abs(found - share * 6_000) < 4 * np.sqrt(6_000 * share * (1 - share))
+    other, _ = parts_of(many_users(), seed=1, query=1)
+    stay = sum(part[user] == other[user] for user in part) / 6_000
+    assert abs(stay - (0.8**2 + 0.1**2 + 0.1**2)) < 0.03  # as if drawn anew
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    data_seed=st.integers(0, 10**6),
+    seed=st.integers(0, 10**6),
+    query=st.integers(1, 5),
+    order=st.sampled_from(ORDERS),
+    bounds=st.sampled_from([(0, None), (5, 11)]),
+    strict=st.booleans(),
+)
+def test_parts_are_disjoint_and_complete(data_seed, seed, query, order, bounds, strict):
+    table = random_table(data_seed, users=200)
+    split = split_users(
+        table,
+        seed=seed,
+        query=query,
+        order=order,
+        min_ratings=bounds[0],
+        max_ratings=bounds[1],
+        filter_training=strict,
+    )
+    counts = np.diff(table.user_offsets)
+    within = (counts >= bounds[0]) & (counts <= (bounds[1] or counts.max()))
+    trained = np.unique(table.user[split.train_rows])
+    groups = [trained, split.valid.users, split.test.users]
+    everyone = np.concatenate(groups)
+    assert len(set(everyone.tolist())) == len(everyone)
+    # ALL ratings of a training user are in training; whoever is missing was too short, or out of bounds.
+    assert len(split.train_rows) == counts[trained].sum() == len(np.unique(split.train_rows))
+    held = np.concatenate(groups[1:])
+    assert within[held].all() and (counts[held] >= query).all()
+    if strict:
+        assert within[trained].all()
+    missing = np.setdiff1d(np.arange(table.num_users), everyone)
+    assert ((counts[missing] < query) | ~within[missing]).all()
+    if not strict and bounds[1]:
+        assert (~within[trained]).any()
+    for part in (split.valid, split.test):
+        for user, support, asked in zip(part.users, part.support, part.query, strict=True):
+            rows = np.concatenate([support[support >= 0], asked])
+            first, end = table.user_offsets[user : user + 2]
+            assert sorted(rows.tolist()) == list(range(first, end)) and len(asked) == query
+            assert (support[np.sum(support >= 0) :] == -1).all()  # padding at the end only
+            if order == "time":
+                assert (rows == np.arange(first, end)).all()
+
+
+def test_random_order_is_not_the_order_of_the_file_or_of_time():
+    table = random_table(5, users=300, items=20, least=10, most=10)
+    held = split_users(table, seed=0, query=1).test
+    place = held.query[:, 0] - table.user_offsets[held.users]  # of the query rating within its user
+    assert_uniform(np.bincount(place, minlength=10))
+
+
+# --------------------------------------------------------------------------------------------- held-out episodes
+
+
+@settings(max_examples=25, deadline=None)
+@given(data_seed=st.integers(0, 10**6), query=st.integers(1, 4), order=st.sampled_from(ORDERS))
+def test_one_query_for_every_k_and_a_support_that_only_grows(data_seed, query, order):
+    table = random_table(data_seed, users=120, least=6)
+    held = split_users(table, seed=0, query=query, order=order).test
+    row_of = {(user, item): row for row, (user, item) in enumerate(zip(table.user, table.item, strict=True))}
+    seen = {}  # user -> (support rows so far, query rows)
+    for k in KS:
+        tasks, kept = episodes(table, held, k, width=6)
+        assert ((held.support[kept] >= 0).sum(1) >= (k or 0)).all()
+        assert k is None or len(kept) == ((held.support >= 0).sum(1) >= k).sum()
+        for task, user in enumerate(held.users[kept]):
+            support, asked = (rows_shown(table, part, task, user, row_of) for part in (tasks.support, tasks.query))
+            assert len(support) == k if k is not None else len(support) == np.diff(table.user_offsets)[user] - query
+            assert not set(support) & set(asked) and len(set(support)) == len(support)
+            before, same = seen.get(user, ([], asked))
+            assert same == asked and support[: len(before)] == before
+            if order == "time" and support:
+                assert table.timestamp[support].max() <= table.timestamp[asked].min()
+            seen[user] = (support, asked)
+    assert len(seen) == len(held.users)
+
+
+def rows_shown(table, examples, task, user, row_of):
+    """Table rows of a task's real examples, by what a learner is shown of them; it must be true."""
+    real = examples.mask[task] > 0
+    assert real[: real.sum()].all()  # padding at the end only
+    rows = [row_of[user, item] for item in examples.x.id[task][real]]
+    assert (examples.y[task][real] == table.rating[rows]).all()
+    assert (examples.x.context[task] == table.user_features.values[user]).all()
+    assert (examples.x.content[task] == table.item_features.values[examples.x.id[task]]).all()
+    return rows
+
+
+def test_width_pads_and_nothing_else():
+    table = random_table(2, users=80, least=8)
+    held = split_users(table, seed=0, query=2).test
+    bare, wide = episodes(table, held, 3)[0], episodes(table, held, 3, width=7)[0]
+    assert bare.support.mask.shape == (len(held.users), 3) and wide.support.mask.shape == (len(held.users), 7)
+    assert (wide.support.mask[:, 3:] == 0).all() and bare.support.mask.all()
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda leaf: leaf[:, :3], wide.support), bare.support)
+    jax.tree.map(np.testing.assert_array_equal, wide.query, bare.query)
+    longest = held.support.shape[1]
+    assert episodes(table, held, None, width=3)[0].support.mask.shape[1] == longest > 3
+    assert episodes(table, held, 0, width=0)[0].support.mask.shape == (len(held.users), 0)
+
+
+def test_users_who_are_too_short_for_a_k_are_left_out_and_named_by_place():
+    table = random_table(2, users=200, least=3, most=9)
+    held = split_users(table, seed=0, query=2).valid
+    tasks, kept = episodes(table, held, 5)
+    counts = np.diff(table.user_offsets)[held.users]
+    assert 0 < len(kept) < len(held.users)
+    np.testing.assert_array_equal(kept, np.flatnonzero(counts >= 7))
+    np.testing.assert_array_equal(tasks.query.x.context[:, 0, 0], table.user_features.values[held.users[kept], 0])
+
+
+# ---------------------------------------------------------------------------------------------- training episodes
+
+LONG, SHORT = 11, 3  # users of the world below have 1 to 11 ratings, and S + Q = 7
+
+
+@functools.cache
+def train_table():
+    return random_table(4, users=60, items=25, least=1, most=LONG)
+
+
+@functools.cache
+def drawn(order, vary, support=4, query=3, number=12_000):
+    """Episodes of `train_table`, as numpy; every one is another key's."""
+    tasks = training_tasks(train_table(), support=support, query=query, vary_support=vary, order=order)
+    keys = jax.random.split(jax.random.key(1), number)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, keys))
+
+
+def located(order, vary):
+    """Users [E] and table rows [E, S] and [E, Q] of episodes, -1 padding, checked against what is shown of them."""
+    table, batch = train_table(), drawn(order, vary)
+    by_number = {number: user for user, number in enumerate(table.user_features.values[:, 0])}
+    user = np.array([by_number[number] for number in batch.query.x.context[:, 0, 0]])
+    row_of = np.full((table.num_users, table.num_items), -1)
+    row_of[table.user, table.item] = np.arange(len(table.user))
+    found = []
+    for part in batch:
+        real = part.mask > 0
+        assert (np.sort(part.mask, 1)[:, ::-1] == part.mask).all()  # padding at the end only
+        rows = np.where(real, row_of[user[:, None], part.x.id], -1)
+        assert ((rows >= 0) == real).all()  # each belongs to the one user
+        assert (part.x.context == table.user_features.values[user][:, None]).all()
+        assert (part.x.content == table.item_features.values[part.x.id]).all()
+        assert (part.y == table.rating[rows])[real].all()
+        found.append(rows)
+    return user, *found
+
+
+CASES = [(order, vary) for order in ORDERS for vary in (True, False)]
+
+
+@pytest.mark.parametrize("order, vary", CASES)
+def test_an_episode_is_different_ratings_of_one_training_user(order, vary):
+    _, support, query = located(order, vary)
+    rows = np.sort(np.concatenate([support, query], 1))
+    assert ((np.diff(rows) > 0) | (rows[:, :-1] == -1)).all()
+
+
+@pytest.mark.parametrize("order, vary", CASES)
+def test_sizes_of_long_and_short_users(order, vary):
+    user, support, query = located(order, vary)
+    count = np.diff(train_table().user_offsets)[user]
+    supported, queried = (support >= 0).sum(1), (query >= 0).sum(1)
+    assert count.min() == 2 and (queried == np.minimum(3, count // 2)).all()
+    if vary:
+        assert (supported <= np.minimum(4, count - queried)).all()
+        assert_uniform(np.bincount(supported[count >= 7], minlength=5))
+    else:
+        assert (supported == np.minimum(4, count - queried)).all()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_user_with_a_task_is_equally_likely(order):
+    counts = np.diff(train_table().user_offsets)
+    assert (counts == 1).any()  # has no task
+    times = np.bincount(located(order, True)[0], minlength=len(counts))
+    assert (times[counts == 1] == 0).all()
+    assert_uniform(times[counts > 1])
+
+
+def test_user_size_and_ratings_are_drawn_independently():
+    """Each has random numbers of its own: among long users, sizes and places do not depend on who it is."""
+    user, support, query = located("random", True)
+    count = np.diff(train_table().user_offsets)[user]
+    who, size, place = user, (support >= 0).sum(1), query[:, 0] - train_table().user_offsets[user]
+    for chosen, one, other in ((count >= 7, who, size), (count == LONG, who, place), (count == LONG, size, place)):
+        table = np.zeros((one.max() + 1, other.max() + 1))
+        np.add.at(table, (one[chosen], other[chosen]), 1)
+        table = table[table.any(1)][:, table.any(0)]
+        assert min(table.shape) >= 2 and stats.chi2_contingency(table).pvalue > 1e-4
+
+
+def test_every_rating_is_equally_likely_at_every_place_in_random_order():
+    table = train_table()
+    user, support, query = located("random", False)
+    for who in np.flatnonzero(np.diff(table.user_offsets) == LONG):
+        first = table.user_offsets[who]
+        for place in (*support[user == who].T, *query[user == who].T):
+            assert_uniform(np.bincount(place - first, minlength=LONG))
+
+
+def test_in_time_order_every_rating_is_drawn_as_often_and_the_past_supports_the_future():
+    table = train_table()
+    for vary in (True, False):
+        user, support, query = located("time", vary)
+        some = (support >= 0).any(1)
+        latest = np.where(support >= 0, table.timestamp[support], -1).max(1)
+        earliest = np.where(query >= 0, table.timestamp[query], 2**60).min(1)
+        assert some.any() and (latest <= earliest).all()
+    for who in np.flatnonzero(np.diff(table.user_offsets) == LONG):  # always 7 of its 11 ratings
+        rows = np.concatenate([support, query], 1)[user == who] - table.user_offsets[who]
+        share, number = 7 / LONG, len(rows)
+        times = np.bincount(rows.ravel(), minlength=LONG)
+        assert (np.abs(times - share * number) < 5 * np.sqrt(number * share * (1 - share))).all()
+
+
+def test_random_order_does_look_at_any_time():
+    """The check above can fail: in random order support ratings are often later than query ratings."""
+    table = train_table()
+    _, support, query = located("random", False)
+    latest = np.where(support >= 0, table.timestamp[support], -1).max(1)
+    assert (latest > np.where(query >= 0, table.timestamp[query], 2**60).min(1)).mean() > 0.5
+
+
+def test_a_held_out_user_never_enters_training_data():
+    table = random_table(7, users=100)
+    split = split_users(table, seed=0, query=3)
+    train = table.keep_rows(split.train_rows)
+    tasks = training_tasks(train, support=4, query=3)
+    held = {table.user_ids[user] for part in (split.valid, split.test) for user in part.users}
+    assert held and not held & set(train.user_ids)
+    assert len(train.rating) == len(split.train_rows) == tasks.data.item.shape[0]
+    eligible = np.diff(train.user_offsets) >= 2
+    np.testing.assert_array_equal(tasks.data.context, train.user_features.values[eligible])
+    assert train.item_ids is table.item_ids  # item numbers mean the same on both sides
+
+
+def test_sampling_does_not_copy_the_table_into_the_program():
+    table = train_table()
+    tasks = training_tasks(table, support=4, query=3)
+    traced = jax.make_jaxpr(tasks.sample)(tasks.data, jax.random.key(0))
+    assert all(np.size(constant) <= 1 for constant in traced.consts)
+
+
+# --------------------------------------------------------------------------------------------------------- errors
+
+
+def refusal(call, *args, **kwargs):
+    with pytest.raises(DataError) as caught:
+        call(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_time_order_needs_timestamps():
+    table = random_table(0, users=80, times=False)
+    wanted = "toy has no timestamps; use random order"
+    assert wanted in refusal(split_users, table, seed=0, query=2, order="time")
+    assert wanted in refusal(training_tasks, table, support=2, query=2, order="time")
+    assert split_users(table, seed=0, query=2).sha256
+
+
+def test_a_k_that_nobody_has_names_what_there_is():
+    table = random_table(0, users=80, least=6, most=8)
+    held = split_users(table, seed=0, query=2).test
+    most = int((held.support >= 0).sum(1).max())
+    message = refusal(episodes, table, held, 50)
+    assert "50 support + 2 query" in message and "toy" in message and f"{most} + 2" in message and "fewer" in message
+
+
+@pytest.mark.parametrize(
+    "asked, part",
+    [
+        ({"query": 16}, "validation users"),
+        ({"query": 2, "min_ratings": 16}, "validation users"),
+        ({"query": 2, "max_ratings": 1}, "validation users"),
+        ({"query": 2, "min_ratings": 16, "filter_training": True}, "training ratings"),
+    ],
+)
+def test_an_empty_part_is_named_with_the_remedy(asked, part):
+    message = refusal(split_users, random_table(0, users=80), seed=0, **asked)
+    assert f"toy: the split has no {part}" in message and "ask for fewer query ratings or wider bounds" in message
+
+
+def test_no_test_users_and_no_training_task():
+    table = random_table(0, users=80)
+    split = split_users(table, seed=0, query=2)
+    nobody = split.test._replace(users=split.test.users[:0])
+    assert "no test users" in refusal(make_split, table, split.train_rows, split.valid, nobody)
+    singles = random_table(0, users=20, least=1, most=1)
+    assert "no training user has two ratings" in refusal(training_tasks, singles, support=2, query=2)
+
+
+def test_pad_rows():
+    lists = [np.array([5, 3]), np.array([], int), np.array([1])]
+    np.testing.assert_array_equal(pad_rows(lists), [[5, 3], [-1, -1], [1, -1]])
+    assert pad_rows([]).shape == (0, 0)

@@ -1,0 +1,219 @@
+"""Every learner, one table: what must hold for all of them. A learner that is not in LEARNERS does not exist."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metarec_jax import checkpoint, objectives, training
+from metarec_jax.data.synthetic import World, make_world
+from metarec_jax.evaluation import mean_squared_errors
+from metarec_jax.learners.maml import maml
+from metarec_jax.learners.protonet import protonet, protonet_ratings
+from metarec_jax.learners.ridge import ridge
+from metarec_jax.learners.transfer import transfer
+from metarec_jax.models.recommender import ChoicePrior, Encoder, RatingNet, TasteNet
+from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.types import Episode, Examples, Learner, Tasks
+
+SUPPORT, QUERY, BATCH, LENGTH = 8, 4, 16, 10
+
+
+@functools.cache
+def world() -> World:
+    """A small world that all learners here are trained on."""
+    return make_world(0, users=160, items=40, ratings_per_user=20, dims=2)
+
+
+def rating_net() -> RatingNet:
+    return RatingNet(40, mean=3.5, id_dim=8, side_dim=4, hidden=(16, 16))
+
+
+def encoder() -> Encoder:
+    return Encoder(40, id_dim=8, side_dim=4, hidden=(16, 16))
+
+
+LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+LEARNERS = {
+    "protonet_ratings": lambda: protonet_ratings(encoder(), objectives.squared_error, levels=LEVELS),
+    "protonet_ratings_cosine": lambda: protonet_ratings(
+        encoder(), objectives.squared_error, levels=LEVELS, distance="cosine"
+    ),
+    "maml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
+    "maml_3_steps": lambda: maml(rating_net(), objectives.squared_error, lr=0.05, steps=3),
+    "fomaml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, steps=2, first_order=True),
+    "ridge": lambda: ridge(TasteNet(40, mean=3.5, dim=6), objectives.squared_error),
+    "ridge_choice_prior": lambda: ridge(
+        TasteNet(40, mean=3.5, dim=6), objectives.squared_error, prior=ChoicePrior(40, 6)
+    ),
+    "transfer": lambda: transfer(rating_net(), objectives.squared_error, lr=0.1),
+}
+FIRST_ORDER = {"fomaml"}  # its update is not the gradient of its loss; see tests/learners/test_maml.py
+
+
+@pytest.fixture(params=LEARNERS)
+def name(request) -> str:
+    return request.param
+
+
+@functools.cache
+def learner(name: str) -> Learner:
+    return LEARNERS[name]()
+
+
+@functools.cache
+def tasks() -> tuple[Tasks, Episode]:
+    """Training tasks, and the validation tasks at K = SUPPORT."""
+    ratings = world().ratings
+    split = split_users(ratings, seed=0, query=QUERY)
+    train = training_tasks(ratings.keep_rows(split.train_rows), support=SUPPORT, query=QUERY)
+    return train, episodes(ratings, split.valid, SUPPORT)[0]
+
+
+@functools.cache
+def optimiser():
+    return training.adam(1e-2, 40 * LENGTH)
+
+
+@functools.cache
+def chunk(name: str, devices: int = 1, parallel: training.Parallel = "jit") -> training.Chunk:
+    sample = tasks()[0].sample
+    return training.make_chunk(
+        learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, devices=devices, parallel=parallel
+    )
+
+
+def begin(name: str) -> training.Run:
+    return training.start(learner(name), tasks()[0], optimiser(), jax.random.key(0))
+
+
+def fit(name: str, run: training.Run, steps: int, **where) -> training.Run:
+    def validate(params) -> float:
+        return float(mean_squared_errors(learner(name), params, tasks()[1]).mean())
+
+    made = chunk(name, **where)
+    return training.fit(made, tasks()[0], run, root=jax.random.key(1), steps=steps, validate=validate)
+
+
+@functools.cache
+def trained(name: str) -> training.Run:
+    return fit(name, begin(name), 4 * LENGTH)
+
+
+def one_task() -> Episode:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks()[1])
+
+
+def predictions(name: str, support: Examples) -> np.ndarray:
+    """Of the trained learner, on the first validation task's query."""
+    rule, params = learner(name), trained(name).best_params
+    return np.asarray(jax.jit(lambda s: rule.predict(rule.adapt(params, s), one_task().query.x))(support))
+
+
+def test_it_trains(name):
+    """In 40 steps the validation error falls by a tenth of its value at the start."""
+    before = mean_squared_errors(learner(name), begin(name).state.params, tasks()[1]).mean()
+    assert float(trained(name).best_value) < 0.9 * before
+
+
+def test_it_traces_once(name):
+    trained(name)
+    assert chunk(name)._cache_size() == 1
+
+
+def test_padding_is_inert(name):
+    support = one_task().support
+    garbage = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:3] * 0 + 7]), support)
+    padded = garbage._replace(mask=jnp.concatenate([support.mask, jnp.zeros(3)]))
+    np.testing.assert_allclose(predictions(name, padded), predictions(name, support), atol=2e-5)
+
+
+def test_order_of_the_support_is_inert(name):
+    support = one_task().support
+    turned = jax.tree.map(lambda leaf: leaf[::-1], support)
+    np.testing.assert_allclose(predictions(name, turned), predictions(name, support), atol=2e-5)
+
+
+def test_adaptation_changes_predictions_and_an_empty_support_does_not(name):
+    support = one_task().support
+    empty = support._replace(mask=jnp.zeros_like(support.mask))
+    without_rows = jax.tree.map(lambda leaf: leaf[:0], support)
+    cold = predictions(name, empty)
+    assert np.isfinite(cold).all()
+    np.testing.assert_allclose(predictions(name, without_rows), cold, atol=1e-6)
+    assert np.abs(predictions(name, support) - cold).max() > 1e-3
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_eight_devices_equal_one(name, parallel):
+    one = trained_two_chunks(name)
+    eight = fit(name, begin(name), 2 * LENGTH, devices=8, parallel=parallel)
+    chex.assert_trees_all_close(eight.state.params, one.state.params, atol=2e-4, rtol=2e-3)
+
+
+@functools.cache
+def trained_two_chunks(name: str) -> training.Run:
+    return fit(name, begin(name), 2 * LENGTH)
+
+
+def test_resuming_is_exact(name, tmp_path):
+    path = tmp_path / "checkpoint"
+    checkpoint.save(path, trained_two_chunks(name), {})
+    restored, _ = checkpoint.restore(path, begin(name))
+    resumed = fit(name, restored, 4 * LENGTH)
+    chex.assert_trees_all_equal(resumed, trained(name))
+
+
+def test_gradient_equals_finite_differences_in_float64(name):
+    if name in FIRST_ORDER:
+        pytest.skip("a first-order learner's update is by definition not the gradient of its loss")
+    with jax.enable_x64(True):
+        to_64 = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)))
+        episode, params = one_task(), to_64(trained(name).best_params)
+        episode = Episode(*(part._replace(y=to_64(part.y), mask=to_64(part.mask)) for part in episode))
+
+        @jax.jit
+        def loss(params):
+            return learner(name).loss(params, episode, jax.random.key(0))[0]
+
+        gradient = jax.grad(loss)(params)
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+            ahead, behind = (
+                jax.tree.map(lambda leaf, d, sign=sign: leaf + sign * 1e-6 * d, params, direction) for sign in (1, -1)
+            )
+            slope = (loss(ahead) - loss(behind)) / 2e-6
+            along = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True))
+            assert abs(slope) > 1e-3, "a direction that says nothing"
+            np.testing.assert_allclose(along, slope, rtol=1e-5)
+
+
+def test_protonet_classifier_learns_two_gaussians():
+    """The paper's classifier, whose y are classes and so does not fit the rating tasks above."""
+    import flax.linen as nn
+
+    rule = protonet(nn.Dense(4), objectives.cross_entropy, ways=3)
+
+    def sample(data, key) -> Episode:
+        del data
+        centre_key, noise_key = jax.random.split(key)
+        centres = jax.random.normal(centre_key, (3, 8)) * jnp.array([3.0] + [0.2] * 7)  # one telling direction
+        y = jnp.tile(jnp.arange(3), 4)
+        x = centres[y] + jax.random.normal(noise_key, (12, 8)) * jnp.array([0.3] + [1.0] * 7)
+        rows = Examples(x, y, jnp.ones(12))
+        return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], rows) for part in (slice(3), slice(3, 12))))
+
+    toy = Tasks(None, sample)
+    outer = training.adam(0.02, 100)
+    run = training.start(rule, toy, outer, jax.random.key(0))
+    losses = []
+    made = training.make_chunk(rule, sample, outer, batch=16, length=50)
+    for _ in range(4):
+        state, metrics = made(None, run.state, jax.random.key(1))
+        run = run._replace(state=state)
+        losses.append(np.asarray(metrics["accuracy"]))
+    assert losses[-1].mean() > losses[0][:5].mean() + 0.1
