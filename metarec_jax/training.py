@@ -132,8 +132,8 @@ def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformatio
 
 def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
     """A run at step 0 from given parameters, for example a classical factorisation."""
-    own = jax.tree.map(jnp.copy, params)  # training donates, and so destroys, the buffers of its state
-    return Run(TrainState(jnp.int32(0), own, jax.jit(optimiser.init)(own)), params, jnp.float32(jnp.inf), jnp.int32(0))
+    state = TrainState(jnp.int32(0), params, jax.jit(optimiser.init)(params))
+    return Run(state, params, jnp.float32(jnp.inf), jnp.int32(0))
 
 
 def fit(
@@ -163,7 +163,9 @@ def fit(
       TrainingError: the loss is not finite; lower the learning rates.
     """
     home = jax.devices()[0]
-    run = jax.device_put(run, home)  # as it is between chunks: inputs that are placed otherwise would compile again
+    # Copied, for chunks donate, and so destroy, the buffers of the state they are given; and placed as they are between
+    # chunks, for inputs that are placed otherwise would compile again.
+    run = jax.device_put(jax.tree.map(jnp.copy, run), home)
     if not np.isfinite(run.best_value):
         run = _keep_best(run, validate(run.state.params))
     while int(run.state.step) < steps and not _stalled(run, patience):

@@ -10,7 +10,7 @@ from metarec_jax.types import Baseline, Params
 
 
 def fit(
-    train: Ratings, *, content: float = 0.1, bias: float = 0.2, noise: float = 0.9, reg_population: float = 20.0
+    train: Ratings, *, content: float = 0.1, bias: float = 0.2, noise: float = 0.9, reg_population: float = 60.0
 ) -> Params:
     """The parameters of `gp.fit` at rank 0 and without EM; the arguments are the same."""
     return gp.fit(

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines.item_statistics import co_sums
+from metarec_jax.baselines.item_statistics import co_sums, interactions
 from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
@@ -16,26 +16,32 @@ def ease_weights(gram: np.ndarray, reg: float) -> np.ndarray:
     return weights
 
 
+def popularity_prior(train: Ratings, interacted: np.ndarray, weight: float) -> np.ndarray:
+    """[I] `weight` times the share of users who interacted with the item: the ranking where nothing else is known."""
+    return weight * np.bincount(train.item[interacted], minlength=train.num_items) / train.num_users
+
+
 def fit(train: Ratings, *, reg: float = 1000.0, liked: bool = True, popularity: float = 1e-3) -> Params:
-    """weights [I, I], from interactions or only from liked ones, with what decides where they say nothing.
+    """Item-item weights, and a prior that decides where they say nothing.
 
     Args:
       train: the training ratings.
       reg: lambda of the paper, in users.
-      liked: count a rating, in training and in the support set, only where it is at least the median of the training
-        ratings (4 or 5 stars on MovieLens). Otherwise whatever was rated counts.
-      popularity: weight of the share of users who interacted with an item, added to every score. It makes K = 0 the
-        popularity ranking, and is small enough to break only near ties elsewhere.
+      liked: count only ratings of at least the median of the training ratings, in training and in the support set;
+        otherwise whatever was rated counts.
+      popularity: weight of the share of users who interacted with an item, added to every score. At K = 0 it ranks
+        by popularity.
+
+    Returns:
+      weights [I, I]; prior [I]; least [], the least rating that counts.
 
     Raises:
       ValueError: more items than `item_statistics.MAX_ITEMS`.
     """
-    least = np.median(train.rating) if liked else -np.inf
-    interacted = train.rating >= least
-    share = np.bincount(train.item[interacted], minlength=train.num_items) / max(train.num_users, 1)
+    interacted, least = interactions(train, liked)
     return {
         "weights": jnp.asarray(ease_weights(co_sums(train, interacted), reg)),
-        "prior": jnp.float32(popularity * share),
+        "prior": jnp.float32(popularity_prior(train, interacted, popularity)),
         "least": jnp.float32(least),
     }
 

@@ -25,7 +25,7 @@ def fit(
     noise: float = 0.9,
     bias: float = 0.12,
     content: float = 0.07,
-    reg_population: float = 20.0,
+    reg_population: float = 60.0,
     em_steps: int = 1,
     prior_ratings: float = 100.0,
 ) -> Params:

@@ -1,4 +1,4 @@
-"""Item neighbourhoods on bias residuals (Koren 2010, "Factor in the neighbors", section 2.2), and their ranking relative."""
+"""Item neighbourhoods on bias residuals (Koren 2010, "Factor in the neighbors", section 2.2)."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -8,6 +8,15 @@ from metarec_jax.data.table import Ratings
 MAX_ITEMS = 20_000  # a dense item x item float32 matrix of this size takes 1.6 GB
 
 
+def interactions(train: Ratings, liked: bool) -> tuple[np.ndarray, float]:
+    """[R] whether a rating counts as an interaction, and the least rating that does (-inf unless `liked`).
+
+    Liked is at least the median of the training ratings: 4 or 5 stars on MovieLens.
+    """
+    least = float(np.median(train.rating)) if liked else -np.inf
+    return train.rating >= least, least
+
+
 def rating_matrix(train: Ratings, values: np.ndarray | None = None) -> scipy.sparse.csr_array:
     """[U, I] float32 sparse matrix of `values` [R], one a training rating; ones by default."""
     values = np.ones(len(train.item), np.float32) if values is None else values.astype(np.float32)

@@ -7,6 +7,7 @@ arrays too, so that another setting does not compile again.
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.baselines.item_statistics import interactions
 from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
@@ -58,9 +59,10 @@ def fit_item_mean(train: Ratings, *, shrink: float = 5.0) -> Params:
     return {"item": jnp.float32(mean + shrunk_mean(train.item, train.rating - mean, train.num_items, shrink))}
 
 
-def fit_popularity(train: Ratings) -> Params:
-    """item [I] the number of training ratings."""
-    return {"item": jnp.float32(np.bincount(train.item, minlength=train.num_items))}
+def fit_popularity(train: Ratings, *, liked: bool = False) -> Params:
+    """item [I] the number of training ratings, or only of those that `item_statistics.interactions` calls liked."""
+    interacted, _ = interactions(train, liked)
+    return {"item": jnp.float32(np.bincount(train.item[interacted], minlength=train.num_items))}
 
 
 def adapt_item(params: Params, support: Examples) -> Fast:

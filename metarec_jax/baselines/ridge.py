@@ -1,10 +1,24 @@
 """Ridge regression many times over: a new user's weights on the device, all training rows' normal equations on the host."""
 
+import jax
 import jax.numpy as jnp
-import jax.scipy.linalg
 import numpy as np
 
 from metarec_jax.types import Array
+
+
+def solve_positive_definite(matrix: Array, vector: Array) -> Array:
+    """x [N] with matrix x = vector, by Gauss-Jordan elimination without pivots; matrix [N, N] positive definite.
+
+    Not `jax.scipy.linalg.solve`: on a CPU its batches go to LAPACK on XLA's own thread pool, and two of them at once
+    (the chunks and the remainder of a `lax.map`) have been seen to wait for each other for ever on two cores.
+    """
+
+    def eliminate(k: Array, rows: Array) -> Array:
+        pivot = rows[k] / rows[k, k]
+        return (rows - rows[:, k, None] * pivot).at[k].set(pivot)
+
+    return jax.lax.fori_loop(0, len(vector), eliminate, jnp.column_stack([matrix, vector]))[:, -1]
 
 
 def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> Array:
@@ -26,9 +40,9 @@ def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> 
     k, d = z.shape
     if k <= d:
         gram = jnp.matmul(z, z.T, precision="highest") + jnp.eye(k)
-        return z.T @ jax.scipy.linalg.solve(gram, t, assume_a="pos")
+        return z.T @ solve_positive_definite(gram, t)
     gram = jnp.matmul(z.T, z, precision="highest") + jnp.eye(d)
-    return jax.scipy.linalg.solve(gram, z.T @ t, assume_a="pos")
+    return solve_positive_definite(gram, z.T @ t)
 
 
 def fold_in(vectors: Array, residual: Array, mask: Array, reg: Array, weighted: Array, reg_bias: Array) -> Array:

@@ -201,12 +201,16 @@ def test_users_who_are_too_short_for_a_k_are_left_out_and_named_by_place():
 
 # ---------------------------------------------------------------------------------------------- training episodes
 
-LONG, SHORT = 11, 3  # users of the world below have 1 to 11 ratings, and S + Q = 7
+LONG = 10  # users of the table below have 1 to 10 ratings, and S + Q = 7
 
 
 @functools.cache
 def train_table():
-    return random_table(4, users=60, items=25, least=1, most=LONG)
+    """50 of its users can be a task: a multiple of LONG, and LONG one of the 5 sizes of a support, so that a random
+    number used for two purposes would show."""
+    table = random_table(170, users=60, items=25, least=1, most=LONG)
+    assert np.sum(np.diff(table.user_offsets) >= 2) == 50
+    return table
 
 
 @functools.cache
@@ -273,7 +277,8 @@ def test_user_size_and_ratings_are_drawn_independently():
     """Each has random numbers of its own: among long users, sizes and places do not depend on who it is."""
     user, support, query = located("random", True)
     count = np.diff(train_table().user_offsets)[user]
-    who, size, place = user, (support >= 0).sum(1), query[:, 0] - train_table().user_offsets[user]
+    who, size = user, (support >= 0).sum(1)
+    place = np.where(size > 0, support[:, 0], query[:, 0]) - train_table().user_offsets[user]  # the first to be drawn
     for chosen, one, other in ((count >= 7, who, size), (count == LONG, who, place), (count == LONG, size, place)):
         table = np.zeros((one.max() + 1, other.max() + 1))
         np.add.at(table, (one[chosen], other[chosen]), 1)
@@ -298,7 +303,7 @@ def test_in_time_order_every_rating_is_drawn_as_often_and_the_past_supports_the_
         latest = np.where(support >= 0, table.timestamp[support], -1).max(1)
         earliest = np.where(query >= 0, table.timestamp[query], 2**60).min(1)
         assert some.any() and (latest <= earliest).all()
-    for who in np.flatnonzero(np.diff(table.user_offsets) == LONG):  # always 7 of its 11 ratings
+    for who in np.flatnonzero(np.diff(table.user_offsets) == LONG):  # always 7 of its ratings
         rows = np.concatenate([support, query], 1)[user == who] - table.user_offsets[who]
         share, number = 7 / LONG, len(rows)
         times = np.bincount(rows.ravel(), minlength=LONG)
