@@ -172,14 +172,15 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     begun = time.perf_counter()
     ratings = load_ratings()
     timing = {"load": time.perf_counter() - begun}
-    trials, hashes = [], []
-    for seed in range(SEED.value, SEED.value + SEEDS.value):
-        split = load_split(ratings, seed)
-        hashes.append(split.sha256)
-        trials.append(runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}"))
-        if seed == SEED.value:
-            mark(folder, plan.stamp)
-        write_split(trials[-1].folder / "split.parquet", ratings, split)
+    splits = {seed: load_split(ratings, seed) for seed in range(SEED.value, SEED.value + SEEDS.value)}
+    trials = [
+        runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}")
+        for seed, split in splits.items()
+    ]
+    hashes = [split.sha256 for split in splits.values()]
+    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": hashes})
+    for trial, split in zip(trials, splits.values(), strict=True):
+        write_split(trial.folder / "split.parquet", ratings, split)
     log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
     for trial in trials:
         for name in outcomes:

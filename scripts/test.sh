@@ -8,4 +8,4 @@ if [ -n "${METAREC_DATA_DIR:-}" ]; then
 fi
 cd "$root"
 "$venv/bin/ruff" check --quiet .
-exec "$venv/bin/python" -m pytest "$@"
+exec "$venv/bin/python" -m pytest --numprocesses=2 --dist=loadgroup "$@"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ import polars as pl
 from tqdm import tqdm
 
 from experiments.common.learners import Built, Recipe, Training, hyperparameters
-from experiments.common.workdir import Log
+from experiments.common.workdir import Log, WorkdirError
 from metarec_jax import checkpoint, metrics, training
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import Scores, mean_squared_errors, predict_tasks
+from metarec_jax.evaluation import PredictionError, Scores, mean_squared_errors, predict_tasks
 from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
 from metarec_jax.tuning import Shots, tune
 from metarec_jax.types import Baseline, Episode, Params
@@ -83,9 +84,16 @@ def run_once(name: str, kind: str, output: str, trial: Trial, work) -> Outcome:
     folder = trial.folder / name
     frame_path, info_path = folder / "predictions.parquet", folder / "info.json"
     if info_path.exists():  # written last
-        return Outcome(pl.read_parquet(frame_path), json.loads(info_path.read_text()))
+        try:
+            return Outcome(pl.read_parquet(frame_path), json.loads(info_path.read_text()))
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise WorkdirError(f"{folder} is damaged; delete it to run {name} again.") from error
     begun = time.perf_counter()
-    predictions, settings = work()
+    try:
+        predictions, settings = work()
+    except (training.TrainingError, PredictionError):
+        shutil.rmtree(folder, ignore_errors=True)  # nothing worth resuming
+        raise
     frame = pl.concat([_frame(name, k, trial, predictions[k]) for k in trial.protocol.shots])
     info = {"kind": kind, "output": output, "settings": settings, "seconds": time.perf_counter() - begun}
     checkpoint.write_atomic(frame_path, parquet(frame))

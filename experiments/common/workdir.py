@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -57,16 +58,27 @@ def claim(path: Path | None, experiment: str, label: str, text: str) -> Path:
     return path
 
 
-def mark(path: Path, text: str) -> None:
+def mark(path: Path, text: str, data: dict[str, Any]) -> None:
     """Make the work directory that `claim` gave and mark it with its flags: from here on it is this run's.
 
+    Args:
+      path: the directory.
+      text: from `stamp`.
+      data: hashes of the ratings and the splits, which must be what they were when the run began.
+
     Raises:
-      WorkdirError: it cannot be made.
+      WorkdirError: it cannot be made, or the data are others than those it was begun with.
     """
+    begun_with = path / "data.json"
+    if begun_with.exists() and json.loads(begun_with.read_text()) != data:
+        raise WorkdirError(f"the ratings or splits have changed since {path} was begun; choose another --workdir.")
     try:
+        write_atomic(begun_with, json.dumps(data, indent=1).encode())
         write_atomic(path / "flags.txt", text.encode())
     except OSError as error:
         raise WorkdirError(f"{path} cannot be written ({error.strerror}); choose another --workdir.") from error
+    for torn in path.rglob(".*.tmp"):  # of writes that a kill cut short
+        torn.unlink()
 
 
 class Log:

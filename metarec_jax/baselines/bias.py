@@ -1,4 +1,4 @@
-"""User and item biases, r = mu + b_i + b_u (Koren 2010, "Factor in the neighbors", eq. 1), as one joint ridge regression.
+"""User and item biases, r = mu + b_i + b_u (Koren 2010, "Factor in the neighbors", eq. 1), by joint ridge regression.
 
 Minimises sum (r - mu - b_i - b_u)^2 + reg_item sum b_i^2 + reg_user sum b_u^2. mu is not penalised, so the b_u of the
 training users sum to 0 and a new user's prior mean is 0. The biases are what most other baselines stand on.

@@ -19,6 +19,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 REG_BIAS = 5.0  # pseudo-ratings of the biases of ids
+ADAM = optax.scale_by_adam()
 
 
 def score(user: Array, item: Array) -> Array:
@@ -44,24 +45,17 @@ def _loss(tables: Params, data: Params, rows: Array, l2: Array) -> Array:
     return jnp.mean((data["rating"][rows] - predicted) ** 2 + l2 * vectors + REG_BIAS * biases)
 
 
-@partial(jax.jit, static_argnames=("epochs", "batch"))
-def _train(tables: Params, data: Params, key: Array, l2: Array, lr: Array, *, epochs: int, batch: int) -> Params:
-    """Adam with a cosine schedule over shuffled minibatches; what does not fill the last batch waits an epoch."""
-    size = len(data["rating"])
-    steps = size // batch
-    optimizer = optax.adam(lambda step: lr * 0.5 * (1.0 + jnp.cos(jnp.pi * step / (epochs * steps))))
+@partial(jax.jit, static_argnames="batch")
+def _epoch(state: tuple, data: Params, key: Array, l2: Array, rates: Array, *, batch: int) -> tuple:
+    """Adam over shuffled minibatches at `rates` [steps]; ratings that do not fill the last batch wait an epoch."""
 
-    def step(state, rows):
-        tables, opt_state = state
-        updates, opt_state = optimizer.update(jax.grad(_loss)(tables, data, rows, l2), opt_state)
-        return (optax.apply_updates(tables, updates), opt_state), None
+    def step(state: tuple, now: tuple) -> tuple:
+        (tables, moments), (rows, rate) = state, now
+        updates, moments = ADAM.update(jax.grad(_loss)(tables, data, rows, l2), moments)
+        return (jax.tree.map(lambda table, update: table - rate * update, tables, updates), moments), None
 
-    def epoch(state, key):
-        order = jax.random.permutation(key, size)[: steps * batch].reshape(steps, batch)
-        return jax.lax.scan(step, state, order)
-
-    (tables, _), _ = jax.lax.scan(epoch, (tables, optimizer.init(tables)), jax.random.split(key, epochs))
-    return tables
+    order = jax.random.permutation(key, len(data["rating"]))[: len(rates) * batch].reshape(len(rates), batch)
+    return jax.lax.scan(step, state, (order, rates))[0]
 
 
 def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Params]:
@@ -120,7 +114,13 @@ def fit(
         "item_count": np.bincount(train.item, minlength=train.num_items).astype(np.float32),
     }
     batch = min(batch, len(train.rating))
-    tables = _train(tables, data, jax.random.key(seed), l2, lr, epochs=epochs, batch=batch)
+    steps = len(train.rating) // batch
+    rates = 0.5 * lr * (1.0 + np.cos(np.pi * np.arange(epochs * steps) / (epochs * steps)))
+    state = (tables, ADAM.init(tables))
+    for epoch, now in enumerate(rates.astype(np.float32).reshape(epochs, steps)):
+        key = jax.random.fold_in(jax.random.key(seed), epoch)
+        state = _epoch(state, data, key, l2, now, batch=batch)
+    tables = state[0]
     return {
         "item": tables["item"],
         "item_feature": tables["item_feature"] / item_norm,

@@ -1,4 +1,4 @@
-"""Item features whose inner products are the kernel of the Gaussian process: bias + content + shrunk item covariance."""
+"""Item features whose inner products are the kernel of the Gaussian process: bias + content + item covariance."""
 
 import numpy as np
 

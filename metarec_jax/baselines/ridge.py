@@ -1,4 +1,4 @@
-"""Ridge regression many times over: a new user's weights on the device, all training rows' normal equations on the host."""
+"""Ridge regression many times over: one new user's weights on the device, all training rows at once on the host."""
 
 import jax
 import jax.numpy as jnp

@@ -1,0 +1,122 @@
+"""What every baseline must do, whatever it fits: padding and order inert, K = 0 defined, deterministic, never NaN."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import random_table
+
+from metarec_jax.baselines import BASELINES
+from metarec_jax.baselines.item_statistics import MAX_ITEMS
+from metarec_jax.data.table import Features, Ratings
+from metarec_jax.types import Examples, Inputs
+
+SHOTS = 5
+TABLE = random_table(0, users=40, items=24, least=10, most=16)
+UNRATED = 0  # an item that no training user rated
+TRAINING = np.setdiff1d(np.arange(30), TABLE.user[TABLE.item == UNRATED])
+WITH_FEATURES = TABLE.keep_users(TRAINING)
+WITHOUT = dataclasses.replace(
+    WITH_FEATURES,
+    user_features=Features.none(len(TRAINING)),
+    item_features=Features.none(TABLE.num_items),
+)
+TRAINS = {"features": WITH_FEATURES, "no features": WITHOUT}
+FITTED: dict[tuple[str, str], tuple] = {}  # each baseline is fitted once
+
+
+def fitted(name: str, train: str) -> tuple:
+    """The baseline and its parameters at the first setting of its grid."""
+    if (name, train) not in FITTED:
+        baseline, grid = BASELINES[name]
+        FITTED[name, train] = baseline, baseline.fit(TRAINS[train], **grid[0])
+    return FITTED[name, train]
+
+
+def inputs(train: Ratings, items: np.ndarray, user: int) -> Inputs:
+    """The items as user `user` of the table sees them."""
+    context = TABLE.user_features.values[user, : train.user_features.values.shape[1]]
+    return Inputs(
+        jnp.asarray(items, jnp.int32),
+        jnp.asarray(train.item_features.values[items]),
+        jnp.asarray(np.repeat(context[None], len(items), axis=0)),
+    )
+
+
+def task(train: Ratings, user: int, slots: int, shots: int) -> Examples:
+    """The user's first `shots` ratings, then padding that would be seen if it were not inert."""
+    rows = np.flatnonzero(TABLE.user == user)[:slots]
+    rating = np.where(np.arange(slots) < shots, TABLE.rating[rows], 1e4)
+    mask = jnp.asarray(np.arange(slots) < shots, jnp.float32)
+    return Examples(inputs(train, TABLE.item[rows], user), jnp.asarray(rating, jnp.float32), mask)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def run(adapt: Callable, predict: Callable, params: dict, support: Examples, query: Inputs) -> jax.Array:
+    return predict(adapt(params, support), query)
+
+
+def predictions(name: str, train: str, support: Examples, user: int = 35) -> np.ndarray:
+    """Predictions for all items, the one without ratings among them; finite."""
+    baseline, params = fitted(name, train)
+    query = inputs(TRAINS[train], np.arange(TABLE.num_items), user)
+    result = np.asarray(run(baseline.adapt, baseline.predict, params, support, query))
+    assert result.shape == (TABLE.num_items,)
+    assert np.isfinite(result).all()
+    return result
+
+
+@pytest.mark.parametrize("train", TRAINS)
+@pytest.mark.parametrize("name", BASELINES)
+def test_padding_and_order_are_inert_and_zero_shots_defined(name, train):
+    table = TRAINS[train]
+    exact = task(table, 35, SHOTS, SHOTS)
+    expected = predictions(name, train, exact)
+    padded = task(table, 35, 9, SHOTS)
+    np.testing.assert_allclose(predictions(name, train, padded), expected, rtol=1e-4, atol=1e-4)
+    shuffled = jax.tree.map(lambda leaf: leaf[jnp.array([7, 3, 0, 8, 4, 1, 5, 2, 6])], padded)
+    np.testing.assert_allclose(predictions(name, train, shuffled), expected, rtol=1e-4, atol=1e-4)
+    nothing = predictions(name, train, task(table, 35, SHOTS, 0))
+    np.testing.assert_allclose(predictions(name, train, task(table, 35, 9, 0)), nothing, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_parameters_are_float32_and_the_same_every_time(name):
+    _, params = fitted(name, "features")
+    baseline, grid = BASELINES[name]
+    again = baseline.fit(WITH_FEATURES, **grid[0])
+    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
+        assert isinstance(one, jax.Array) and one.dtype == jnp.float32
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_setting_of_the_grid_fits(name):
+    baseline, grid = BASELINES[name]
+    assert 1 <= len(grid) <= 8
+    for settings in grid:
+        params = baseline.fit(WITH_FEATURES, **settings)
+        assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", [name for name, (baseline, _) in BASELINES.items() if baseline.output == "rating"])
+def test_ratings_follow_the_scale_of_the_data(name):
+    """Ratings times ten are predicted times ten: no penalty depends on the scale."""
+    baseline, params = fitted(name, "features")
+    ten = dataclasses.replace(WITH_FEATURES, rating=WITH_FEATURES.rating * 10)
+    support, query = task(WITH_FEATURES, 35, SHOTS, SHOTS), inputs(WITH_FEATURES, np.arange(TABLE.num_items), 35)
+    one = run(baseline.adapt, baseline.predict, params, support, query)
+    tenfold = baseline.fit(ten, **BASELINES[name][1][0])
+    scaled = run(baseline.adapt, baseline.predict, tenfold, support._replace(y=support.y * 10), query)
+    np.testing.assert_allclose(scaled, 10 * one, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["item_knn", "item_cosine", "ease", "gp"])
+def test_too_many_items_are_refused(name):
+    large = dataclasses.replace(WITH_FEATURES, item_ids=np.arange(MAX_ITEMS + 1).astype(str))
+    with pytest.raises(ValueError, match="stop at 20000"):
+        BASELINES[name][0].fit(large)

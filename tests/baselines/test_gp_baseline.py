@@ -1,0 +1,106 @@
+"""The weight-space Gaussian process against the textbook: function space, brute-force GLS, likelihood under EM."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import random_table
+
+from metarec_jax.baselines import gp
+from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
+from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
+from metarec_jax.types import Examples, Inputs
+
+TABLE = random_table(5, users=40, items=12, least=3, most=10)
+RNG = np.random.default_rng(0)
+PHI = RNG.normal(0.0, 0.6, (12, 3)).astype(np.float32)
+MEAN = RNG.normal(3.0, 0.3, 12).astype(np.float32)
+NOISE = 0.8
+
+
+def of_users():
+    """Per training user: f_u with a leading 1, Phi_u, r_u - mean_u, all float64."""
+    for u in range(TABLE.num_users):
+        rows = TABLE.user == u
+        items = TABLE.item[rows]
+        features = np.append(1.0, TABLE.user_features.values[u]).astype(np.float64)
+        yield features, np.float64(PHI[items]), np.float64(TABLE.rating[rows] - MEAN[items])
+
+
+def test_weight_space_is_the_function_space_posterior():
+    params = gp.fit(TABLE, rank=3, shrink=2.0)
+    wide = {name: np.asarray(value, np.float64) for name, value in params.items()}
+    items, query = np.array([0, 3, 5, 8]), np.arange(12)
+    ratings, context = np.array([5.0, 1.0, 2.5, 4.0]), np.array([7.0])
+
+    def inputs(ids):
+        content = TABLE.item_features.values[ids]
+        return Inputs(jnp.asarray(ids), jnp.asarray(content), jnp.full((len(ids), 1), context[0], jnp.float32))
+
+    prior = wide["mean"] + wide["phi"] @ (wide["intercept"] + context @ wide["population"])
+    kernel = wide["phi"] @ wide["phi"].T
+    gain = kernel[:, items] @ np.linalg.inv(kernel[np.ix_(items, items)] + wide["noise"] * np.eye(4))
+    expected = prior + gain @ (ratings - prior[items])
+    fast = gp.adapt(params, Examples(inputs(items), jnp.float32(ratings), jnp.ones(4)))
+    np.testing.assert_allclose(gp.predict(fast, inputs(query)), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(gp.prior_mean(params, inputs(query)), prior, rtol=1e-4, atol=1e-4)
+
+
+def test_population_weights_are_generalised_least_squares():
+    system, target = 2.0 * np.eye(2 * 3), np.zeros((2, 3))
+    for features, phi, residual in of_users():
+        inverse = np.linalg.inv(phi @ phi.T + NOISE * np.eye(len(phi)))
+        system += np.kron(np.outer(features, features), phi.T @ inverse @ phi)
+        target += np.outer(features, phi.T @ inverse @ residual)
+    expected = np.linalg.solve(system, target.ravel()).reshape(2, 3)
+    fitted = population_weights(user_evidence(TABLE, PHI, MEAN, NOISE), reg=2.0)
+    np.testing.assert_allclose(fitted, expected, rtol=5e-3, atol=5e-4)
+
+
+def log_likelihood(phi: np.ndarray, noise: float, population: np.ndarray) -> float:
+    """Of all training ratings, each user's weights integrated out."""
+    total = 0.0
+    for u, (features, _, residual) in enumerate(of_users()):
+        z = np.float64(phi[TABLE.item[TABLE.user == u]])
+        cov = z @ z.T + noise * np.eye(len(z))
+        left = residual - z @ (features @ population)
+        total -= 0.5 * (np.linalg.slogdet(2 * np.pi * cov)[1] + left @ np.linalg.solve(cov, left))
+    return total
+
+
+def test_em_raises_the_likelihood():
+    phi, noise = PHI, NOISE
+    population = np.zeros((2, 3), np.float32)
+    before = log_likelihood(phi, noise, population)
+    for _ in range(3):
+        users = user_evidence(TABLE, phi, MEAN, noise)
+        phi, noise = em_step(TABLE, users, population, phi, MEAN, prior_ratings=1e-3)
+        after = log_likelihood(phi, noise, population)
+        assert after > before
+        before = after
+
+
+def test_em_hardly_moves_an_item_that_is_held():
+    users = user_evidence(TABLE, PHI, MEAN, NOISE)
+    held, _ = em_step(TABLE, users, np.zeros((2, 3), np.float32), PHI, MEAN, prior_ratings=1e6)
+    np.testing.assert_allclose(held, PHI, atol=1e-3)
+
+
+def test_top_eigenvectors_are_those_of_eigh():
+    spectrum = np.concatenate([[9.0, 5.0, 2.0, 1.0], np.linspace(0.2, -0.5, 76)])
+    basis, _ = np.linalg.qr(RNG.normal(size=(80, 80)))
+    values, vectors = top_eigenvectors((basis * spectrum) @ basis.T, rank=3)
+    np.testing.assert_allclose(values, spectrum[:3], rtol=1e-6)
+    np.testing.assert_allclose(np.abs(np.sum(vectors * basis[:, :3], axis=0)), 1.0, rtol=1e-6)
+
+
+def test_covariance_weighs_a_user_by_the_root_of_the_count():
+    residual = RNG.normal(size=len(TABLE.rating)).astype(np.float32)
+    covariance = item_covariance(TABLE, residual, shrink=4.0, noise=0.1)
+    count = np.bincount(TABLE.user)
+    weight = len(TABLE.user) / np.sqrt(count) / np.sum(np.sqrt(count))
+    top, bottom = 0.0, 4.0
+    for u in range(TABLE.num_users):
+        of = dict(zip(TABLE.item[TABLE.user == u], residual[TABLE.user == u], strict=True))
+        if 2 in of and 7 in of:
+            top, bottom = top + weight[u] * of[2] * of[7], bottom + weight[u]
+    assert covariance[2, 7] == pytest.approx(top / bottom, rel=1e-4)
