@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse.linalg
 
 from metarec_jax.baselines.item_statistics import rating_matrix
-from metarec_jax.baselines.ridge import normal_equations, solve_rows
+from metarec_jax.baselines.ridge import normal_equations, solve_rows, sum_matrices
 from metarec_jax.data.table import Ratings
 
 
@@ -71,10 +71,7 @@ def em_step(
     posterior = _times(users.cov, users.evidence + users.features @ population)  # [U, D]
     residual, order = train.rating - mean[train.item], train.item_order
     gram, moment = normal_equations(posterior, train.user[order], residual[order], train.item_offsets)
-    upper = np.triu_indices(dim)
-    spread = np.empty_like(gram)  # sum of cov_u over the users who rated the item
-    spread[:, upper[0], upper[1]] = rating_matrix(train).T @ users.cov[:, upper[0], upper[1]]
-    spread[:, upper[1], upper[0]] = spread[:, upper[0], upper[1]]
+    spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)  # over the users who rated the item
     hold = np.float32(prior_ratings)
     new = solve_rows(gram + spread + hold * np.eye(dim, dtype=np.float32), moment + hold * phi)
     misfit = residual - np.sum(new[train.item] * posterior[train.user], axis=1)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
 from metarec_jax.types import Array
 
@@ -79,14 +80,25 @@ def normal_equations(
     Returns:
       sum z z^T [rows, D, D] and sum z t [rows, D], float32; zeros for a row without ratings.
     """
-    rows, dim = len(offsets) - 1, design.shape[1]
-    gram, moment = np.zeros((rows, dim, dim), np.float32), np.zeros((rows, dim), np.float32)
+    rows, size = len(offsets) - 1, len(design)
     design, target = design.astype(np.float32), target.astype(np.float32)
-    for row in range(rows):
-        part = slice(offsets[row], offsets[row + 1])
-        z = design[other[part]]
-        gram[row], moment[row] = z.T @ z, target[part] @ z
-    return gram, moment
+    members = scipy.sparse.csr_array((np.ones(len(other), np.float32), other, offsets), (rows, size))
+    targets = scipy.sparse.csr_array((target, other, offsets), (rows, size))
+    return sum_matrices(members, design[:, :, None] * design[:, None, :]), targets @ design
+
+
+def sum_matrices(members: scipy.sparse.csr_array, matrices: np.ndarray) -> np.ndarray:
+    """sum over m of members[n, m] matrices[m] for symmetric `matrices` [M, D, D]: [rows, D, D].
+
+    One sparse product with the upper triangles. A loop over rows would be thousands of products too small for a
+    threaded BLAS, whose threads then mostly wait for each other.
+    """
+    dim = matrices.shape[1]
+    upper = np.triu_indices(dim)
+    found = np.empty((members.shape[0], dim, dim), np.float32)
+    found[:, upper[0], upper[1]] = members @ np.ascontiguousarray(matrices[:, upper[0], upper[1]])
+    found[:, upper[1], upper[0]] = found[:, upper[0], upper[1]]
+    return found
 
 
 def solve_rows(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
