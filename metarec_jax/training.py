@@ -105,7 +105,11 @@ def make_chunk(
             return chunk(spread, partial(jax.lax.pmean, axis_name="data"), data, state, root)
 
         everywhere = jax.pmap(
-            on_one_device, axis_name="data", in_axes=(0, None, None, None), out_axes=None, devices=jax.devices()[:devices]
+            on_one_device,
+            axis_name="data",
+            in_axes=(0, None, None, None),
+            out_axes=None,
+            devices=jax.devices()[:devices],
         )
         return partial(everywhere, jnp.arange(devices))
     mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))

@@ -2,9 +2,9 @@
 
     scripts/run.sh scripts/bench_training.py --datasets=ml-100k,ml-1m --json=training.json
 
-Every learner trains on real episodes of `support` + `query` ratings, `batch` tasks a step, on one device. The parts of a
-step are timed as programs of their own (sampling only, sampling and meta-gradient, optimiser only), round after round in
-turn, and the median over rounds is shown, so a busy machine slows all of them alike.
+Every learner trains on real episodes of `support` + `query` ratings, `batch` tasks a step, on one device. The parts of
+a step are timed as programs of their own (sampling only, sampling and meta-gradient, optimiser only), round after round
+in turn, and the median over rounds is shown, so a busy machine slows all of them alike.
 """
 
 import json

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -48,54 +49,20 @@ def build_protonet(train: Ratings, *, id_dim: int = 32, width: int = 64, prior_c
     return Built(protonet_ratings(net, objectives.squared_error, levels=levels, prior_count=prior_count))
 
 
-def _rating_net(train: Ratings, id_dim: int, width: int) -> RatingNet:
+def build_by_gradient(
+    rule: Callable[..., Learner],
+    train: Ratings,
+    *,
+    inner_lr: float = 0.05,
+    inner_steps: int = 1,
+    prior_count: float = 5.0,
+    id_dim: int = 32,
+    width: int = 64,
+) -> Built:
+    """`rule`, which adapts a rating network by gradient steps: MAML, FOMAML, transfer."""
     mean, scale = float(train.rating.mean()), float(train.rating.std())
-    return RatingNet(train.num_items, mean, scale, id_dim=id_dim, hidden=(width, width))
-
-
-def build_maml(
-    train: Ratings,
-    *,
-    inner_lr: float = 0.05,
-    inner_steps: int = 1,
-    prior_count: float = 5.0,
-    id_dim: int = 32,
-    width: int = 64,
-) -> Built:
-    """MAML, exact second order."""
-    net = _rating_net(train, id_dim, width)
-    return Built(maml(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
-
-
-def build_fomaml(
-    train: Ratings,
-    *,
-    inner_lr: float = 0.05,
-    inner_steps: int = 1,
-    prior_count: float = 5.0,
-    id_dim: int = 32,
-    width: int = 64,
-) -> Built:
-    """First-order MAML."""
-    net = _rating_net(train, id_dim, width)
-    learner = maml(
-        net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count, first_order=True
-    )
-    return Built(learner)
-
-
-def build_transfer(
-    train: Ratings,
-    *,
-    inner_lr: float = 0.05,
-    inner_steps: int = 1,
-    prior_count: float = 5.0,
-    id_dim: int = 32,
-    width: int = 64,
-) -> Built:
-    """Pre-training on everybody, fine-tuning on the support."""
-    net = _rating_net(train, id_dim, width)
-    return Built(transfer(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
+    net = RatingNet(train.num_items, mean, scale, id_dim=id_dim, hidden=(width, width))
+    return Built(rule(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
 
 
 def _example(train: Ratings) -> Episode:
@@ -155,9 +122,9 @@ def hyperparameters(recipe: Recipe, changes: dict[str, str], name: str) -> tuple
 
 
 RECIPES: dict[str, Recipe] = {
-    "transfer": Recipe(build_transfer, kind="baseline"),
+    "transfer": Recipe(partial(build_by_gradient, transfer), kind="baseline"),
     "protonet": Recipe(build_protonet),
-    "fomaml": Recipe(build_fomaml),
-    "maml": Recipe(build_maml),
+    "fomaml": Recipe(partial(build_by_gradient, partial(maml, first_order=True))),
+    "maml": Recipe(partial(build_by_gradient, maml)),
     "ridge": Recipe(build_ridge, Training(outer_lr=1e-4, steps=3000, patience=1000)),
 }

@@ -12,8 +12,8 @@ import numpy as np
 from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines.gp_features import gp_features
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
-from metarec_jax.baselines.ridge import ridge_weights
 from metarec_jax.data.table import Ratings
+from metarec_jax.linear import ridge_weights
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 

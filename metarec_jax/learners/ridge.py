@@ -14,23 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.linear import ridge_weights
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
-
-
-def ridge_solution(features: Array, residual: Array, mask: Array, noise: Array) -> Array:
-    """argmin over w of sum mask (residual - features w)^2 + noise |w|^2, by a K x K solve.
-
-    Args:
-      features: [K, D]; residual: [K]; mask: [K]; noise: [] variance of the noise relative to the prior's, above 0.
-
-    Returns:
-      [D]; zeros where nothing is real.
-    """
-    features = features * mask[:, None]  # a padded row is a zero row: it adds only its own noise to the system
-    gram = features @ features.T + noise * jnp.eye(features.shape[0], dtype=features.dtype)
-    dual = jax.scipy.linalg.solve(gram, residual * mask, assume_a="pos")
-    return features.T @ dual
 
 
 def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn.Module | None = None) -> Learner:
@@ -57,7 +43,7 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn
         if prior is not None:
             expected = prior.apply({"params": params["prior"]}, support.x, support.mask)
         residual = support.y - mean - features @ expected
-        weights = expected + ridge_solution(features, residual, support.mask, jnp.exp(params["log_noise"]))
+        weights = expected + ridge_weights(features, residual, support.mask, jnp.exp(params["log_noise"]))
         return {"net": params["net"], "weights": weights}
 
     def predict(fast: Fast, x) -> Array:

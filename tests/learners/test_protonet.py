@@ -14,7 +14,8 @@ from metarec_jax.types import Examples
 # probabilities .98/.02/.00 beside it, which is not what its own formula gives: the distances are far too small for so
 # sharp a softmax. The right figures are below, for both readings of "Euclidean distance".
 PROTOTYPES = np.array([[0.8, 0.2, 0, 0], [0.2, 0.8, 0, 0], [0, 0.2, 0.8, 0]], np.float32)
-SUPPORT = PROTOTYPES[:, None, :] + np.array([-0.1, -0.05, 0.0, 0.05, 0.1], np.float32)[:, None] * np.array([1.0, -1, 0, 0], np.float32)
+OFFSETS = np.array([-0.1, -0.05, 0.0, 0.05, 0.1], np.float32)
+SUPPORT = PROTOTYPES[:, None, :] + OFFSETS[:, None] * np.array([1.0, -1, 0, 0], np.float32)
 QUERY = np.array([0.7, 0.2, 0.1, 0.0], np.float32)
 
 
