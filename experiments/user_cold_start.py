@@ -4,9 +4,9 @@
     scripts/run.sh experiments/user_cold_start.py --dataset=ml-1m
     scripts/run.sh experiments/user_cold_start.py --ratings=mine.csv --columns=user=uid,item=isbn,rating=stars
 
-Result, RMSE at K = 10 with seed 0. MovieLens-100K: Gaussian process 0.968, ridge head 0.972 (cannot be told apart), bias
-0.997, MAML 1.005. MovieLens-1M: ridge head 0.9093, Gaussian process 0.9132 (worse by 0.0039 [0.0010, 0.0067]), MAML 0.942,
-bias 0.950. The README has the tables.
+Result, RMSE at K = 10 with seed 0. MovieLens-100K: Gaussian process 0.968, ridge head 0.972 (cannot be told apart),
+bias 0.997, MAML 1.005. MovieLens-1M: ridge head 0.9093, Gaussian process 0.9132 (worse by 0.0039 [0.0010, 0.0067]),
+MAML 0.942, bias 0.950. The README has the tables.
 """
 
 import os

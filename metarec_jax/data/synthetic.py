@@ -12,13 +12,16 @@ measure others against.
 """
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
 from metarec_jax.data.table import Features, Ratings, build
+from metarec_jax.linear import solve_positive_definite
 from metarec_jax.types import Array, Baseline, Examples, Inputs
 
 
@@ -177,7 +180,8 @@ def _adapt(truth: Truth, support: Examples) -> Posterior:
     residual = jnp.where(support.mask > 0, support.y - truth.mean - truth.item_bias[support.x.id], 0.0)
     weighted = a * (support.mask / truth.noise**2)[:, None]
     precision = jnp.eye(a.shape[1]) + a.T @ weighted  # Bishop (3.51), with unit prior precision
-    return Posterior(truth, jnp.linalg.inv(precision), weighted.T @ residual)
+    cov = jax.vmap(partial(solve_positive_definite, precision))(jnp.eye(a.shape[1]))  # its inverse, row by row
+    return Posterior(truth, cov, weighted.T @ residual)
 
 
 def _predict(posterior: Posterior, x: Inputs) -> Array:
