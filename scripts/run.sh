@@ -3,7 +3,7 @@
 #   scripts/run.sh [FLAGS]                         flags of the main job
 #   scripts/run.sh experiments/NAME.py [FLAGS]     another experiment, or a benchmark of speed: scripts/bench_NAME.py
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" ""
 program=experiments/user_cold_start.py
 if [ $# -gt 0 ] && [[ $1 == *.py ]]; then
     program=${1#"$root"/}

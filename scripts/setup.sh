@@ -1,7 +1,7 @@
-# Sourced by run.sh and test.sh: makes or reuses .venv with the package and the extras named in $1 (none by default), and leaves the
+# Sourced by run.sh and test.sh: makes or reuses .venv with the package and the extras named in $1 ("" for none), and leaves the
 # working directory as it is. A stamp of pyproject.toml tells whether anything is left to install.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-extras=${1:-}
+extras=$1
 venv=$root/.venv
 stamp=$venv/installed-${extras:-plain}
 
