@@ -91,10 +91,6 @@ class Ratings:
             user_features=Features(self.user_features.names, self.user_features.values[users]),
         )
 
-    def keep_users(self, users: np.ndarray) -> "Ratings":
-        """Only the ratings of `users` ([U'] indices), renumbered as in `keep_rows`."""
-        return self.keep_rows(np.flatnonzero(np.isin(self.user, users)))
-
 
 def _offsets(index: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=size))])

@@ -19,7 +19,7 @@ SHOTS = 5
 TABLE = random_table(0, users=40, items=24, least=10, most=16)
 UNRATED = 0  # an item that no training user rated
 TRAINING = np.setdiff1d(np.arange(30), TABLE.user[TABLE.item == UNRATED])
-WITH_FEATURES = TABLE.keep_users(TRAINING)
+WITH_FEATURES = TABLE.keep_rows(np.flatnonzero(np.isin(TABLE.user, TRAINING)))
 WITHOUT = dataclasses.replace(
     WITH_FEATURES,
     user_features=Features.none(len(TRAINING)),

@@ -133,7 +133,7 @@ def test_damaged_member(root, archive, served):
     refused(root, r"served\.zip: a damaged archive")
 
 
-@pytest.mark.parametrize("member", ["../escaped", f"{NAME}/../../escaped", "/tmp/escaped", "..\\escaped", "C:\\x"])
+@pytest.mark.parametrize("member", ["../escaped", f"{NAME}/../../escaped", "/escaped", "..\\escaped", "C:\\x"])
 def test_zip_slip(root, tmp_path, served, member):
     archive = zipped(tmp_path, FILES | {member: "x"})
     served(archive.as_uri(), md5=md5(archive))

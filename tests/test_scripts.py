@@ -1,0 +1,34 @@
+"""scripts/run.sh beside a stand-in environment: whose flags are whose."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$*" >> "$(dirname "$0")/calls"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "-m experiments.user_cold_start"),
+        (["--dataset=ml-1m"], "-m experiments.user_cold_start --dataset=ml-1m"),
+        (["experiments/user_cold_start.py", "--seed=1"], "-m experiments.user_cold_start --seed=1"),
+    ],
+)
+def test_flags_go_to_the_program_and_not_to_the_installation(tmp_path, arguments, expected):
+    for part in ("scripts", "experiments"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"  # nothing is installed yet, so run.sh calls pip through it
+    python.parent.mkdir(parents=True)
+    python.write_text(RECORDER)
+    python.chmod(0o755)
+    subprocess.run([tmp_path / "scripts" / "run.sh", *arguments], check=True, cwd="/", capture_output=True)
+    install, program = (python.parent / "calls").read_text().splitlines()
+    assert install == f"-m pip install --quiet --editable {tmp_path}"
+    assert program == expected
