@@ -24,7 +24,8 @@ import jax
 import polars as pl
 
 from experiments.common import runner
-from experiments.common.learners import RECIPES, hyperparameters
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import hyperparameters
 from experiments.common.workdir import Log, WorkdirError, claim, mark, stamp
 from metarec_jax import data, evaluation
 from metarec_jax.baselines import BASELINES
@@ -99,7 +100,10 @@ def parse_set(trained: list[str]) -> dict[str, dict[str, str]]:
     for name in trained:
         if STEPS.value is not None:
             changes[name].setdefault("steps", str(STEPS.value))
-        hyperparameters(RECIPES[name], changes[name], name)
+        try:
+            hyperparameters(RECIPES[name], changes[name], name)
+        except ValueError as error:
+            raise ValueError(f"--set: {error}") from error
     return changes
 
 

@@ -37,8 +37,8 @@ def cross_entropy(outputs: Array, examples: Examples, extra_count: float = 0.0) 
 def query_loss(adapt: Callable, predict: Callable, objective: Objective) -> Callable:
     """The meta-objective of most learners, as `Learner.loss`: the query's after adapting to the support."""
 
-    def loss(params: Params, episode: Episode, key: Array) -> tuple[Array, Metrics]:
-        del key  # nothing is random
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        del key, step  # nothing is random, nothing changes in the course of training
         return objective(predict(adapt(params, episode.support), episode.query.x), episode.query)
 
     return loss

@@ -50,13 +50,13 @@ def adam(lr: float, steps: int, *, weight_decay: float = 0.0, clip: float = 10.0
 
 
 def task_batch_loss(
-    learner: Learner, sample: Callable, params: Params, data: Any, keys: Array
+    learner: Learner, sample: Callable, params: Params, data: Any, keys: Array, step: Array | int = 0
 ) -> tuple[Array, Metrics]:
-    """Mean loss over the tasks that `keys` [T] draw, and the mean of each metric."""
+    """Mean loss over the tasks that `keys` [T] draw at training step `step`, and the mean of each metric."""
 
     def one_task(key: Array) -> tuple[Array, Metrics]:
         draw_key, loss_key = jax.random.split(key)
-        return learner.loss(params, sample(data, draw_key), loss_key)
+        return learner.loss(params, sample(data, draw_key), loss_key, step)
 
     return jax.tree.map(jnp.mean, jax.vmap(one_task)(keys))
 
@@ -88,7 +88,7 @@ def make_chunk(
         def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
             keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
             loss = partial(task_batch_loss, learner, sample)
-            gradient, metrics = average(jax.grad(loss, has_aux=True)(state.params, data, keys))
+            gradient, metrics = average(jax.grad(loss, has_aux=True)(state.params, data, keys, state.step))
             updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             return TrainState(state.step + 1, params, opt_state), metrics

@@ -43,12 +43,18 @@ class Episode(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """A meta-learning algorithm as pure functions of one task."""
+    """A meta-learning algorithm as pure functions of one task.
+
+    `loss` is what `jax.grad` sees. Its last argument is the number of the training step, for losses that change as
+    training goes on; without it the loss is the first step's.
+    """
 
     init: Callable[[Array, Episode], Params]
     adapt: Callable[[Params, Examples], Fast]
     predict: Callable[[Fast, Any], Array]  # (fast, x of [N, ...]) -> [N, ...]
-    loss: Callable[[Params, Episode, Array], tuple[Array, Metrics]]  # the last argument is a key
+    loss: Callable[..., tuple[Array, Metrics]]  # (params, episode, key, step=0) -> (scalar, metrics)
+    variance: Callable[[Fast, Any], Array] | None = None  # (fast, x) -> [N] variance of y given x, noise included
+    update: Callable[[Fast, Examples], Fast] | None = None  # fast of all examples so far, from fast and new ones
 
 
 class Baseline(NamedTuple):

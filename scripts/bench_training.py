@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.common.learners import RECIPES, hyperparameters
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import hyperparameters
 from metarec_jax import data, training
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import DataError, Ratings

@@ -4,6 +4,8 @@ import os
 
 os.environ["NPROC"] = "16"  # read when jax starts; with fewer threads than devices a collective can deadlock
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time of these tests is compiling: LLVM's optimisations cost more than they give. XLA's own are all on.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import pytest

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from experiments.common.learners import Built, Recipe, Training, hyperparameters
+from experiments.common.recipes.base import Built, Recipe, Training, hyperparameters
 from experiments.common.workdir import Log, WorkdirError
 from metarec_jax import checkpoint, metrics, training
 from metarec_jax.data.table import Ratings

@@ -8,44 +8,11 @@ that the inner loop reads. FOMAML drops the second-order term (section 5.2 of th
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
-from flax import traverse_util
+import optax
 
+from metarec_jax.learners.inner import Free, Path, descend, is_id_table, split
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
-
-
-def is_id_table(path: tuple[str, ...]) -> bool:
-    """Whether a parameter belongs to a table of ids (a module called "id_...")."""
-    return any(part.startswith("id_") for part in path)
-
-
-def gradient_steps(
-    loss: Callable[[Params], Array],
-    params: Params,
-    *,
-    lr: float,
-    steps: int,
-    first_order: bool = False,
-    shared: Callable[[tuple[str, ...]], bool] = is_id_table,
-) -> Params:
-    """`steps` steps of gradient descent on `loss` from `params`, as a differentiable function of `params`.
-
-    Parameters whose path is `shared` stay as they are. With `first_order` the gradients are constants to
-    differentiation, so the derivative of the result with respect to `params` is the identity.
-    """
-    flat = traverse_util.flatten_dict(params)
-    fixed = {path: leaf for path, leaf in flat.items() if shared(path)}
-    free = {path: leaf for path, leaf in flat.items() if path not in fixed}
-
-    def step(free, _):
-        gradient = jax.grad(lambda free: loss(traverse_util.unflatten_dict(fixed | free)))(free)
-        if first_order:
-            gradient = jax.lax.stop_gradient(gradient)
-        return jax.tree.map(lambda weight, g: weight - lr * g, free, gradient), None
-
-    free, _ = jax.lax.scan(step, free, length=steps, unroll=min(steps, 5) or 1)
-    return traverse_util.unflatten_dict(fixed | free)
 
 
 def maml(
@@ -56,7 +23,9 @@ def maml(
     steps: int = 1,
     first_order: bool = False,
     prior_count: float = 0.0,
-    shared: Callable[[tuple[str, ...]], bool] = is_id_table,
+    shared: Callable[[Path], bool] = is_id_table,
+    optimiser: Callable[[float], optax.GradientTransformation] = optax.sgd,
+    checkpoint: bool = False,
 ) -> Learner:
     """MAML, or FOMAML with `first_order`.
 
@@ -69,16 +38,23 @@ def maml(
       prior_count: the inner loss is the sum over the support divided by n + prior_count. 0 is the paper's mean; above
         it one rating moves the weights less than twenty do, as a prior would have it.
       shared: which parameters the inner loop leaves as they are, by path. The tables of ids: see `models.recommender`.
+      optimiser: the inner optimiser for a learning rate; see `inner.descend`.
+      checkpoint: trade time for memory in a long inner loop; see `inner.descend`.
     """
 
     def init(key: Array, episode: Episode) -> Params:
         return net.init(key, episode.support.x)["params"]
 
     def adapt(params: Params, support: Examples) -> Fast:
-        def inner_loss(weights: Params) -> Array:
-            return objective(net.apply({"params": weights}, support.x), support, prior_count)[0]
+        parts = split(params, shared)
 
-        return gradient_steps(inner_loss, params, lr=lr, steps=steps, first_order=first_order, shared=shared)
+        def inner_loss(free: Free) -> Array:
+            return objective(net.apply({"params": parts.join(free)}, support.x), support, prior_count)[0]
+
+        adapted, _ = descend(
+            inner_loss, parts.free, optimiser=optimiser(lr), steps=steps, first_order=first_order, checkpoint=checkpoint
+        )
+        return parts.join(adapted)
 
     def predict(fast: Fast, x) -> Array:
         return net.apply({"params": fast}, x)

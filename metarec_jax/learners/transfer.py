@@ -18,8 +18,8 @@ def transfer(net: nn.Module, objective: Objective, *, lr: float, steps: int = 1,
     only."""
     fine_tuned = maml(net, objective, lr=lr, steps=steps, prior_count=prior_count)
 
-    def loss(params: Params, episode: Episode, key: Array) -> tuple[Array, Metrics]:
-        del key  # nothing is random
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        del key, step  # nothing is random, nothing changes in the course of training
         everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
         return objective(fine_tuned.predict(params, everything.x), everything)
 

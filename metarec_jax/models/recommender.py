@@ -26,12 +26,16 @@ class IdTable(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Inputs -> [N, hidden[-1]]: id vector, content and context side by side through a ReLU network."""
+    """Inputs -> [N, hidden[-1]]: id vector, content and context side by side through a ReLU network.
+
+    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner moves it.
+    """
 
     num_ids: int
     id_dim: int = 32
     side_dim: int = 32
     hidden: Sequence[int] = (64, 64)
+    task_dim: int = 0
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
@@ -41,6 +45,9 @@ class Encoder(nn.Module):
             for name, side in (("content", x.content), ("context", x.context))
             if side.shape[-1]
         ]
+        if self.task_dim:
+            task = self.param("task", nn.initializers.zeros, (self.task_dim,))
+            parts.append(jnp.broadcast_to(task, (x.id.shape[0], self.task_dim)))
         hidden = jnp.concatenate(parts, -1)
         for layer, width in enumerate(self.hidden):
             hidden = nn.relu(nn.Dense(width, name=f"layer_{layer}")(hidden))
@@ -56,10 +63,11 @@ class RatingNet(nn.Module):
     id_dim: int = 32
     side_dim: int = 32
     hidden: Sequence[int] = (64, 64)
+    task_dim: int = 0
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        encoded = Encoder(self.num_ids, self.id_dim, self.side_dim, self.hidden, name="encoder")(x)
+        encoded = Encoder(self.num_ids, self.id_dim, self.side_dim, self.hidden, self.task_dim, name="encoder")(x)
         bias = IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)
         return self.mean + self.scale * (bias + nn.Dense(1, name="head")(encoded))[:, 0]
 

@@ -5,10 +5,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.maml import gradient_steps, maml
+from metarec_jax.learners.inner import descend
+from metarec_jax.learners.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.types import Episode, Examples, Inputs
 
@@ -98,10 +100,10 @@ def test_many_steps_reach_the_least_squares_solution():
     with jax.enable_x64(True):
         episode = linear_episode(np.random.default_rng(2), dims=3)
         x, y = np.asarray(episode.support.x), np.asarray(episode.support.y)
-        fitted = gradient_steps(
+        fitted, _ = descend(
             lambda p: jnp.mean((episode.support.x @ p["w"] - episode.support.y) ** 2),
             {"w": jnp.zeros(3)},
-            lr=0.2,
+            optimiser=optax.sgd(0.2),
             steps=4000,
         )
         np.testing.assert_allclose(fitted["w"], np.linalg.lstsq(x, y)[0], rtol=1e-6)

@@ -1,0 +1,10 @@
+"""The learners by flag name: how each is built for a ratings table, and with which hyper-parameters it is trained.
+
+One file a family. `--set=NAME.KEY=VALUE` changes a hyper-parameter: a keyword of the learner's builder or a field of
+`Training`.
+"""
+
+from experiments.common.recipes import closed_form, gradient, metric, model
+from experiments.common.recipes.base import Recipe
+
+RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES

@@ -1,0 +1,88 @@
+"""The inner loop of optimisation-based learners: steps of any optax optimiser, as one differentiable function."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import traverse_util
+
+from metarec_jax.types import Array, Params
+
+Path = tuple[str, ...]
+Free = dict[Path, Array]  # the weights that an inner loop moves, by path
+
+
+def is_id_table(path: Path) -> bool:
+    """Whether a parameter belongs to a table of ids (a module called "id_...")."""
+    return any(part.startswith("id_") for part in path)
+
+
+class Parts(NamedTuple):
+    """Parameters in two parts: those that the inner loop moves and those that it leaves as they are."""
+
+    free: Free
+    fixed: Free
+
+    def join(self, free: Free) -> Params:
+        """All parameters again, with `free` in place of its own free part."""
+        return traverse_util.unflatten_dict(self.fixed | free)
+
+
+def split(params: Params, shared: Callable[[Path], bool] = is_id_table) -> Parts:
+    """Parameters whose path is `shared` stay fixed in the inner loop, the rest is free."""
+    flat = traverse_util.flatten_dict(params)
+    fixed = {path: leaf for path, leaf in flat.items() if shared(path)}
+    return Parts({path: leaf for path, leaf in flat.items() if path not in fixed}, fixed)
+
+
+def descend(
+    loss: Callable[[Free], Array],
+    free: Free,
+    *,
+    optimiser: optax.GradientTransformation,
+    steps: int,
+    first_order: bool = False,
+    checkpoint: bool = False,
+) -> tuple[Free, Free]:
+    """`steps` steps of `optimiser` on `loss` from `free`, as a differentiable function of `free`.
+
+    Args:
+      loss: of the free weights.
+      free: where to start.
+      optimiser: any optax transformation. Its update is differentiated too, so one that takes roots of second moments
+        needs an epsilon under the root (`optax.adam(..., eps_root=1e-8)`): the slope of a root at 0 is infinite.
+      steps: number of steps, 0 or more.
+      first_order: the gradients are constants to differentiation: with plain gradient descent the derivative of the
+        result with respect to `free` is the identity.
+      checkpoint: keep the weights and the optimiser's state at about 2 sqrt(steps) of the steps, and nothing of what
+        the gradients were made of; the backward pass makes it again. For long inner loops: about one more forward pass
+        of time, and memory that hardly grows with the steps.
+
+    Returns:
+      The weights after the last step, and the weights after every step, [steps, ...] on every leaf.
+    """
+
+    def step(carry, _):
+        weights, state = carry
+        gradient = jax.grad(loss)(weights)
+        if first_order:
+            gradient = jax.lax.stop_gradient(gradient)
+        updates, state = optimiser.update(gradient, state, weights)
+        weights = jax.tree.map(jnp.add, weights, updates)
+        return (weights, state), weights
+
+    carry = (free, optimiser.init(free))
+    if not checkpoint:
+        (final, _), path = jax.lax.scan(step, carry, length=steps, unroll=min(steps, 5) or 1)
+        return final, path
+    segment = max((size for size in range(1, math.isqrt(steps) + 1) if steps % size == 0), default=1)
+
+    @jax.checkpoint
+    def walk(carry, _):
+        return jax.lax.scan(jax.checkpoint(step), carry, length=segment)
+
+    (final, _), path = jax.lax.scan(walk, carry, length=steps // segment)
+    return final, jax.tree.map(lambda leaf: leaf.reshape(steps, *leaf.shape[2:]), path)

@@ -1,0 +1,28 @@
+"""Where a hyper-parameter may be looked for: what `experiments/tune.py` draws trials from."""
+
+from typing import Any, NamedTuple
+
+
+class Between(NamedTuple):
+    """A number from low to high, both included; whole if both are whole numbers (ints); on a log scale by default."""
+
+    low: float
+    high: float
+    log: bool = True
+
+
+class OneOf(NamedTuple):
+    """One of some values of the same type."""
+
+    values: tuple
+
+
+Space = dict[str, Between | OneOf]  # hyper-parameter -> where to look
+
+
+def grid(**choices: tuple) -> list[dict[str, Any]]:
+    """Every combination of the choices, as keyword arguments; the last choice varies fastest."""
+    settings: list[dict[str, Any]] = [{}]
+    for name, values in choices.items():
+        settings = [found | {name: value} for found in settings for value in values]
+    return settings
