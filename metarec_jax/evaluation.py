@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax import intervals, metrics
-from metarec_jax.types import Array, Baseline, Episode, Learner, Params
+from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
 
 ROOTED = ("rmse",)  # metrics kept as a task's mean square; the root is taken of the mean over tasks
 SCORE_FREE = ("rmse", "mae")  # metrics that a mere score, whose units mean nothing, does not have
@@ -17,6 +17,11 @@ SCORE_FREE = ("rmse", "mae")  # metrics that a mere score, whose units mean noth
 
 class PredictionError(FloatingPointError):
     """A prediction that is not a finite number; the message names the method and the task."""
+
+
+def fixed_tasks(tasks: Tasks, key: Array, number: int) -> Episode:
+    """`number` tasks of a distribution, always the same for a key; [number] leading on every leaf."""
+    return jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, jax.random.split(key, number))
 
 
 @partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
@@ -46,7 +51,7 @@ def predict_tasks(
     Raises:
       PredictionError: a prediction of a real query row is NaN or infinite.
     """
-    predictions = np.asarray(_predict(method.adapt, method.predict, params, tasks, batch=batch))
+    predictions = raw_predictions(method, params, tasks, batch=batch)
     broken = (~np.isfinite(predictions) & (np.asarray(tasks.query.mask) > 0)).any(1)
     if broken.any():
         first = int(np.argmax(broken))
@@ -55,6 +60,11 @@ def predict_tasks(
             f"({int(broken.sum())} of {len(broken)} tasks); lower its learning rates or mend its fit."
         )
     return predictions
+
+
+def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
+    """[T, Q] float32 predictions after adapting to each task's support, NaN and infinite ones included."""
+    return np.asarray(_predict(method.adapt, method.predict, params, tasks, batch=batch))
 
 
 def mean_squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Ridge regression of one task: what the ridge head and the factor baselines adapt by."""
+"""Linear algebra of one task, in small dense matrices: what closed-form learners and the factor baselines adapt by.
+
+Nothing here calls LAPACK: on a CPU its batches go to XLA's own thread pool, and two of them at once (the chunks and the
+remainder of a `lax.map`) have been seen to wait for each other for ever on two cores.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +14,6 @@ def solve_positive_definite(matrix: Array, vector: Array) -> Array:
     """x [N] with matrix x = vector, by Gauss-Jordan elimination without pivots; matrix [N, N] positive definite.
 
     Its derivative is another solve with the same matrix (implicit differentiation), not a walk back through the steps.
-
-    Not `jax.scipy.linalg.solve`: on a CPU its batches go to LAPACK on XLA's own thread pool, and two of them at once
-    (the chunks and the remainder of a `lax.map`) have been seen to wait for each other for ever on two cores.
     """
 
     if len(vector) == 0:
@@ -28,6 +29,42 @@ def solve_positive_definite(matrix: Array, vector: Array) -> Array:
     return jax.lax.custom_linear_solve(lambda x: matrix @ x, vector, solve, symmetric=True)
 
 
+@jax.custom_jvp
+def inverse_and_log_determinant(matrix: Array) -> tuple[Array, Array]:
+    """The inverse [N, N] and the log-determinant [] of a positive definite matrix [N, N]; N = 0 gives (matrix, 0).
+
+    Gauss-Jordan elimination in place, without pivoting; the determinant is the product of the pivots. The derivative is
+    -A^-1 dA A^-1 and trace(A^-1 dA), for symmetric dA, and may be differentiated again.
+    """
+    if len(matrix) == 0:
+        return matrix, jnp.zeros((), matrix.dtype)
+
+    def eliminate(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        rows, log_determinant = carry
+        pivot = rows[k, k]
+        row = rows[k].at[k].set(1.0) / pivot  # column k now holds that of the inverse to be
+        rows = (rows.at[:, k].set(0.0) - rows[:, k, None] * row).at[k].set(row)
+        return rows, log_determinant + jnp.log(pivot)
+
+    return jax.lax.fori_loop(0, len(matrix), eliminate, (matrix, jnp.zeros((), matrix.dtype)))
+
+
+@inverse_and_log_determinant.defjvp
+def _derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (matrix,), (change,) = primals, tangents
+    inverse, log_determinant = inverse_and_log_determinant(matrix)
+    return (inverse, log_determinant), (-inverse @ change @ inverse, jnp.sum(inverse * change))
+
+
+def _whiten(features: Array, target: Array, mask: Array, noise: Array) -> tuple[Array, Array]:
+    """Features [K, D] and target [K] over the noise's standard deviation; padding becomes rows of zeros.
+
+    mask / sqrt(noise) and not sqrt(mask / noise): the slope of a root at 0 is infinite, and 0 times it is NaN.
+    """
+    scale = mask * jax.lax.rsqrt(noise)
+    return features * scale[:, None], target * scale
+
+
 def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> Array:
     """argmin_w sum_k mask_k (target_k - features_k . w)^2 / noise + |w|^2, the posterior mean under w ~ N(0, I).
 
@@ -37,16 +74,42 @@ def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> 
       features: [K, D], scaled so that the prior covariance of w is the identity.
       target: [K] residuals of the support ratings from the prior mean.
       mask: [K] 1 real, 0 padding.
-      noise: [] positive noise variance, in the squared unit of `target`.
+      noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
 
     Returns:
       [D] the weights.
     """
-    root = jnp.sqrt(mask / noise)  # rows of unit noise; padding becomes rows of zeros
-    z, t = features * root[:, None], target * root
+    z, t = _whiten(features, target, mask, noise)
     k, d = z.shape
     if k <= d:
         gram = jnp.matmul(z, z.T, precision="highest") + jnp.eye(k, dtype=z.dtype)
         return z.T @ solve_positive_definite(gram, t)
     gram = jnp.matmul(z.T, z, precision="highest") + jnp.eye(d, dtype=z.dtype)
     return solve_positive_definite(gram, z.T @ t)
+
+
+def gaussian_posterior(
+    features: Array, target: Array, mask: Array, noise: Array, precision: Array
+) -> tuple[Array, Array]:
+    """Posterior mean [D] and covariance [D, D] of w ~ N(0, precision^-1) given target = features . w + noise.
+
+    Inverts the smaller of a K x K and a D x D matrix per task. With K <= D the prior covariance is needed too, but that
+    is the same for all tasks, and under `vmap` computed once.
+
+    Args:
+      features: [K, D].
+      target: [K] residuals of the support ratings from what the prior expects.
+      mask: [K] 1 real, 0 padding.
+      noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
+      precision: [D, D] positive definite.
+    """
+    z, t = _whiten(features, target, mask, noise)
+    k, d = z.shape
+    if k <= d:  # Woodbury
+        prior, _ = inverse_and_log_determinant(precision)
+        cross = jnp.matmul(prior, z.T, precision="highest")
+        inverse, _ = inverse_and_log_determinant(jnp.matmul(z, cross, precision="highest") + jnp.eye(k, dtype=z.dtype))
+        gain = cross @ inverse
+        return gain @ t, prior - gain @ cross.T
+    covariance, _ = inverse_and_log_determinant(precision + jnp.matmul(z.T, z, precision="highest"))
+    return covariance @ (z.T @ t), covariance

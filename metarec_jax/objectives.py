@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -30,6 +31,24 @@ def cross_entropy(outputs: Array, examples: Examples, extra_count: float = 0.0) 
     loss = masked_mean(
         optax.losses.softmax_cross_entropy_with_integer_labels(outputs, examples.y), examples.mask, extra_count
     )
+    accuracy = masked_mean((outputs.argmax(-1) == examples.y).astype(outputs.dtype), examples.mask)
+    return loss, {"loss": loss, "accuracy": accuracy}
+
+
+def gaussian_nll(
+    outputs: tuple[Array, Array], examples: Examples, extra_count: float = 0.0
+) -> tuple[Array, Metrics]:
+    """Mean -log N(y; mean, variance) in nats of outputs (mean [N], variance [N] > 0); `extra_count` as above."""
+    mean, variance = outputs
+    nll = 0.5 * (jnp.log(2 * jnp.pi * variance) + jnp.square(examples.y - mean) / variance)
+    loss = masked_mean(nll, examples.mask, extra_count)
+    return loss, {"loss": loss}
+
+
+def one_hot_squared_error(outputs: Array, examples: Examples, extra_count: float = 0.0) -> tuple[Array, Metrics]:
+    """Mean squared error of scores [N, C] to the one-hot of integer classes y [N], summed over the classes."""
+    wanted = jax.nn.one_hot(examples.y, outputs.shape[-1], dtype=outputs.dtype)
+    loss = masked_mean(jnp.sum(jnp.square(outputs - wanted), -1), examples.mask, extra_count)
     accuracy = masked_mean((outputs.argmax(-1) == examples.y).astype(outputs.dtype), examples.mask)
     return loss, {"loss": loss, "accuracy": accuracy}
 

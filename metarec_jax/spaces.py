@@ -20,6 +20,11 @@ class OneOf(NamedTuple):
 Space = dict[str, Between | OneOf]  # hyper-parameter -> where to look
 
 
+def contains(where: Between | OneOf, value: Any) -> bool:
+    """Whether a value may come from there."""
+    return value in where.values if isinstance(where, OneOf) else where.low <= value <= where.high
+
+
 def grid(**choices: tuple) -> list[dict[str, Any]]:
     """Every combination of the choices, as keyword arguments; the last choice varies fastest."""
     settings: list[dict[str, Any]] = [{}]

@@ -4,7 +4,7 @@ A chunk of steps is one compiled scan with the sampling of episodes inside; the 
 between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run uninterrupted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -41,12 +41,30 @@ class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what to change."""
 
 
-def adam(lr: float, steps: int, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:
-    """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`."""
-    return optax.chain(
+def adam(
+    lr: float,
+    steps: int,
+    *,
+    weight_decay: float = 0.0,
+    clip: float = 10.0,
+    rates: Mapping[str, float] | None = None,
+) -> optax.GradientTransformation:
+    """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`.
+
+    `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
+    model should move less than what starts from nothing.
+    """
+
+    def scaled(updates: Params, params: Params | None) -> Params:
+        del params
+        own = rates or {}
+        return {name: optax.tree.scale(own.get(name, 1.0), part) for name, part in updates.items()}
+
+    parts = [
         optax.clip_by_global_norm(clip),
         optax.adamw(optax.schedules.cosine_decay_schedule(lr, steps), weight_decay=weight_decay),
-    )
+    ]
+    return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
 
 
 def task_batch_loss(

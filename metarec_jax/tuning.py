@@ -1,5 +1,6 @@
 """Choosing a baseline's settings on the validation tasks, for each K apart, so that it is met at its best."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def tune(
     for number, settings in enumerate(grid):
         fitted[number] = baseline.fit(train, **settings)
         for shots, tasks in valid.items():
-            value = _badness(name, baseline, fitted[number], tasks)
+            value = badness(name, baseline, fitted[number], tasks)
             if shots not in best or value < best[shots][0]:
                 best[shots] = (value, number)
         winners = {winner for _, winner in best.values()}
@@ -49,14 +50,24 @@ def tune(
         yield Tuned(grid[number], params, [shots for shots, (_, winner) in best.items() if winner == number])
 
 
-def _badness(name: str, baseline: Baseline, params: Params, tasks: Episode) -> float:
+def fit_defaults(baseline: Baseline) -> dict[str, Any]:
+    """The settings that `fit` has when none are given."""
+    parameters = inspect.signature(baseline.fit).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.name != "train"}
+
+
+def badness(name: str, baseline: Baseline, params: Params, tasks: Episode) -> float:
+    """What tuning minimises: the RMSE of ratings in rating units, or minus the nDCG@5 of scores.
+
+    Infinite where a prediction is not a finite number: a bad setting loses instead of stopping the run.
+    """
     if baseline.output == "rating":
-        value = float(mean_squared_errors(baseline, params, tasks).mean())
+        value = float(np.sqrt(mean_squared_errors(baseline, params, tasks).mean()))
     else:
         users = np.arange(len(tasks.query.mask))
         try:
             predictions = predict_tasks(name, baseline, params, tasks, users)
-        except PredictionError:  # a bad setting loses instead of stopping the run
+        except PredictionError:
             return float("inf")
         value = -float(np.nanmean(metrics.per_task(predictions, tasks.query.y, tasks.query.mask, 0.0)["ndcg@5"]))
     return value if np.isfinite(value) else float("inf")

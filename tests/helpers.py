@@ -1,5 +1,7 @@
 """Small ratings tables that tests build, and a chi-square test against equal chances."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 from scipy import stats
@@ -39,6 +41,18 @@ def table_of(frame: pl.DataFrame, name: str = "toy") -> Ratings:
 def random_table(seed: int, **sizes) -> Ratings:
     """`random_frame` as a table."""
     return table_of(random_frame(seed, **sizes))
+
+
+def write_ratings(path: Path, users: int = 90, items: int = 40) -> None:
+    """Users with 6 to 15 ratings, some of whose ids would not survive as numbers or as bare CSV fields."""
+    rng = np.random.default_rng(0)
+    quality = rng.normal(size=items)
+    lines = ["user,item,rating,timestamp,note"]
+    for user in range(users):
+        for place, item in enumerate(rng.choice(items, rng.integers(6, 16), replace=False)):
+            stars = int(np.clip(np.round(3.4 + quality[item] + rng.normal()), 1, 5))
+            lines.append(f'"{user:03},x","i {item}",{stars},{1000 * user + place // 2},ignored')
+    path.write_text("\n".join(lines) + "\n")
 
 
 def assert_uniform(counts: np.ndarray) -> None:

@@ -1,17 +1,43 @@
 """Every learner as `test_conformance.py` checks it: for items 0..39 rated 1 to 6, with networks that are quick."""
 
 from metarec_jax import objectives
+from metarec_jax.learners.alpaca import alpaca
+from metarec_jax.learners.anil import anil
+from metarec_jax.learners.anp import anp
+from metarec_jax.learners.attentive_ridge import Keys, attentive_ridge
+from metarec_jax.learners.cavia import cavia
+from metarec_jax.learners.cnp import cnp
+from metarec_jax.learners.deep_kernel import deep_kernel
+from metarec_jax.learners.imaml import imaml
+from metarec_jax.learners.logistic import logistic
+from metarec_jax.learners.lwa import lwa
 from metarec_jax.learners.maml import maml
+from metarec_jax.learners.maml_plus_plus import maml_plus_plus
+from metarec_jax.learners.mamo import mamo
+from metarec_jax.learners.matching import matching_ratings
+from metarec_jax.learners.melu import melu
+from metarec_jax.learners.meta_sgd import meta_sgd
+from metarec_jax.learners.nlba import nlba
+from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
+from metarec_jax.learners.relation import Comparator, relation_ratings
+from metarec_jax.learners.reptile import reptile
 from metarec_jax.learners.ridge import ridge
+from metarec_jax.learners.set_transformer import set_transformer
+from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
-from metarec_jax.models.recommender import ChoicePrior, Encoder, RatingNet, TasteNet
+from metarec_jax.models.choice import ChoicePrior
+from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 
 ITEMS = 40
 
 
-def rating_net() -> RatingNet:
-    return RatingNet(ITEMS, mean=3.5, id_dim=8, side_dim=4, hidden=(16,))
+def rating_net(**parts) -> RatingNet:
+    return RatingNet(ITEMS, mean=3.5, id_dim=8, side_dim=4, hidden=(16,), **parts)
+
+
+def taste_net() -> TasteNet:
+    return TasteNet(ITEMS, mean=3.5, dim=6)
 
 
 def encoder() -> Encoder:
@@ -24,19 +50,51 @@ METRIC = {
     "protonet_ratings_cosine": lambda: protonet_ratings(
         encoder(), objectives.squared_error, levels=LEVELS, distance="cosine"
     ),
+    "matching_ratings": lambda: matching_ratings(
+        taste_net(), objectives.squared_error, temperature=0.2, null_count=20.0, bias_count=2.0
+    ),
+    "relation_ratings": lambda: relation_ratings(
+        taste_net(), Comparator((8,)), objectives.squared_error, levels=LEVELS
+    ),
+    "lwa": lambda: lwa(taste_net(), objectives.squared_error, prior_count=2.0),
+    "nlba": lambda: nlba(taste_net(), objectives.squared_error, hidden=16, prior_count=2.0),
 }
 GRADIENT = {
     "maml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
     "maml_3_steps": lambda: maml(rating_net(), objectives.squared_error, lr=0.05, steps=3),
     "fomaml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, steps=2, first_order=True),
+    "anil": lambda: anil(rating_net(), objectives.squared_error, lr=0.1, steps=2, prior_count=2.0),
+    "melu": lambda: melu(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
+    "melu_content": lambda: melu(rating_net(use_ids=False), objectives.squared_error, lr=0.1, first_order=True),
+    "cavia": lambda: cavia(rating_net(task_dim=3), objectives.squared_error, lr=0.3, steps=2, prior_count=2.0),
+    "meta_sgd": lambda: meta_sgd(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
+    "maml_plus_plus": lambda: maml_plus_plus(rating_net(), objectives.squared_error, lr=0.05, steps=3, anneal_steps=20),
+    "reptile": lambda: reptile(rating_net(), objectives.squared_error, lr=0.05, steps=3),
+    "imaml": lambda: imaml(rating_net(), objectives.squared_error, lam=10.0, lr=0.03, steps=50, prior_count=2.0),
+    "paml": lambda: paml(rating_net(), objectives.squared_error, lr=0.1, code_dim=3, prior_count=2.0),
+    "mamo": lambda: mamo(rating_net(), objectives.squared_error, lr=0.1, slots=3, prior_count=2.0),
     "transfer": lambda: transfer(rating_net(), objectives.squared_error, lr=0.1),
 }
 CLOSED_FORM = {
     "ridge": lambda: ridge(TasteNet(ITEMS, mean=3.5, dim=6), objectives.squared_error),
     "ridge_choice_prior": lambda: ridge(
-        TasteNet(ITEMS, mean=3.5, dim=6), objectives.squared_error, prior=ChoicePrior(ITEMS, 6)
+        TasteNet(ITEMS, mean=3.5, dim=6), objectives.squared_error, prior=ChoicePrior(ITEMS, 6, width=4)
     ),
+    "attentive_ridge": lambda: attentive_ridge(
+        taste_net(), objectives.squared_error, keys=Keys(ITEMS, 4), prior=ChoicePrior(ITEMS, 6, width=4)
+    ),
+    "logistic": lambda: logistic(taste_net(), objectives.squared_error, low=1.0, high=6.0),
+    "deep_kernel": lambda: deep_kernel(taste_net()),
+    "deep_kernel_predictive": lambda: deep_kernel(taste_net(), predictive=0.5),
+    "alpaca": lambda: alpaca(taste_net()),
 }
-MODEL = {}
+MODEL = {
+    "cnp": lambda: cnp(taste_net(), width=16),
+    "anp": lambda: anp(taste_net(), width=16, heads=2),
+    "tanp": lambda: tanp(taste_net(), width=16, latent_dim=4, clusters=3, gated=True),
+    "set_transformer": lambda: set_transformer(taste_net(), width=16, heads=2, blocks=1, dropout=0.2),
+}
 LEARNERS = METRIC | GRADIENT | CLOSED_FORM | MODEL
-FIRST_ORDER = {"fomaml"}  # its update is not the gradient of its loss: the learner's own tests say what it is
+# Their update is not the gradient of their loss: the learner's own tests say what it is.
+FIRST_ORDER = {"fomaml", "melu_content", "reptile"}
+LEARNT_VARIANCE = {"cnp", "anp"}  # of a network, not of a posterior: it need not fall with every rating

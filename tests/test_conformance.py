@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learner_table import FIRST_ORDER, ITEMS, LEARNERS
+from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE
 
 from metarec_jax import checkpoint, objectives, training
 from metarec_jax.data.synthetic import World, make_world
@@ -121,13 +121,27 @@ def test_adaptation_changes_predictions_and_an_empty_support_does_not(name):
 
 def test_variance_is_positive_and_falls_with_more_ratings(name):
     rule, params, support = learner(name), trained(name).best_params, one_task().support
-    if rule.variance is None:
-        pytest.skip("has no predictive variance")
+    if rule.variance is None or name in LEARNT_VARIANCE:
+        pytest.skip("has no posterior variance")
     few = support._replace(mask=support.mask.at[2:].set(0.0))
     less, more = (np.asarray(rule.variance(rule.adapt(params, part), one_task().query.x)) for part in (few, support))
     assert more.shape == one_task().query.mask.shape
     assert (more > 0).all()
     assert (more < less).all()
+
+
+@pytest.mark.parametrize("name", sorted(LEARNT_VARIANCE))
+def test_learnt_variance_is_positive_and_falls_on_average(name):
+    """A posterior's variance falls whatever the ratings say. A network has to learn that, which takes it the whole of
+    the schedule, and does so for the mean candidate only: ratings that surprise it may well leave it less sure."""
+    rule, episodes = learner(name), tasks()[1]
+    params = fit(name, begin(name), 40 * LENGTH).best_params
+    variance = jax.jit(jax.vmap(lambda support, x: rule.variance(rule.adapt(params, support), x)))
+    few = episodes.support._replace(mask=jnp.asarray(episodes.support.mask).at[:, 2:].set(0.0))
+    less, more = (np.asarray(variance(part, episodes.query.x)) for part in (few, episodes.support))
+    assert more.shape == episodes.query.mask.shape
+    assert (more > 0).all()
+    assert more.mean() < 0.98 * less.mean()
 
 
 def test_updating_one_by_one_equals_adapting_at_once(name):

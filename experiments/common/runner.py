@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores, mean_squared_errors, predict_tasks
 from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
 from metarec_jax.tuning import Shots, tune
-from metarec_jax.types import Baseline, Episode, Params
+from metarec_jax.types import Baseline, Episode, Params, Tasks
 
 VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
 
@@ -52,21 +54,21 @@ class Trial(NamedTuple):
     folder: Path
 
 
-def make_trial(seed: int, ratings: Ratings, split: Split, protocol: Protocol, folder: Path) -> Trial:
-    """The tasks of a split at every K."""
+def make_trial(seed: int, ratings: Ratings, split: Split, protocol: Protocol, folder: Path, test: bool = True) -> Trial:
+    """The tasks of a split at every K; without `test` nothing is made of the test users' ratings."""
     width = max((k for k in protocol.shots if isinstance(k, int)), default=0)
 
     def at(held_out: HeldOut, k: Shots) -> tuple[Episode, np.ndarray]:
         return episodes(ratings, held_out, None if k == "all" else int(k), width=width)
 
-    test = {k: at(split.test, k) for k in protocol.shots}
+    tested = {k: at(split.test, k) for k in protocol.shots} if test else {}
     return Trial(
         seed=seed,
         ratings=ratings,
         train=ratings.keep_rows(split.train_rows),
         valid={k: at(split.valid, k)[0] for k in protocol.shots},
-        test={k: tasks for k, (tasks, _) in test.items()},
-        test_rows={k: split.test.query[kept] for k, (_, kept) in test.items()},
+        test={k: tasks for k, (tasks, _) in tested.items()},
+        test_rows={k: split.test.query[kept] for k, (_, kept) in tested.items()},
         protocol=protocol,
         folder=folder,
     )
@@ -153,7 +155,8 @@ def run_learner(
     def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
         built = recipe.build(trial.train, **own)
-        params = _train(name, built, outer, trial, log, devices)
+        job = make_job(name, built, outer, trial, devices)
+        params = train(name, job, trial.seed, trial.folder / name, log)
         settings = own | vars(outer)
         predictions = {k: _predict(name, built.learner, params, trial, k) for k in trial.protocol.shots}
         return predictions, {str(k): settings for k in trial.protocol.shots}
@@ -161,56 +164,85 @@ def run_learner(
     return run_once(name, recipe.kind, "rating", trial, work)
 
 
-def _train(name: str, built: Built, outer: Training, trial: Trial, log: Log, devices: Devices) -> Params:
-    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(trial.seed), _number(name)))
-    length = max(1, -(-outer.steps // VALIDATIONS))
-    steps = -(-outer.steps // length) * length
-    optimiser = training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay)
+class Job(NamedTuple):
+    """A learner's meta-training, ready to go."""
+
+    start: training.Run
+    steps: int
+    fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
+
+
+def make_job(name: str, built: Built, outer: Training, trial: Trial, devices: Devices) -> Job:
+    """Meta-training with early stopping on the mean over K of the validation tasks' RMSE."""
     tasks = training_tasks(
         trial.train,
         support=max((k for k in trial.protocol.shots if k != "all"), default=20) or 1,
         query=trial.protocol.query,
         order=trial.protocol.order,
     )
-    if built.params is None:
-        run = training.start(built.learner, tasks, optimiser, init_key)
-    else:
-        run = training.start_from(built.params, optimiser)
-    path = trial.folder / name / "checkpoint.msgpack"
-    if path.exists():
-        run, _ = checkpoint.restore(path, run)
-    log.rewind(trial.seed, name, int(run.state.step))
-    before = [record["seconds"] for record in log.curve(trial.seed, name)]
-    begun = time.perf_counter() - (before[-1] if before else 0.0)
-    label = f"{name}, seed {trial.seed}"
 
     def validate(params: Params) -> float:
         errors = [mean_squared_errors(built.learner, params, tasks).mean() for tasks in trial.valid.values()]
         return float(np.mean(np.sqrt(errors)))
 
-    with tqdm(total=steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
+    return job_on(tasks, validate, name, built, outer, trial.seed, devices)
+
+
+def job_on(
+    tasks: Tasks,
+    validate: Callable[[Params], float],
+    name: str,
+    built: Built,
+    outer: Training,
+    seed: int,
+    devices: Devices,
+) -> Job:
+    """Meta-training on `tasks` with early stopping on `validate`, lower being better."""
+    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
+    length = max(1, -(-outer.steps // VALIDATIONS))
+    steps = -(-outer.steps // length) * length
+    optimiser = training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay, rates=built.rates)
+    if built.params is None:
+        start = training.start(built.learner, tasks, optimiser, init_key)
+    else:
+        start = training.start_from(built.params, optimiser)
+    chunk = training.make_chunk(
+        built.learner,
+        tasks.sample,
+        optimiser,
+        batch=outer.batch,
+        length=length,
+        devices=devices.count,
+        parallel=devices.parallel,
+    )
+    fit = partial(
+        training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience
+    )
+    return Job(start, steps, fit)
+
+
+def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
+    """The best parameters, by a run that leaves a checkpoint in `folder` and a line in the log at every chunk."""
+    path, run = folder / "checkpoint.msgpack", job.start
+    if path.exists():
+        run, _ = checkpoint.restore(path, run)
+    log.rewind(seed, name, int(run.state.step))
+    before = [record["seconds"] for record in log.curve(seed, name)]
+    begun = time.perf_counter() - (before[-1] if before else 0.0)
+    label = f"{name}, seed {seed}"
+    with tqdm(
+        total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True
+    ) as bar:
 
         def on_chunk(run: training.Run, progress: training.Progress) -> None:
             seconds = round(time.perf_counter() - begun, 3)
-            record = {"seed": trial.seed, "name": name, "step": progress.step, "loss": progress.loss}
+            record = {"seed": seed, "name": name, "step": progress.step, "loss": progress.loss}
             log.append(record | {"valid_rmse": progress.valid, "seconds": seconds})
-            checkpoint.save(path, run, {"name": name, "seed": trial.seed})
+            checkpoint.save(path, run, {"name": name, "seed": seed})
             bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
             bar.update(progress.step - bar.n)
 
-        chunk = training.make_chunk(
-            built.learner,
-            tasks.sample,
-            optimiser,
-            batch=outer.batch,
-            length=length,
-            devices=devices.count,
-            parallel=devices.parallel,
-        )
-        run = training.fit(
-            chunk, tasks, run, root=root, steps=steps, validate=validate, patience=outer.patience, on_chunk=on_chunk
-        )
-    return run.best_params
+        return job.fit(run, on_chunk=on_chunk).best_params
 
 
 def _number(name: str) -> int:

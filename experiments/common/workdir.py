@@ -2,42 +2,43 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from absl import flags
 
 from metarec_jax.checkpoint import write_atomic
 
-UNSTAMPED = {"workdir", "data_dir"}  # flags that say where things are, not what is done
+WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; default below runs/.")
+UNSTAMPED = {"workdir", "data_dir", "storage", "out"}  # flags that say where things are, not what is done
 
 
 class WorkdirError(ValueError):
     """A work directory that belongs to something else."""
 
 
-def stamp(experiment: str, idle: Collection[str]) -> str:
+def stamp(experiment: ModuleType, idle: Collection[str], files: Mapping[str, str] = MappingProxyType({})) -> str:
     """The experiment and its flags as an absl flag file: `experiment.py --flagfile=flags.txt` does the same again.
 
-    Flags that are `idle` beside the others, for example --dataset beside --ratings, are left out.
+    Args:
+      experiment: the module of the script, whose own and adopted flags these are.
+      idle: flags that do nothing beside the others, for example --dataset beside --ratings; they are left out.
+      files: flag -> sha256 of the file that it names, where another content would be another run.
     """
-    own = flags.FLAGS.flags_by_module_dict()[experiment_module()]
+    own = flags.FLAGS.get_key_flags_for_module(experiment)
     left_out = UNSTAMPED | set(idle)
     lines = [flag.serialize() for flag in own if flag.name not in left_out and flag.value is not None]
-    return "\n".join([f"# experiments/{experiment}.py", *sorted(line for line in lines if line)]) + "\n"
+    lines += [f"# --{name} has the sha256 {digest}" for name, digest in files.items()]
+    return "\n".join([f"# experiments/{experiment.EXPERIMENT}.py", *sorted(line for line in lines if line)]) + "\n"
 
 
-def experiment_module() -> str:
-    """Name under which absl knows the flags of the running script."""
-    return flags.FLAGS.find_module_defining_flag("workdir")
-
-
-def claim(path: Path | None, experiment: str, label: str, text: str) -> Path:
-    """The work directory, if it may be used; nothing is written yet.
+def claim(experiment: str, label: str, text: str) -> Path:
+    """The work directory, if it may be used; nothing is written yet. It is --workdir, or else
+    runs/<experiment>/<label>-<hash of the flags> below the current directory.
 
     Args:
-      path: the directory asked for; None: runs/<experiment>/<label>-<hash of the flags> below the current directory.
       experiment: name of the script.
       label: for people, for example the data set.
       text: from `stamp`.
@@ -45,7 +46,8 @@ def claim(path: Path | None, experiment: str, label: str, text: str) -> Path:
     Raises:
       WorkdirError: it holds another experiment, the same with other flags, or something else.
     """
-    path = path or Path("runs") / experiment / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    default = Path("runs") / experiment / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    path = Path(WORKDIR.value) if WORKDIR.value else default
     flag_file = path / "flags.txt"
     if flag_file.exists():
         if (found := flag_file.read_text()) != text:

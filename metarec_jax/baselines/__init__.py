@@ -1,46 +1,87 @@
-"""Classical competitors: name -> (Baseline, the settings of `fit` that validation tasks choose among at every K).
+"""Classical competitors: name -> the method, its grid and its space.
 
-The grids fit rating tables of 100,000 to a million ratings on any scale: penalties are counts of pseudo-ratings or
-pseudo-users, or relative to the variance of the ratings.
+The grid is what the validation tasks choose among at every K when nothing was tuned. Grids and spaces fit rating tables
+of 100,000 to a million ratings on any scale: penalties are counts of pseudo-ratings or pseudo-users, or relative to the
+variance of the ratings.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from metarec_jax.baselines import als, bias, content_ridge, ease, fm, gp, item_cosine, item_knn, means
+from metarec_jax.spaces import Between, OneOf, Space, grid
 from metarec_jax.types import Baseline
 
-BASELINES: dict[str, tuple[Baseline, list[dict[str, Any]]]] = {
-    "constant": (means.CONSTANT, [{}]),
-    "user_mean": (means.USER_MEAN, [{"shrink": shrink} for shrink in (0.0, 2.0, 5.0, 10.0)]),
-    "item_mean": (means.ITEM_MEAN, [{"shrink": shrink} for shrink in (2.0, 5.0, 10.0)]),
-    "popularity": (means.POPULARITY, [{"liked": liked} for liked in (False, True)]),
-    "bias": (bias.BIAS, [{"reg_user": u, "reg_item": i} for u in (2.0, 5.0, 10.0) for i in (2.0, 5.0)]),
-    "item_knn": (item_knn.ITEM_KNN, [{"shrink": s, "damping": d} for s in (50.0, 100.0, 200.0) for d in (0.3, 1.0)]),
-    "item_cosine": (
+
+class Entry(NamedTuple):
+    """A classical method and where the settings of its `fit` are looked for."""
+
+    baseline: Baseline
+    grid: list[dict[str, Any]]  # by default
+    space: Space = {}  # by `experiments/tune.py`; holds the grid
+
+
+YES_NO = OneOf((False, True))
+DIMENSIONS = OneOf((8, 16, 32))
+
+BASELINES: dict[str, Entry] = {
+    "constant": Entry(means.CONSTANT, grid()),
+    "user_mean": Entry(
+        means.USER_MEAN, grid(shrink=(0.0, 2.0, 5.0, 10.0)), {"shrink": Between(0.0, 30.0, log=False)}
+    ),
+    "item_mean": Entry(means.ITEM_MEAN, grid(shrink=(2.0, 5.0, 10.0)), {"shrink": Between(0.5, 50.0)}),
+    "popularity": Entry(means.POPULARITY, grid(liked=(False, True)), {"liked": YES_NO}),
+    "bias": Entry(
+        bias.BIAS,
+        grid(reg_user=(2.0, 5.0, 10.0), reg_item=(2.0, 5.0)),
+        {"reg_user": Between(0.5, 30.0), "reg_item": Between(0.5, 30.0)},
+    ),
+    "item_knn": Entry(
+        item_knn.ITEM_KNN,
+        grid(shrink=(50.0, 100.0, 200.0), damping=(0.3, 1.0)),
+        {"neighbours": Between(5, 100), "shrink": Between(10.0, 1000.0), "damping": Between(0.03, 3.0)},
+    ),
+    "item_cosine": Entry(
         item_cosine.ITEM_COSINE,
-        [{"shrink": s, "popularity": p} for s in (20.0, 100.0) for p in (0.001, 0.1, 0.3)],
+        grid(shrink=(20.0, 100.0), popularity=(0.001, 0.1, 0.3)),
+        {"shrink": Between(2.0, 500.0), "popularity": Between(1e-4, 1.0), "liked": YES_NO},
     ),
-    "content_ridge": (
+    "content_ridge": Entry(
         content_ridge.CONTENT_RIDGE,
-        [{"content": c, "reg_population": r} for c in (0.05, 0.1, 0.2) for r in (20.0, 60.0)],
+        grid(content=(0.05, 0.1, 0.2), reg_population=(20.0, 60.0)),
+        {"content": Between(0.01, 0.5), "bias": Between(0.03, 0.6), "reg_population": Between(5.0, 500.0)},
     ),
-    "als": (
+    "als": Entry(
         als.ALS,
-        [{"reg": reg} for reg in (0.085, 0.1, 0.12, 0.15)]
-        + [{"reg": reg, "weighted": False} for reg in (5.0, 10.0)]
-        + [{"reg": reg, "dim": 32} for reg in (0.1, 0.12)],
+        grid(reg=(0.085, 0.1, 0.12, 0.15))
+        + grid(reg=(5.0, 10.0), weighted=(False,))
+        + grid(reg=(0.1, 0.12), dim=(32,)),
+        {"reg": Between(0.02, 20.0), "weighted": YES_NO, "dim": DIMENSIONS, "reg_bias": Between(1.0, 20.0)},
     ),
-    "ease": (ease.EASE, [{"reg": r, "popularity": p} for r in (500.0, 3e3, 1e4, 3e4) for p in (0.001, 0.03)]),
-    "gp": (
+    "ease": Entry(
+        ease.EASE,
+        grid(reg=(500.0, 3e3, 1e4, 3e4), popularity=(0.001, 0.03)),
+        {"reg": Between(100.0, 1e5), "popularity": Between(1e-4, 1.0), "liked": YES_NO},
+    ),
+    "gp": Entry(
         gp.GP,
-        [
-            {"shrink": 100.0, "em_steps": 0},
-            {"shrink": 50.0},
-            {"shrink": 100.0},
-            {"shrink": 50.0, "reg_population": 20.0},
-            {"shrink": 100.0, "rank": 16},
-            {"shrink": 200.0, "prior_ratings": 200.0},
-        ],
+        grid(shrink=(100.0,), em_steps=(0,))
+        + grid(shrink=(50.0, 100.0))
+        + grid(shrink=(50.0,), reg_population=(20.0,))
+        + grid(shrink=(100.0,), rank=(16,))
+        + grid(shrink=(200.0,), prior_ratings=(200.0,)),
+        {
+            "rank": OneOf((16, 32, 48)),
+            "shrink": Between(10.0, 500.0),
+            "bias": Between(0.04, 0.4),
+            "content": Between(0.02, 0.3),
+            "reg_population": Between(5.0, 300.0),
+            "em_steps": OneOf((0, 1, 2)),
+            "prior_ratings": Between(20.0, 500.0),
+        },
     ),
-    "fm": (fm.FM, [{"l2": l2, "epochs": epochs} for l2 in (0.1, 0.13) for epochs in (8, 15)]),
+    "fm": Entry(
+        fm.FM,
+        grid(l2=(0.1, 0.13), epochs=(8, 15)),
+        {"l2": Between(0.03, 0.4), "epochs": Between(4, 30), "lr": Between(0.003, 0.03), "dim": DIMENSIONS},
+    ),
 }

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from metarec_jax.types import Array, Params
+from metarec_jax.objectives import Objective
+from metarec_jax.types import Array, Examples, Params
 
 Path = tuple[str, ...]
 Free = dict[Path, Array]  # the weights that an inner loop moves, by path
@@ -18,6 +20,11 @@ Free = dict[Path, Array]  # the weights that an inner loop moves, by path
 def is_id_table(path: Path) -> bool:
     """Whether a parameter belongs to a table of ids (a module called "id_...")."""
     return any(part.startswith("id_") for part in path)
+
+
+def named(*names: str) -> Callable[[Path], bool]:
+    """Whether a parameter is, or belongs to a module, called one of `names`."""
+    return lambda path: any(part in names for part in path)
 
 
 class Parts(NamedTuple):
@@ -86,3 +93,36 @@ def descend(
 
     (final, _), path = jax.lax.scan(walk, carry, length=steps // segment)
     return final, jax.tree.map(lambda leaf: leaf.reshape(steps, *leaf.shape[2:]), path)
+
+
+def fit_support(
+    net: nn.Module,
+    objective: Objective,
+    params: Params,
+    support: Examples,
+    *,
+    shared: Callable[[Path], bool] = is_id_table,
+    prior_count: float = 0.0,
+    **descent: Any,
+) -> tuple[Params, Free]:
+    """`descend` on a network's loss over the support.
+
+    Args:
+      net: Flax module from x of [N, ...] to outputs [N, ...].
+      objective: masked loss.
+      params: where to start.
+      support: the task's examples.
+      shared: which parameters stay as they are, by path.
+      prior_count: the loss is the sum over the support divided by n + prior_count; see `objectives`.
+      **descent: what else `descend` takes.
+
+    Returns:
+      All parameters after the last step, and the free ones after every step, [steps, ...] on every leaf.
+    """
+    parts = split(params, shared)
+
+    def inner_loss(free: Free) -> Array:
+        return objective(net.apply({"params": parts.join(free)}, support.x), support, prior_count)[0]
+
+    adapted, path = descend(inner_loss, parts.free, **descent)
+    return parts.join(adapted), path

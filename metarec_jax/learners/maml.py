@@ -10,7 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import optax
 
-from metarec_jax.learners.inner import Free, Path, descend, is_id_table, split
+from metarec_jax.learners.inner import Path, fit_support, is_id_table
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
@@ -46,15 +46,8 @@ def maml(
         return net.init(key, episode.support.x)["params"]
 
     def adapt(params: Params, support: Examples) -> Fast:
-        parts = split(params, shared)
-
-        def inner_loss(free: Free) -> Array:
-            return objective(net.apply({"params": parts.join(free)}, support.x), support, prior_count)[0]
-
-        adapted, _ = descend(
-            inner_loss, parts.free, optimiser=optimiser(lr), steps=steps, first_order=first_order, checkpoint=checkpoint
-        )
-        return parts.join(adapted)
+        loop = {"optimiser": optimiser(lr), "steps": steps, "first_order": first_order, "checkpoint": checkpoint}
+        return fit_support(net, objective, params, support, shared=shared, prior_count=prior_count, **loop)[0]
 
     def predict(fast: Fast, x) -> Array:
         return net.apply({"params": fast}, x)

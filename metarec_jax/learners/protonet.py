@@ -22,7 +22,7 @@ Distance = Literal["squared_euclidean", "euclidean", "cosine"]
 def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
     """Distance of each point [N, D] to each prototype [C, D]: [N, C]. Cosine is 1 - cosine similarity."""
     if distance == "cosine":
-        return 1.0 - _unit(points) @ _unit(prototypes).T
+        return 1.0 - unit(points) @ unit(prototypes).T
     squared = jnp.sum(jnp.square(points[:, None, :] - prototypes[None, :, :]), -1)
     if distance == "squared_euclidean":
         return squared
@@ -31,7 +31,8 @@ def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
     raise ValueError(f"distance {distance!r} is none of squared_euclidean, euclidean, cosine")
 
 
-def _unit(vectors: Array) -> Array:
+def unit(vectors: Array) -> Array:
+    """Vectors [N, D] at length 1; those of length 0 stay there."""
     return vectors * jax.lax.rsqrt(jnp.sum(jnp.square(vectors), -1, keepdims=True) + 1e-12)
 
 
@@ -39,6 +40,33 @@ def class_sums(embedded: Array, classes: Array, mask: Array, ways: int) -> tuple
     """Sum of the embedded support a class [C, D] and its size [C], from [N, D], integer classes [N] and mask [N]."""
     member = jax.nn.one_hot(classes, ways, dtype=embedded.dtype) * mask[:, None]
     return member.T @ embedded, jnp.sum(member, 0)
+
+
+def level_params(key: Array, levels: int, dim: int, prior_count: float) -> Params:
+    """What a task's levels are shrunk to, and by how much: global prototypes [levels, dim] and shares, learnt."""
+    return {
+        "prototypes": 0.5 * jax.random.normal(key, (levels, dim)),
+        "log_count": jnp.log(jnp.float32(prior_count)),
+        "log_share_count": jnp.log(jnp.float32(prior_count)),
+        "shares": jnp.zeros(levels),  # logits
+    }
+
+
+def shrunk_levels(params: Params, embedded: Array, support: Examples, values: Array) -> tuple[Array, Array]:
+    """Prototypes [L, D] and log shares [L] of a task's rating levels, shrunk to the global ones of `level_params`.
+
+    Args:
+      params: with the entries of `level_params`.
+      embedded: [N, D] the support.
+      support: its ratings and mask; a rating counts for the nearest level.
+      values: [L] the levels.
+    """
+    nearest = jnp.argmin(jnp.abs(support.y[:, None] - values), -1)
+    sums, counts = class_sums(embedded, nearest, support.mask, len(values))
+    count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
+    prototypes = (count * params["prototypes"] + sums) / (count + counts)[:, None]
+    shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
+    return prototypes, jnp.log(shares)
 
 
 def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
@@ -102,28 +130,22 @@ def protonet_ratings(
     values = jnp.asarray(levels, jnp.float32)
 
     def init(key: Array, episode: Episode) -> Params:
-        net_key, prototype_key = jax.random.split(key)
+        net_key, level_key = jax.random.split(key)
         embedded, variables = net.init_with_output(net_key, episode.support.x)
         return {
             "net": variables["params"],
-            "prototypes": 0.5 * jax.random.normal(prototype_key, (len(levels), embedded.shape[-1])),
-            "log_count": jnp.log(jnp.float32(prior_count)),
-            "log_share_count": jnp.log(jnp.float32(prior_count)),
-            "shares": jnp.zeros(len(levels)),  # logits
             "log_temperature": jnp.zeros(()),
+            **level_params(level_key, len(levels), embedded.shape[-1], prior_count),
         }
 
     def adapt(params: Params, support: Examples) -> Fast:
         embedded = net.apply({"params": params["net"]}, support.x)
-        nearest = jnp.argmin(jnp.abs(support.y[:, None] - values), -1)
-        sums, counts = class_sums(embedded, nearest, support.mask, len(levels))
-        count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
-        shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
+        prototypes, log_shares = shrunk_levels(params, embedded, support, values)
         return {
             "net": params["net"],
             "log_temperature": params["log_temperature"],
-            "prototypes": (count * params["prototypes"] + sums) / (count + counts)[:, None],
-            "log_shares": jnp.log(shares),
+            "prototypes": prototypes,
+            "log_shares": log_shares,
         }
 
     def predict(fast: Fast, x) -> Array:

@@ -57,7 +57,9 @@ def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params
     """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
 
     Args:
-      params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`.
+      params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`, or from
+        another learner on that network whose prior is N(0, I) at first and whose noise is "log_noise": `logistic`,
+        `deep_kernel`, `alpaca`. What else they have stays.
       fitted: what `baselines.gp.fit` returned: phi [I, D], mean [I], intercept [D], population [G, D], noise [].
       mean: the `TasteNet`'s.
     """

@@ -28,7 +28,8 @@ class IdTable(nn.Module):
 class Encoder(nn.Module):
     """Inputs -> [N, hidden[-1]]: id vector, content and context side by side through a ReLU network.
 
-    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner moves it.
+    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner moves it. Without
+    `use_ids` only the side features are read, and a constant where there are none.
     """
 
     num_ids: int
@@ -36,10 +37,11 @@ class Encoder(nn.Module):
     side_dim: int = 32
     hidden: Sequence[int] = (64, 64)
     task_dim: int = 0
+    use_ids: bool = True
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        parts = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)]
+        parts = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)] if self.use_ids else []
         parts += [
             nn.Dense(self.side_dim, name=name)(side)
             for name, side in (("content", x.content), ("context", x.context))
@@ -48,14 +50,17 @@ class Encoder(nn.Module):
         if self.task_dim:
             task = self.param("task", nn.initializers.zeros, (self.task_dim,))
             parts.append(jnp.broadcast_to(task, (x.id.shape[0], self.task_dim)))
-        hidden = jnp.concatenate(parts, -1)
+        hidden = jnp.concatenate(parts or [jnp.ones((x.id.shape[0], 1))], -1)
         for layer, width in enumerate(self.hidden):
             hidden = nn.relu(nn.Dense(width, name=f"layer_{layer}")(hidden))
         return hidden
 
 
 class RatingNet(nn.Module):
-    """Inputs -> predicted ratings [N]: encoder, linear head and a bias an id, around a given mean and scale."""
+    """Inputs -> predicted ratings [N]: encoder, linear head and a bias an id, around a given mean and scale.
+
+    Without `use_ids` neither the encoder nor a bias knows the id.
+    """
 
     num_ids: int
     mean: float = 0.0
@@ -64,12 +69,17 @@ class RatingNet(nn.Module):
     side_dim: int = 32
     hidden: Sequence[int] = (64, 64)
     task_dim: int = 0
+    use_ids: bool = True
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        encoded = Encoder(self.num_ids, self.id_dim, self.side_dim, self.hidden, self.task_dim, name="encoder")(x)
-        bias = IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)
-        return self.mean + self.scale * (bias + nn.Dense(1, name="head")(encoded))[:, 0]
+        encoder = Encoder(
+            self.num_ids, self.id_dim, self.side_dim, self.hidden, self.task_dim, self.use_ids, name="encoder"
+        )
+        rating = nn.Dense(1, name="head")(encoder(x))
+        if self.use_ids:
+            rating += IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)
+        return self.mean + self.scale * rating[:, 0]
 
 
 class TasteNet(nn.Module):
@@ -98,21 +108,3 @@ class TasteNet(nn.Module):
             expected = nn.Dense(self.dim, use_bias=False, kernel_init=zeros, name="context_taste")(x.context)
             mean += jnp.sum(features * expected, -1)
         return features, mean
-
-
-class ChoicePrior(nn.Module):
-    """(x of [K, ...], mask [K]) -> expected weights [dim], from which candidates were chosen, not how they were rated.
-
-    A vector an id, summed over the support and divided by sqrt(K + 1) as in SVD++ (Koren 2008, eq. 15): the sum of K
-    independent vectors grows like sqrt(K). It starts at 0 and so changes nothing until it has learnt. `rate` multiplies
-    the vectors, which lets Adam learn them that much faster than features that start from a fitted model.
-    """
-
-    num_ids: int
-    dim: int
-    rate: float = 20.0
-
-    @nn.compact
-    def __call__(self, x: Inputs, mask: Array) -> Array:
-        chosen = IdTable(self.num_ids, self.dim, scale=0.0, name="id_choice")(x.id)
-        return self.rate * (mask @ chosen) / jnp.sqrt(mask.sum() + 1.0)

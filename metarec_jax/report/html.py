@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
 from metarec_jax.report import plots, table
 from metarec_jax.report import results as r
@@ -14,7 +15,8 @@ from metarec_jax.report.results import Results
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of this folder; what is put into it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # names and settings come from files: nothing in them may become markup
@@ -22,7 +24,12 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)
+
+
+def encoded(figure: Figure) -> str:
+    """A figure as the base64 text of its PNG, for a data URI."""
+    return base64.b64encode(plots.png(figure)).decode()
 
 
 def html_page(results: Results) -> str:
@@ -32,8 +39,8 @@ def html_page(results: Results) -> str:
       results.ResultsError: the results do not follow the layout of schema 1.
     """
     results = r.validate(r.plain(results))
-    picture = base64.b64encode(plots.png(plots.curves_figure(results))).decode()
-    return _template().render(
+    picture = encoded(plots.curves_figure(results))
+    return template("page.html").render(
         results=results,
         columns=table.columns(results),
         metrics=[_metric_part(results, metric) for metric in r.metrics(results)],

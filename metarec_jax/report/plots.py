@@ -19,8 +19,8 @@ from metarec_jax.report.results import Results
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart: its yellow (too pale on white) and black
 # (too near the baselines) give way to two of Tol's.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 8 colours: 56 learners before a pair repeats
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 8 colours: 56 learners before a pair repeats
 _DASHES = ((0, (5, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
 _STRONG = 4  # baselines drawn in a panel
 
@@ -61,7 +61,7 @@ def _styles(results: Results, panels: list[str]) -> dict[str, dict]:
     strong = dict.fromkeys(name for metric in panels for name in _strong_baselines(results, metric))
     styles = {}
     for i, name in enumerate(r.names(results, "learner")):
-        look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         styles[name] = look | {"linewidth": 2.2, "markersize": 5.5, "zorder": 3}
     for i, name in enumerate(strong):
         look = {"color": ("0.25", "0.6")[i // len(_DASHES) % 2], "linestyle": _DASHES[i % len(_DASHES)]}
@@ -92,7 +92,7 @@ def _shots_panel(axis: Axes, results: Results, metric: str, styles: dict[str, di
             axis.fill_between(at, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
     axis.set_xticks(range(len(ks)), [str(k) for k in ks])
     axis.set_ylim(*_limits(heights))
-    _dress(axis, f"{r.label(metric)} on test tasks", "K, ratings in the support set", r.direction(metric))
+    dress(axis, f"{r.label(metric)} on test tasks", "K, ratings in the support set", r.direction(metric))
 
 
 def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[str, dict]) -> None:
@@ -102,7 +102,7 @@ def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[st
         axis.plot(steps, values, label=name, markevery=0.15, **styles.get(name, {}))
         heights += values
     axis.set_ylim(*_limits(heights))
-    _dress(axis, "RMSE on validation tasks", "training step", r.direction("rmse"))
+    dress(axis, "RMSE on validation tasks", "training step", r.direction("rmse"))
 
 
 def _validation(curve: list[dict]) -> tuple[list[int], list[float]]:
@@ -119,7 +119,8 @@ def _limits(heights: list[float]) -> tuple[float, float]:
     return bottom - room, top + room
 
 
-def _dress(axis: Axes, title: str, x_label: str, note: str) -> None:
+def dress(axis: Axes, title: str, x_label: str, note: str) -> None:
+    """Title to the left, a note to the right, the label of x, and as few lines as will do."""
     axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axis.set_title(note, loc="right", fontsize=8.5, color="0.45")
     axis.set_xlabel(x_label)

@@ -13,6 +13,7 @@ from helpers import random_table
 from metarec_jax.baselines import BASELINES
 from metarec_jax.baselines.item_statistics import MAX_ITEMS
 from metarec_jax.data.table import Features, Ratings
+from metarec_jax.spaces import OneOf, contains
 from metarec_jax.types import Examples, Inputs
 
 SHOTS = 5
@@ -32,7 +33,7 @@ FITTED: dict[tuple[str, str], tuple] = {}  # each baseline is fitted once
 def fitted(name: str, train: str) -> tuple:
     """The baseline and its parameters at the first setting of its grid."""
     if (name, train) not in FITTED:
-        baseline, grid = BASELINES[name]
+        baseline, grid, _ = BASELINES[name]
         FITTED[name, train] = baseline, baseline.fit(TRAINS[train], **grid[0])
     return FITTED[name, train]
 
@@ -87,7 +88,7 @@ def test_padding_and_order_are_inert_and_zero_shots_defined(name, train):
 @pytest.mark.parametrize("name", BASELINES)
 def test_parameters_are_float32_and_the_same_every_time(name):
     _, params = fitted(name, "features")
-    baseline, grid = BASELINES[name]
+    baseline, grid, _ = BASELINES[name]
     again = baseline.fit(WITH_FEATURES, **grid[0])
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
         assert isinstance(one, jax.Array) and one.dtype == jnp.float32
@@ -96,21 +97,33 @@ def test_parameters_are_float32_and_the_same_every_time(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_setting_of_the_grid_fits(name):
-    baseline, grid = BASELINES[name]
+    baseline, grid, _ = BASELINES[name]
     assert 1 <= len(grid) <= 8
     for settings in grid:
         params = baseline.fit(WITH_FEATURES, **settings)
         assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", [name for name, (baseline, _) in BASELINES.items() if baseline.output == "rating"])
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_space_holds_the_grid_and_its_ends_fit(name):
+    baseline, grid, space = BASELINES[name]
+    for settings in grid:
+        for key, value in settings.items():
+            assert contains(space[key], value), (key, value)
+    for end in (0, -1):
+        settings = {key: (where.values if isinstance(where, OneOf) else where[:2])[end] for key, where in space.items()}
+        params = baseline.fit(WITH_FEATURES, **settings)
+        assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("name", [name for name, entry in BASELINES.items() if entry.baseline.output == "rating"])
 def test_ratings_follow_the_scale_of_the_data(name):
     """Ratings times ten are predicted times ten: no penalty depends on the scale."""
     baseline, params = fitted(name, "features")
     ten = dataclasses.replace(WITH_FEATURES, rating=WITH_FEATURES.rating * 10)
     support, query = task(WITH_FEATURES, 35, SHOTS, SHOTS), inputs(WITH_FEATURES, np.arange(TABLE.num_items), 35)
     one = run(baseline.adapt, baseline.predict, params, support, query)
-    tenfold = baseline.fit(ten, **BASELINES[name][1][0])
+    tenfold = baseline.fit(ten, **BASELINES[name].grid[0])
     scaled = run(baseline.adapt, baseline.predict, tenfold, support._replace(y=support.y * 10), query)
     np.testing.assert_allclose(scaled, 10 * one, rtol=2e-3)
 
@@ -119,4 +132,4 @@ def test_ratings_follow_the_scale_of_the_data(name):
 def test_too_many_items_are_refused(name):
     large = dataclasses.replace(WITH_FEATURES, item_ids=np.arange(MAX_ITEMS + 1).astype(str))
     with pytest.raises(ValueError, match="stop at 20000"):
-        BASELINES[name][0].fit(large)
+        BASELINES[name].baseline.fit(large)

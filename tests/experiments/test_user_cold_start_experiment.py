@@ -1,6 +1,6 @@
 """The user cold-start experiment as people meet it: a whole run, its figures again, kills, repeats and bad input.
 
-One small run of all learners is shared by these tests, and two kills on the way to another one must lead to the same
+One small run of four learners is shared by these tests, and two kills on the way to another one must lead to the same
 bytes. What needs a process of its own shares a compilation cache; the rest runs here, with the flags parsed anew.
 """
 
@@ -20,9 +20,10 @@ import numpy as np
 import polars as pl
 import pytest
 from absl import flags
+from helpers import write_ratings
 
 from experiments import user_cold_start as experiment
-from metarec_jax.baselines import BASELINES
+from metarec_jax.baselines import BASELINES, Entry
 from metarec_jax.data.files import read_ratings
 from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
@@ -32,18 +33,7 @@ ROOT = Path(__file__).parents[2]
 SHOTS, QUERY, STEPS = (0, 2, 4), 3, 40
 SMALL = ["--shots=0,2,4", f"--query={QUERY}", f"--steps={STEPS}"]
 BASELINE_NAMES = ["item_mean", "popularity"]  # one predicts ratings, the other scores
-
-
-def write_ratings(path: Path, users: int = 90, items: int = 40) -> None:
-    """Users with 6 to 15 ratings, some of whose ids would not survive as numbers or as bare CSV fields."""
-    rng = np.random.default_rng(0)
-    quality = rng.normal(size=items)
-    lines = ["user,item,rating,timestamp,note"]
-    for user in range(users):
-        for place, item in enumerate(rng.choice(items, rng.integers(6, 16), replace=False)):
-            stars = int(np.clip(np.round(3.4 + quality[item] + rng.normal()), 1, 5))
-            lines.append(f'"{user:03},x","i {item}",{stars},{1000 * user + place // 2},ignored')
-    path.write_text("\n".join(lines) + "\n")
+LEARNER_NAMES = ["protonet", "maml", "ridge", "cnp"]  # one of each family
 
 
 def start(cache: Path, *arguments: str, program: tuple[str, ...] = ("-m", "experiments.user_cold_start")):
@@ -88,7 +78,7 @@ def finished(tmp_path_factory):
     base = tmp_path_factory.mktemp("experiment")
     write_ratings(base / "mine.csv")
     arguments = [f"--ratings={base / 'mine.csv'}", f"--baselines={','.join(BASELINE_NAMES)}", *SMALL]
-    arguments += ["--set=maml.inner_lr=0.1"]
+    arguments += [f"--learners={','.join(LEARNER_NAMES)}", "--set=maml.inner_lr=0.1"]
     folder = base / "work"
     process = start(base / "cache", *arguments, f"--workdir={folder}")
     output, errors = process.communicate()
@@ -123,7 +113,7 @@ def everything_below(folder: Path) -> dict[str, bytes]:
 
 def test_results_follow_the_schema_and_say_what_was_run(finished):
     found, ratings = finished.results, read_ratings(finished.ratings)
-    names = [*BASELINE_NAMES, *experiment.LEARNERS]
+    names = [*BASELINE_NAMES, *LEARNER_NAMES]
     assert {(row["name"], row["shots"]) for row in found["rows"]} == set(itertools.product(names, SHOTS))
     assert found["dataset"]["sha256"] == ratings.sha256 and found["dataset"]["ratings"] == len(ratings.rating)
     split = read_split(finished.folder / "seed_0" / "split.parquet", ratings)
@@ -131,7 +121,7 @@ def test_results_follow_the_schema_and_say_what_was_run(finished):
     assert found["split"]["test_tasks"] == len(split.test.users)
     assert found["split"]["valid_tasks"] == len(split.valid.users)
     assert found["split"]["train_users"] == len(np.unique(ratings.user[split.train_rows]))
-    assert set(found["curves"]) == set(experiment.LEARNERS)
+    assert set(found["curves"]) == set(LEARNER_NAMES)
     for curve in found["curves"].values():
         steps = [point["step"] for point in curve]
         assert steps == sorted(set(steps)) and steps[-1] <= STEPS
@@ -168,7 +158,7 @@ def test_each_prediction_stands_beside_its_own_user_and_item(finished, run, monk
         lambda params, support: jnp.sum(support.y * support.mask),
         lambda total, x: x.id + 1000 * total,
     )
-    monkeypatch.setitem(BASELINES, "constant", (tracer, [{}]))
+    monkeypatch.setitem(BASELINES, "constant", Entry(tracer, [{}]))
     arguments = [f"--ratings={finished.ratings}", "--learners=none", "--baselines=constant", "--query=3"]
     code, _, error = run(*arguments, "--shots=0,2,4,all", "--workdir=tracks")
     assert code == 0, error
@@ -238,7 +228,7 @@ def test_every_figure_can_be_worked_out_again_from_the_predictions(finished):
 def test_comparisons_can_be_worked_out_again(finished):
     found = finished.results
     for row in found["rows"]:
-        assert ("versus" in row) == (row["name"] in experiment.LEARNERS)
+        assert ("versus" in row) == (row["name"] in LEARNER_NAMES)
         if "versus" not in row:
             continue
         rmse = {name: results.figures(found, name, row["shots"], "rmse") for name in [row["name"], "item_mean"]}
@@ -339,7 +329,7 @@ def test_two_kills_lead_to_the_same_bytes(finished, tmp_path):
     leftovers = {name for name in again if name.endswith(".tmp")}
     assert set(again) - leftovers == set(whole)
     same = [name for name in whole if name.endswith((".msgpack", ".parquet", "flags.txt"))]
-    assert len(same) > 2 * len(experiment.LEARNERS)
+    assert len(same) > 2 * len(LEARNER_NAMES)
     for name in same:
         assert again[name] == whole[name], name
     records = [[untimed(json.loads(line)) for line in part["metrics.jsonl"].splitlines()] for part in (again, whole)]
@@ -470,7 +460,7 @@ def test_a_prediction_that_is_no_number_stops_the_run(run, tmp_path, monkeypatch
     broken = Baseline(
         lambda train: {}, lambda params, support: params, lambda fast, x: jnp.where(x.id == 3, value, 3.0)
     )
-    monkeypatch.setitem(BASELINES, "item_mean", (broken, [{}]))
+    monkeypatch.setitem(BASELINES, "item_mean", Entry(broken, [{}]))
     code, _, error = run(GOOD, "--shots=2", "--query=5", "--learners=none", "--baselines=item_mean", "--workdir=work")
     assert code == 1 and error.startswith(f"error: item_mean predicts {value} for task u") and "\n" not in error
     assert not list(tmp_path.rglob("predictions.parquet")) and not list(tmp_path.rglob("results.json"))

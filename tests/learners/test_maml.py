@@ -1,33 +1,19 @@
 """MAML's meta-gradient against closed forms, and the first-order variants against their definitions."""
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from toy_tasks import Linear, linear_episode, rating_net, rating_task
 
 from metarec_jax import objectives
 from metarec_jax.learners.inner import descend
 from metarec_jax.learners.maml import maml
-from metarec_jax.models.recommender import RatingNet
-from metarec_jax.types import Episode, Examples, Inputs
+from metarec_jax.types import Episode
 
 ALPHA = 0.07
-
-
-class Linear(nn.Module):
-    """x [N, D] -> x . w, without a bias: a model whose Hessian is known."""
-
-    @nn.compact
-    def __call__(self, x):
-        return x @ self.param("w", nn.initializers.normal(), (x.shape[-1],), jnp.float64)
-
-
-def linear_episode(rng: np.random.Generator, dims: int = 5) -> Episode:
-    parts = [Examples(rng.normal(size=(n, dims)), rng.normal(size=n), np.ones(n)) for n in (7, 9)]
-    return jax.tree.map(jnp.asarray, Episode(*parts))
 
 
 def closed_form(w: np.ndarray, episode: Episode, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,23 +40,11 @@ def test_meta_gradient_on_linear_regression_has_its_closed_form(steps, first_ord
         assert np.abs(exact - approximate).max() > 1e-2  # so that the two cannot be mistaken for each other
 
 
-def rating_task(rng: np.random.Generator) -> Episode:
-    """A task whose query items differ from its support items, as in every recommendation task."""
-    items = rng.permutation(20).astype(np.int32)
-
-    def part(rows) -> Examples:
-        n = len(rows)
-        x = Inputs(rows, rng.normal(size=(n, 3)).astype(np.float32), np.ones((n, 2), np.float32))
-        return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
-
-    return jax.tree.map(jnp.asarray, Episode(part(items[:6]), part(items[6:10])))
-
-
 def test_one_step_leaves_id_rows_alone_without_changing_anything():
     """The row of a rated item is not read by the query, so adapting it too gives the same prediction after one step.
     The meta-gradient reaches the rows of support items all the same, through the inner gradient."""
     rng = np.random.default_rng(0)
-    episode, net = rating_task(rng), RatingNet(20, 3.0, 1.0, id_dim=4, side_dim=4, hidden=(8,))
+    episode, net = rating_task(rng), rating_net()
     rule = maml(net, objectives.squared_error, lr=0.1)
     everything = maml(net, objectives.squared_error, lr=0.1, shared=lambda path: False)
     params = jax.jit(rule.init)(jax.random.key(0), episode)
@@ -111,7 +85,7 @@ def test_many_steps_reach_the_least_squares_solution():
 
 def test_first_order_meta_gradient_is_the_query_gradient_at_the_adapted_weights():
     rng = np.random.default_rng(3)
-    episode, net = rating_task(rng), RatingNet(20, 3.0, 1.0, id_dim=4, side_dim=4, hidden=(8,))
+    episode, net = rating_task(rng), rating_net()
     rule = maml(net, objectives.squared_error, lr=0.1, steps=2, first_order=True)
     params = jax.jit(rule.init)(jax.random.key(0), episode)
     gradient = jax.grad(lambda p: rule.loss(p, episode, jax.random.key(0))[0])(params)

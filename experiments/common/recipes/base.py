@@ -30,6 +30,7 @@ class Built(NamedTuple):
 
     learner: Learner
     params: Params | None = None
+    rates: dict[str, float] | None = None  # see `training.adam`
 
 
 OUTER_SPACE: Space = {"outer_lr": Between(2e-4, 5e-3), "weight_decay": Between(1e-5, 1e-1)}

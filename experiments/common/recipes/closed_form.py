@@ -1,39 +1,124 @@
 """Learners whose adaptation is a linear model of the task, solved exactly."""
 
+from collections.abc import Callable
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from experiments.common.recipes.base import Built, Recipe, Training, example
 from metarec_jax import objectives
 from metarec_jax.baselines import gp
 from metarec_jax.data.table import Ratings
+from metarec_jax.learners.alpaca import alpaca
+from metarec_jax.learners.attentive_ridge import RATES, Keys, attentive_ridge
+from metarec_jax.learners.deep_kernel import deep_kernel
+from metarec_jax.learners.logistic import logistic
 from metarec_jax.learners.ridge import from_gaussian_process, ridge
-from metarec_jax.models.recommender import ChoicePrior, TasteNet
+from metarec_jax.models.choice import ChoicePrior, choice_vectors
+from metarec_jax.models.recommender import TasteNet
 from metarec_jax.spaces import Between, OneOf
+from metarec_jax.types import Learner
 
 
-def build_ridge(
-    train: Ratings, *, rank: int = 32, em_steps: int = 1, gp_start: bool = True, choice_rate: float = 20.0
+def build_ridge(train: Ratings, *, rank: int = 32, shrink: float = 50.0, choice: bool = True) -> Built:
+    """Ridge head, from a Gaussian process, with a prior mean from which items were rated unless `choice` is false."""
+
+    def rule(net: TasteNet) -> Learner:
+        return ridge(net, objectives.squared_error, prior=ChoicePrior(net.num_ids, net.dim) if choice else None)
+
+    built = start_from_gp(train, rule, rank, shrink=shrink)
+    return with_choice(built, choice_vectors(train, CHOICE_DIM)) if choice else built
+
+
+def build_attentive_ridge(
+    train: Ratings, *, rank: int = 32, shrink: float = 50.0, key_dim: int = 16, sharpness: float = 4.0
 ) -> Built:
-    """Ridge head, by default from a fitted Gaussian process, with a prior mean from which items were rated.
+    """Attentive ridge, from a Gaussian process; candidates look alike at first if the same users rate them."""
 
-    `choice_rate` 0 leaves that prior out; `rank` and `em_steps` are the process's.
-    """
-    fitted = gp.fit(train, rank=rank, em_steps=em_steps) if gp_start else None
-    dim = fitted["phi"].shape[1] if fitted else rank
-    mean = float(train.rating.mean())
-    prior = ChoicePrior(train.num_items, dim, choice_rate) if choice_rate > 0 else None
-    learner = ridge(TasteNet(train.num_items, mean, dim), objectives.squared_error, prior=prior)
-    if fitted is None:
-        return Built(learner)
-    params = jax.jit(learner.init)(jax.random.key(0), example(train))  # all but the choice prior is replaced
+    def rule(net: TasteNet) -> Learner:
+        keys, prior = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim)
+        return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, sharpness=sharpness)
+
+    vectors = choice_vectors(train, CHOICE_DIM)
+    built = with_choice(start_from_gp(train, rule, rank, shrink=shrink), vectors)
+    mix = jax.random.normal(jax.random.key(0), (CHOICE_DIM, key_dim)) / CHOICE_DIM**0.5
+    attention = built.params["attention"]
+    keys = attention["keys"] | {"id_key": {"table": vectors[:, :CHOICE_DIM] @ mix}}
+    return built._replace(params=built.params | {"attention": attention | {"keys": keys}}, rates=RATES)
+
+
+def with_choice(built: Built, vectors: np.ndarray) -> Built:
+    """The same with a choice prior that starts from these vectors [I, width]."""
+    prior = built.params["prior"] | {"id_choice": {"table": jnp.asarray(vectors)}}
+    return built._replace(params=built.params | {"prior": prior})
+
+
+def start_from_gp(train: Ratings, rule: Callable[[TasteNet], Learner], rank: int, **settings: float) -> Built:
+    """`rule` on a taste network that starts as a Gaussian process fitted to `train` with these settings."""
+    fitted, mean = gp.fit(train, rank=rank, **settings), float(train.rating.mean())
+    learner = rule(TasteNet(train.num_items, mean, fitted["phi"].shape[1]))
+    params = jax.jit(learner.init)(jax.random.key(0), example(train))  # the parts that the process does not have stay
     return Built(learner, from_gaussian_process(params, fitted, mean))
 
 
+def build_logistic(train: Ratings, *, rank: int = 32, newton_steps: int = 4) -> Built:
+    """Logistic head, from a Gaussian process whose units it shares."""
+    low, high = train.levels.tolist()[0], train.levels.tolist()[-1]
+
+    def rule(net: TasteNet) -> Learner:
+        return logistic(net, objectives.squared_error, low=low, high=high, steps=newton_steps)
+
+    return start_from_gp(train, rule, rank)
+
+
+def build_deep_kernel(
+    train: Ratings,
+    *,
+    rank: int = 32,
+    rbf: float = 0.05,
+    length: float = 0.3,
+    constant: float = 0.01,
+    predictive: float = 0.0,
+) -> Built:
+    """Deep kernel transfer, whose linear kernel is that of a Gaussian process at first."""
+    settings = {"rbf": rbf, "length": length, "constant": constant, "predictive": predictive}
+    return start_from_gp(train, lambda net: deep_kernel(net, **settings), rank)
+
+
+def build_alpaca(train: Ratings, *, rank: int = 32) -> Built:
+    """ALPaCA, from a Gaussian process."""
+    return start_from_gp(train, alpaca, rank)
+
+
+CHOICE_DIM = 32
 FROM_GP = Training(outer_lr=1e-4, steps=3000, patience=1000)
+FROM_GP_SHORT = Training(outer_lr=1e-4, batch=32, steps=1500, patience=600)
+GP_SPACE = {"outer_lr": Between(2e-5, 1e-3), "rank": OneOf((16, 32, 48))}
 RECIPES: dict[str, Recipe] = {
     "ridge": Recipe(
         build_ridge,
         FROM_GP,
-        space={"outer_lr": Between(2e-5, 1e-3), "rank": OneOf((16, 32, 48)), "choice_rate": Between(2.0, 60.0)},
+        space=GP_SPACE | {"shrink": Between(30.0, 200.0)},
+    ),
+    "logistic": Recipe(build_logistic, FROM_GP_SHORT, space=GP_SPACE),
+    "deep_kernel": Recipe(
+        build_deep_kernel,
+        FROM_GP_SHORT,
+        space=GP_SPACE
+        | {"rbf": Between(0.005, 0.3), "length": Between(0.1, 3.0), "predictive": Between(0.0, 1.0, log=False)},
+    ),
+    "alpaca": Recipe(build_alpaca, FROM_GP_SHORT, space=GP_SPACE),
+    "attentive_ridge": Recipe(
+        build_attentive_ridge,
+        Training(outer_lr=1e-3, steps=2000, patience=1000),
+        space={
+            "outer_lr": Between(2e-4, 2e-3),
+            "weight_decay": Between(1e-4, 1.0),
+            "rank": OneOf((16, 32, 48)),
+            "shrink": Between(30.0, 200.0),
+            "key_dim": OneOf((8, 16, 32)),
+            "sharpness": Between(2.0, 10.0),
+        },
     ),
 }

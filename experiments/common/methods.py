@@ -1,0 +1,61 @@
+"""Which methods there are, which of them a flag asks for, and the hyper-parameters of those that are trained."""
+
+from collections.abc import Collection
+from typing import Any
+
+from absl import flags
+
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import hyperparameters
+from metarec_jax.baselines import BASELINES
+
+CONTROLS = [name for name, recipe in RECIPES.items() if recipe.kind == "baseline"]
+LEARNERS = [name for name, recipe in RECIPES.items() if recipe.kind == "learner"]
+CLASSICS = [*BASELINES, *CONTROLS]  # what learners are compared with
+
+STEPS = flags.DEFINE_integer("steps", None, "Meta-training steps of every learner.", lower_bound=1)
+
+
+def chosen(flag: flags.FlagHolder, names: list[str]) -> list[str]:
+    """The names that a list flag asks for, in the order of `names`.
+
+    Raises:
+      ValueError: a name that is not among them.
+    """
+    asked = flag.value
+    if asked in (["all"], ["none"]):
+        return names if asked == ["all"] else []
+    for name in asked:
+        if name not in names:
+            raise ValueError(f"--{flag.name}: unknown {name!r}; choose all, none, or some of {', '.join(names)}.")
+    return [name for name in names if name in asked]
+
+
+def parse_set(
+    texts: Collection[str], trained: list[str], tuned: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Changes of hyper-parameters by method; checked here, before anything long starts.
+
+    A tuned setting gives way to --steps, and that to NAME.KEY=VALUE in `texts`.
+
+    Raises:
+      ValueError: not NAME.KEY=VALUE, a method that is not `trained`, an unknown key or a wrong value.
+    """
+    changes = {name: dict(tuned.get(name, {})) for name in trained}
+    if STEPS.value is not None:
+        changes = {name: settings | {"steps": STEPS.value} for name, settings in changes.items()}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        name, dot, key = target.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--set={text}: write NAME.KEY=VALUE, for example maml.inner_lr=0.1.")
+        if name not in changes:
+            known = ", ".join(trained) or "none"
+            raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
+        changes[name][key] = value
+    for name in trained:
+        try:
+            hyperparameters(RECIPES[name], changes[name], name)
+        except ValueError as error:
+            raise ValueError(f"--set: {error}") from error
+    return changes

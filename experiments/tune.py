@@ -1,0 +1,147 @@
+"""Tuning with equal budgets: as many trials for every baseline as for every learner, on validation users only.
+
+    scripts/run.sh experiments/tune.py --dataset=ml-100k --out=experiments/tuned/ml-100k.json
+    scripts/run.sh --dataset=ml-100k --tuned=experiments/tuned/ml-100k.json
+
+A trial of a learner is a meta-training with early stopping, worth the mean over K of its validation RMSE. A trial of a
+baseline is a fit, scored at every K, and the best settings are kept for every K apart (nDCG@5 for those that only
+rank). The first trial of a method has its default settings, and the next ones of a baseline its grid, so that nothing
+gets worse on the validation users; then Optuna's TPE sampler looks in the method's space. Settings with which a method
+diverges lose. Nothing is made of the test users' ratings.
+
+A run that was killed goes on with the same command: finished trials are in a SQLite file (--storage).
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import app, flags
+from tqdm import tqdm
+
+from experiments.common import dataflags, methods, runner, workdir
+from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
+from experiments.common.methods import CLASSICS, LEARNERS, chosen
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import Recipe, hyperparameters
+from experiments.common.search import Method, Settings, open_storage, search, starts
+from experiments.common.tuned import EVERY_K, text_table, write_tuned
+from experiments.common.workdir import claim, mark, stamp
+from metarec_jax.baselines import BASELINES, Entry
+from metarec_jax.tuning import badness, fit_defaults
+
+EXPERIMENT = "tune"
+METHODS = flags.DEFINE_list("methods", "all", f"all, or some of {','.join([*CLASSICS, *LEARNERS])}.")
+TRIALS = flags.DEFINE_integer("trials", 20, "Trials of every method.", lower_bound=1)
+STORAGE = flags.DEFINE_string("storage", None, "SQLite file of the trials; default in the work directory.")
+OUT = flags.DEFINE_string("out", None, "File of the best settings; default tuned.json in the work directory.")
+for shared in (dataflags, methods, workdir):
+    flags.adopt_module_key_flags(shared)
+
+
+class Plan(NamedTuple):
+    """What the flags ask for, checked before anything is read or written."""
+
+    methods: list[str]
+    protocol: runner.Protocol
+    stamp: str  # the flags, as flags.txt
+    identity: str  # those that a trial's value depends on
+
+
+def make_plan() -> Plan:
+    """Check all flags.
+
+    Raises:
+      ValueError: one is wrong, or would do nothing.
+    """
+    names = chosen(METHODS, [*CLASSICS, *LEARNERS])
+    if not names:
+        raise ValueError("--methods=none leaves nothing to tune.")
+    idle = [*dataflags.idle_flags()]
+    if not any(name in RECIPES for name in names):
+        idle.append((methods.STEPS, "needs a method that is trained"))
+    left_out, module = refuse(idle), sys.modules[__name__]
+    identity = stamp(module, [*left_out, METHODS.name, TRIALS.name])
+    return Plan(names, dataflags.parse_protocol(), stamp(module, left_out), identity)
+
+
+def baseline_method(name: str, entry: Entry, trial: runner.Trial) -> Method:
+    """A classical method: one fit a trial, scored at every K."""
+    defaults = fit_defaults(entry.baseline)
+    sign, metric = (1, "rmse") if entry.baseline.output == "rating" else (-1, "ndcg@5")
+
+    def evaluate(settings: Settings) -> dict[str, float]:
+        params = entry.baseline.fit(trial.train, **settings)
+        return {str(k): sign * badness(name, entry.baseline, params, tasks) for k, tasks in trial.valid.items()}
+
+    fixed = {key: value for key, value in defaults.items() if key not in entry.space}
+    first = starts(entry.space, [defaults, *(defaults | settings for settings in entry.grid)])
+    return Method(name, metric, entry.space, first, fixed, evaluate)
+
+
+def learner_method(name: str, recipe: Recipe, trial: runner.Trial) -> Method:
+    """A method that is trained: one meta-training a trial."""
+    steps = {} if methods.STEPS.value is None else {"steps": methods.STEPS.value}
+    own, outer = hyperparameters(recipe, steps, name)
+    defaults = own | vars(outer)
+
+    def evaluate(settings: Settings) -> dict[str, float]:
+        own, outer = hyperparameters(recipe, steps | settings, name)
+        built = recipe.build(trial.train, **own)
+        job = runner.make_job(name, built, outer, trial, runner.Devices(1, "jit"))
+        with tqdm(total=job.steps, desc=f"{name:24}", unit="step", leave=False, dynamic_ncols=True) as bar:
+
+            def on_chunk(run, progress) -> None:
+                bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
+                bar.update(progress.step - bar.n)
+
+            return {EVERY_K: float(job.fit(job.start, on_chunk=on_chunk).best_value)}
+
+    fixed = {key: value for key, value in defaults.items() if key not in recipe.space}
+    return Method(name, "rmse", recipe.space, starts(recipe.space, [defaults]), fixed, evaluate)
+
+
+def run(plan: Plan, folder: Path) -> dict[str, Any]:
+    """All trials; the content of the file of tuned settings. Nothing is written before data and split are in order."""
+    seed = dataflags.SEED.value
+    ratings = dataflags.load_ratings()
+    split = dataflags.load_split(ratings, seed)
+    trial = runner.make_trial(seed, ratings, split, plan.protocol, folder, test=False)
+    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256]})
+    storage = open_storage(Path(STORAGE.value) if STORAGE.value else folder / "trials.sqlite")
+    identity, found = f"{plan.identity}{ratings.sha256}\n{split.sha256}", {}
+    with tqdm(total=TRIALS.value * len(plan.methods), unit="trial", dynamic_ncols=True) as bar:
+        for name in plan.methods:
+            if name in RECIPES:
+                method = learner_method(name, RECIPES[name], trial)
+            else:
+                method = baseline_method(name, BASELINES[name], trial)
+            found[name] = search(method, storage, identity, TRIALS.value, seed, bar)
+            jax.clear_caches()  # every trial compiles programs of its own, which would pile up
+    return {
+        "dataset": {"name": ratings.name, "sha256": ratings.sha256},
+        "split": split.sha256,
+        "seed": seed,
+        "trials": TRIALS.value,
+        "steps": methods.STEPS.value,
+        **plan.protocol._asdict(),
+        "methods": found,
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Do the trials that are left, and write and show the best settings."""
+    with one_line_errors():
+        only_flags(argv)
+        plan = make_plan()
+        folder = claim(EXPERIMENT, dataflags.label(), plan.stamp)
+        content = run(plan, folder)
+        out = Path(OUT.value) if OUT.value else folder / "tuned.json"
+        write_tuned(out, content)
+    print(text_table(content))
+    print(f"\nFor --tuned={out}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,156 @@
+"""Networks that read a support set of (candidate, rating) pairs: nothing they say depends on the order of the set.
+
+Ratings enter as residuals from the prior mean and leave as corrections of it, both in units of `scale`. The heads start
+small, so an untrained network predicts the prior mean. A residual also enters multiplied by the features: the sum of
+these products is what a linear model of the taste learns from, and a small network is slow to find it by itself.
+
+Dropout is on if and only if a "dropout" key is passed to `apply`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.types import Array, Examples
+
+small = nn.initializers.normal(0.01)  # for heads that should start near nothing
+
+
+def shrunk_mean(values: Array, mask: Array, count: float) -> Array:
+    """[D + 1] sum of the real rows of `values` [K, D] over K + count, and K / (K + count) as a last entry.
+
+    The plain mean says nothing at K = 0 and cannot tell one rating from twenty; this one is 0 there, and knows K.
+    """
+    counted = jnp.concatenate([values, jnp.ones_like(values[:, :1])], -1)
+    return mask @ counted / (jnp.sum(mask) + count)
+
+
+def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
+    """Scaled dot-product attention, softmax(Q K' / sqrt(d)) V (Vaswani 2017, eq. 1), a head at a time.
+
+    Args:
+      queries: [N, H, d].
+      keys, values: [K, H, d] and [K, H, e].
+      mask: [K] 1 real, 0 padding; at least one is real.
+
+    Returns:
+      [N, H, e].
+    """
+    scores = jnp.einsum("nhd,khd->nhk", queries, keys) / jnp.sqrt(jnp.asarray(keys.shape[-1], keys.dtype))
+    return jnp.einsum("nhk,khe->nhe", jax.nn.softmax(jnp.where(mask > 0, scores, -1e9), -1), values)
+
+
+class Attention(nn.Module):
+    """(queries [N, A], keys [K, B], values [K, C], mask [K]) -> [N, heads * head_dim]: multi-head attention.
+
+    There is one more slot, learnt, beside the K: attention has somewhere to go at K = 0, and one rating among 1 + 1
+    slots weighs less than twenty among 20 + 1.
+    """
+
+    heads: int
+    head_dim: int
+
+    @nn.compact
+    def __call__(self, queries: Array, keys: Array, values: Array, mask: Array) -> Array:
+        shape = (self.heads, self.head_dim)
+        parts = [
+            nn.DenseGeneral(shape, use_bias=False, name=name)(rows)
+            for name, rows in (("query", queries), ("key", keys), ("value", values))
+        ]
+        empty = [self.param(f"empty_{name}", nn.initializers.zeros, shape)[None] for name in ("key", "value")]
+        with_empty = [jnp.concatenate([slot, rows]) for slot, rows in zip(empty, parts[1:], strict=True)]
+        found = attend(parts[0], *with_empty, jnp.concatenate([jnp.ones_like(mask, shape=1), mask]))
+        return found.reshape(len(queries), self.heads * self.head_dim)
+
+
+class Layers(nn.Module):
+    """[N, D] -> [N, hidden[-1]] through ReLU layers, each with dropout."""
+
+    hidden: Sequence[int]
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, rows: Array) -> Array:
+        for layer, width in enumerate(self.hidden):
+            rows = nn.relu(nn.Dense(width, name=f"layer_{layer}")(rows))
+            rows = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(rows)
+        return rows
+
+
+class PairEncoder(nn.Module):
+    """(features [K, D], residuals [K]) -> [K, width], one pair a row."""
+
+    width: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, features: Array, residual: Array) -> Array:
+        residual = residual[:, None]
+        pairs = jnp.concatenate([features, residual, residual * features], -1)
+        return nn.Dense(self.width, name="out")(Layers((self.width,), self.dropout, name="layers")(pairs))
+
+
+class QueryPairs(nn.Module):
+    """(features [N, D], task [R] or [N, R]) -> [N, 2 D + R]: both, and the features times a map of the task.
+
+    The products let the features of a candidate meet the task's as factors do.
+    """
+
+    @nn.compact
+    def __call__(self, features: Array, task: Array) -> Array:
+        task = jnp.broadcast_to(task, (len(features), task.shape[-1]))
+        return jnp.concatenate([features, task, features * nn.Dense(features.shape[-1], name="taste")(task)], -1)
+
+
+class GaussianDecoder(nn.Module):
+    """(features [N, D], task [R] or [N, R]) -> mean [N] and variance [N] of the residual.
+
+    The standard deviation is 0.1 + 0.9 softplus, as in the neural processes: it cannot collapse.
+    """
+
+    width: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, features: Array, task: Array) -> tuple[Array, Array]:
+        rows = Layers((self.width,), self.dropout, name="layers")(QueryPairs(name="pairs")(features, task))
+        outputs = nn.Dense(2, kernel_init=small, name="head")(rows)
+        return outputs[:, 0], jnp.square(0.1 + 0.9 * nn.softplus(outputs[:, 1]))
+
+
+class RatingReader(nn.Module):
+    """A network that reads a support set once (`read`) and then rates candidates (`rate`).
+
+    Attributes:
+      net: x of [N, ...] -> (features [N, D], prior mean [N] in rating units), for example `TasteNet`.
+      memory: module of two methods, `write(features [K, D], residual [K], mask [K])` -> any pytree, and
+        `recall(that, features [N, D])` -> [R] or [N, R], what is known of the task (for each candidate).
+      scale: rating units in one unit of the network, for example the standard deviation of the ratings.
+      width, dropout: of the decoder.
+    """
+
+    net: nn.Module
+    memory: nn.Module
+    scale: float
+    width: int
+    dropout: float
+
+    def setup(self) -> None:
+        self.decoder = GaussianDecoder(self.width, self.dropout)
+
+    def __call__(self, support: Examples, x: Any) -> tuple[Array, Array]:
+        return self.rate(self.read(support), x)
+
+    def read(self, support: Examples) -> Any:
+        """The support as the memory keeps it."""
+        features, prior = self.net(support.x)
+        return self.memory.write(features, (support.y - prior) / self.scale, support.mask)
+
+    def rate(self, read: Any, x: Any) -> tuple[Array, Array]:
+        """Mean [N] and variance [N] of the ratings of x, in rating units and their square."""
+        features, prior = self.net(x)
+        mean, variance = self.decoder(features, self.memory.recall(read, features))
+        return prior + self.scale * mean, self.scale**2 * variance

@@ -1,0 +1,44 @@
+"""Tasks so small that what a learner does on them can be worked out by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.models.recommender import RatingNet
+from metarec_jax.types import Episode, Examples, Inputs
+
+
+class Linear(nn.Module):
+    """x [N, D] -> x . w, without a bias: a model whose Hessian is known."""
+
+    @nn.compact
+    def __call__(self, x):
+        return x @ self.param("w", nn.initializers.normal(), (x.shape[-1],), jnp.float64)
+
+
+def examples(x, y) -> Examples:
+    """Inputs [N, D] with their labels [N], all real, in float64."""
+    return Examples(jnp.asarray(x, jnp.float64), jnp.asarray(y, jnp.float64), jnp.ones(len(y), jnp.float64))
+
+
+def linear_episode(rng: np.random.Generator, dims: int = 5) -> Episode:
+    """7 support and 9 query examples for `Linear`, at random."""
+    return Episode(*(examples(rng.normal(size=(n, dims)), rng.normal(size=n)) for n in (7, 9)))
+
+
+def rating_net(**parts) -> RatingNet:
+    """A network for `rating_task`."""
+    return RatingNet(20, 3.0, 1.0, id_dim=4, side_dim=4, hidden=(8,), **parts)
+
+
+def rating_task(rng: np.random.Generator) -> Episode:
+    """A task whose 4 query items differ from its 6 support items, as in every recommendation task."""
+    items = rng.permutation(20).astype(np.int32)
+
+    def part(rows) -> Examples:
+        n = len(rows)
+        x = Inputs(rows, rng.normal(size=(n, 3)).astype(np.float32), np.ones((n, 2), np.float32))
+        return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
+
+    return jax.tree.map(jnp.asarray, Episode(part(items[:6]), part(items[6:10])))
