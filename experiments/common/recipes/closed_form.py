@@ -111,7 +111,7 @@ RECIPES: dict[str, Recipe] = {
     "alpaca": Recipe(build_alpaca, FROM_GP_SHORT, space=GP_SPACE),
     "attentive_ridge": Recipe(
         build_attentive_ridge,
-        Training(outer_lr=1e-3, steps=2000, patience=1000),
+        Training(outer_lr=1e-3, weight_decay=0.3, steps=2000, patience=1000),
         space={
             "outer_lr": Between(2e-4, 2e-3),
             "weight_decay": Between(1e-4, 1.0),
