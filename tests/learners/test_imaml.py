@@ -33,8 +33,8 @@ class Bent(nn.Module):
     @nn.compact
     def __call__(self, x):
         scale = self.param("id_scale", nn.initializers.ones, (x.shape[-1],), jnp.float64)
-        hidden = jnp.tanh((x * scale) @ self.param("first", nn.initializers.normal(1.0), (4, 3), jnp.float64))
-        return hidden @ self.param("second", nn.initializers.normal(1.0), (3,), jnp.float64)
+        hidden = jnp.tanh((x * scale) @ self.param("first", nn.initializers.normal(0.5), (4, 3), jnp.float64))
+        return hidden @ self.param("second", nn.initializers.normal(0.5), (3,), jnp.float64)
 
 
 def task(rng: np.random.Generator, dims: int = 4) -> Episode:

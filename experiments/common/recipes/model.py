@@ -4,15 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
-
-from experiments.common.recipes.base import OUTER_SPACE, Built, Recipe, Training, example
+from experiments.common.recipes.base import Built, Recipe, Training
+from experiments.common.recipes.closed_form import start_from_gp
 from metarec_jax import objectives
-from metarec_jax.baselines import gp
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.anp import anp
 from metarec_jax.learners.cnp import cnp
-from metarec_jax.learners.ridge import from_gaussian_process
 from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
 from metarec_jax.models.recommender import TasteNet
@@ -21,23 +18,23 @@ from metarec_jax.types import Learner
 
 
 def build(rule: Callable[..., Learner], train: Ratings, rank: int, gp_start: bool, **settings: Any) -> Built:
-    """`rule` on a network of tastes, whose features and prior mean may start from a fitted Gaussian process."""
-    mean, scale = float(train.rating.mean()), float(train.rating.std())
-    fitted = gp.fit(train, rank=rank) if gp_start else None
-    dim = fitted["phi"].shape[1] if fitted else rank
-    learner = rule(TasteNet(train.num_items, mean, dim), scale=scale, **settings)
-    if fitted is None:
-        return Built(learner)
-    params = jax.jit(learner.init)(jax.random.key(0), example(train))
-    return Built(learner, params | {"net": from_gaussian_process(params, fitted, mean)["net"]})
+    """`rule` on a taste network of `rank` that starts from a Gaussian process, or else at random."""
+
+    def on(net: TasteNet) -> Learner:
+        return rule(net, scale=float(train.rating.std()), **settings)
+
+    if not gp_start:
+        return Built(on(TasteNet(train.num_items, float(train.rating.mean()), rank)))
+    built = start_from_gp(train, on, rank)
+    return built._replace(params={name: part for name, part in built.params.items() if name != "log_noise"})
 
 
 def build_process(
     rule: Callable[..., Learner],
     train: Ratings,
     *,
-    rank: int = 16,
-    gp_start: bool = False,
+    rank: int = 32,
+    gp_start: bool = True,
     width: int = 64,
     count: float = 3.0,
     dropout: float = 0.1,
@@ -51,8 +48,8 @@ def build_process(
 def build_tanp(
     train: Ratings,
     *,
-    rank: int = 16,
-    gp_start: bool = False,
+    rank: int = 32,
+    gp_start: bool = True,
     width: int = 32,
     latent_dim: int = 16,
     clusters: int = 8,
@@ -69,18 +66,23 @@ def build_tanp(
 
 
 def build_set_transformer(
-    train: Ratings, *, rank: int = 16, gp_start: bool = False, width: int = 32, blocks: int = 2, dropout: float = 0.1
+    train: Ratings, *, rank: int = 32, gp_start: bool = True, width: int = 32, blocks: int = 2, dropout: float = 0.1
 ) -> Built:
     """The set transformer."""
     return build(set_transformer, train, rank, gp_start, width=width, blocks=blocks, dropout=dropout)
 
 
-NETWORK = Training(weight_decay=1e-2)
-NETWORK_SPACE = OUTER_SPACE | {"rank": OneOf((16, 32)), "dropout": Between(0.0, 0.4, log=False)}
-PROCESS_SPACE = NETWORK_SPACE | {"count": Between(1.0, 20.0), "width": OneOf((32, 64))}
+FROM_GP = Training(outer_lr=3e-4, weight_decay=1e-2)  # from scratch 1e-3 is better
+SPACE = {
+    "outer_lr": Between(5e-5, 2e-3),
+    "weight_decay": Between(1e-5, 1e-1),
+    "rank": OneOf((16, 32)),
+    "dropout": Between(0.0, 0.4, log=False),
+}
+PROCESS_SPACE = SPACE | {"count": Between(1.0, 20.0), "width": OneOf((32, 64))}
 RECIPES: dict[str, Recipe] = {
-    "cnp": Recipe(partial(build_process, cnp), NETWORK, space=PROCESS_SPACE),
-    "anp": Recipe(partial(build_process, anp), NETWORK, space=PROCESS_SPACE),
-    "tanp": Recipe(build_tanp, NETWORK, space=PROCESS_SPACE | {"kl_weight": Between(0.01, 1.0)}),
-    "set_transformer": Recipe(build_set_transformer, NETWORK, space=NETWORK_SPACE | {"blocks": Between(1, 3)}),
+    "cnp": Recipe(partial(build_process, cnp), FROM_GP, space=PROCESS_SPACE),
+    "anp": Recipe(partial(build_process, anp), FROM_GP, space=PROCESS_SPACE),
+    "tanp": Recipe(build_tanp, FROM_GP, space=PROCESS_SPACE | {"kl_weight": Between(0.01, 1.0)}),
+    "set_transformer": Recipe(build_set_transformer, FROM_GP, space=SPACE | {"blocks": Between(1, 3)}),
 }
