@@ -3,7 +3,10 @@
     scripts/run.sh experiments/sinusoid.py
     scripts/run.sh experiments/sinusoid.py --methods=maml,cavia --shots=10 --steps=5000
 
-RESULT
+Result, mean squared error at K = 10 on 600 test tasks, seed 0, in six minutes on two cores. After one gradient step:
+CAVIA 0.217, Meta-SGD 0.239, MAML 0.408, FOMAML 0.465, Reptile 0.698, ANIL 1.05, iMAML 1.86. After five: CAVIA 0.035,
+ANIL 0.114, MAML 0.144 (the paper's curve: about 0.2), FOMAML 0.188, Reptile 0.240, iMAML 0.95; Meta-SGD, whose rates
+are learnt for one step, diverges on 8 tasks. The page says what each was trained for and has K = 5.
 """
 
 import json
@@ -19,7 +22,7 @@ from experiments.common import methods, workdir
 from experiments.common.command_line import one_line_errors, only_flags, parse
 from experiments.common.environment import environment
 from experiments.common.sinusoid import METHODS, Outcome, Setting, label, make_setting, protocol, run_method
-from experiments.common.sinusoid_published import WITHOUT, judge_figures, judge_orders, paired
+from experiments.common.sinusoid_published import NOTES, WITHOUT, judge_figures, judge_orders, paired
 from experiments.common.workdir import Log, claim, mark, stamp
 from metarec_jax import intervals
 from metarec_jax.checkpoint import write_atomic
@@ -92,6 +95,7 @@ def write_up(
         "figures": judge_figures(rows),
         "orders": judge_orders(errors, shots),
         "without": {name: why for name, why in WITHOUT.items() if name in names},
+        "notes": {name: NOTES[name] for name in names},
         "settings": {name: outcomes[name, shots[0]].settings for name in names},
         "curves": {name: {k: log.curve(SEED.value, label(name, k)) for k in shots} for name in names},
         "examples": {k: example(settings[k], {name: outcomes[name, k] for name in names}) for k in shots},

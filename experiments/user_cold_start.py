@@ -4,9 +4,9 @@
     scripts/run.sh experiments/user_cold_start.py --dataset=ml-1m
     scripts/run.sh experiments/user_cold_start.py --ratings=mine.csv --columns=user=uid,item=isbn,rating=stars
 
-Result, RMSE at K = 10 with seed 0. MovieLens-100K: Gaussian process 0.968, ridge head 0.972 (cannot be told apart),
-bias 0.997, MAML 1.005. MovieLens-1M: ridge head 0.9093, Gaussian process 0.9132 (worse by 0.0039 [0.0010, 0.0067]),
-MAML 0.942, bias 0.950. The README has the tables.
+Result, RMSE with --seeds=3 --learners=ridge,attentive_ridge: attentive ridge is better than the best baseline, a Gaussian
+process over items, at K = 5 on MovieLens-1M (0.9373 for 0.9445), goodbooks (0.9099 for 0.9215), MovieTweetings (1.5158 for
+1.5271) and, just, MovieLens-100K (0.9737 for 0.9786); at K = 10 on the first two. The README has the intervals.
 """
 
 import os
@@ -36,7 +36,9 @@ from metarec_jax.report import html, plots, results, table
 from metarec_jax.tasks.split_file import write_split
 
 EXPERIMENT = "user_cold_start"
-LEARNERS_FLAG = flags.DEFINE_list("learners", "all", f"all, none, or some of {','.join(LEARNERS)}.")
+LEARNERS_FLAG = flags.DEFINE_list(
+    "learners", "protonet,maml,ridge,attentive_ridge", f"all, none, or some of {','.join(LEARNERS)}."
+)
 BASELINES_FLAG = flags.DEFINE_list("baselines", "all", f"all, none, or some of {','.join(CLASSICS)}.")
 TUNED = flags.DEFINE_string("tuned", None, "File of settings from experiments/tune.py.")
 SET = flags.DEFINE_multi_string("set", [], "Hyper-parameter of a learner: NAME.KEY=VALUE. May be repeated.")

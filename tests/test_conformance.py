@@ -17,6 +17,8 @@ from metarec_jax.tasks.user_cold_start import episodes, split_users, training_ta
 from metarec_jax.types import Episode, Examples, Learner, Tasks
 
 SUPPORT, QUERY, BATCH, LENGTH = 8, 4, 16, 10
+# Devices are met in training.py only: a learner of each family is enough, and those with own derivatives or keys.
+SPREAD = {"protonet_ratings", "maml", "imaml", "ridge", "attentive_ridge", "cnp", "tanp"}
 PMAPPED = {"protonet_ratings", "maml", "ridge", "cnp"}
 
 
@@ -158,8 +160,8 @@ def test_updating_one_by_one_equals_adapting_at_once(name):
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_eight_devices_equal_one(name, parallel):
-    if parallel == "pmap" and name not in PMAPPED:
-        pytest.skip("pmap and jit differ in training.py only; a learner of each family is enough")
+    if name not in (SPREAD if parallel == "jit" else PMAPPED):
+        pytest.skip("a learner of each family is spread over devices; see SPREAD")
     one = trained_two_chunks(name)
     eight = fit(name, begin(name), 2 * LENGTH, devices=8, parallel=parallel)
     chex.assert_trees_all_close(eight.state.params, one.state.params, atol=2e-4, rtol=2e-3)

@@ -25,12 +25,14 @@ from metarec_jax.learners.reptile import reptile
 from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import squared_error
 from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.training import TrainingError
 from metarec_jax.types import Episode, Learner, Params
 
 TEST_STEPS = (0, 1, 5, 10)  # gradient steps at test time
 QUERY = 100  # evenly spaced points, on validation and test tasks
 VALIDATION_TASKS = 200
 TRAINING_QUERY = 10
+RUN_AWAY = 1e4  # a mean squared error above it is divergence: y is within -5..5
 TEST_STREAM, VALIDATION_STREAM = 1, 2  # of keys
 
 
@@ -57,13 +59,13 @@ class Method(NamedTuple):
 METHODS = {
     "maml": Method(maml, {"lr": 0.01}),
     "fomaml": Method(maml, {"lr": 0.01, "first_order": True}),
-    "reptile": Method(reptile, {"lr": 0.01}, steps=5),
+    "reptile": Method(reptile, {"lr": 0.01}, steps=5, training=Training(outer_lr=1e-3, batch=25, steps=10_000)),
     "meta_sgd": Method(meta_sgd, {"lr": 0.01}),
     "cavia": Method(cavia, {"lr": 1.0}, net=MLP(task_dim=5)),
     # Nothing keeps iMAML's loss from becoming too sharp for plain gradient descent, as MAML's own derivative does.
     "imaml": Method(
         imaml,
-        {"lr": 0.02, "lam": 1.0, "cg_steps": 5, "damping": 5.0, "optimiser": optax.adam},
+        {"lr": 0.01, "lam": 1.0, "cg_steps": 5, "damping": 5.0, "optimiser": optax.adam},
         steps=10,
         training=Training(outer_lr=2e-3, batch=25, steps=4_000),
     ),
@@ -133,7 +135,7 @@ def run_method(name: str, steps: int | None, setting: Setting, log: Log) -> Outc
         predictions = raw_predictions(method.learner(n), params, setting.test)
         with np.errstate(over="ignore", invalid="ignore"):
             error = np.square(predictions.astype(np.float64) - np.asarray(setting.test.query.y)).mean(1)
-        errors[n] = np.where(np.isfinite(error), error, np.inf)
+        errors[n] = np.where(error < RUN_AWAY, error, np.inf)
         example[n] = predictions[setting.example].tolist()
     found = Outcome(errors, example, method.settings(), time.perf_counter() - begun)
     stored = found._asdict() | {"errors": {n: error.tolist() for n, error in errors.items()}}
@@ -165,4 +167,7 @@ def _train(name: str, method: Method, setting: Setting, log: Log) -> Params:
     outer = Training(**(vars(method.training) | {"patience": method.training.steps}))
     own = label(name, setting.shots)
     job = job_on(tasks, validate, own, Built(learner), outer, setting.seed, Devices(1, "jit"))
-    return train(own, job, setting.seed, setting.folder / own, log)
+    try:
+        return train(own, job, setting.seed, setting.folder / own, log)
+    except TrainingError as error:
+        raise TrainingError(f"{own}: {error}") from error

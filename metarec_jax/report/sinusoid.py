@@ -7,6 +7,7 @@
     figures      [{name, shots, steps, value, half, source, note, ours, verdict}, ...] published ones beside ours
     orders       [{better, worse, steps, source, shots, verdict, difference, low, high}, ...] which is the better one
     without      {name: why there is no published figure}
+    notes        {name: what to know of its figures}
     settings     {name: {key: value}}
     curves       {name: {shots: [{step, loss, valid_rmse, seconds}, ...]}}
     examples     {shots: {x, y, support_x, support_y, predictions: {name: {steps: [...]}}}}
@@ -58,10 +59,8 @@ def counted(n: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """An error in three digits after the point, shorter where it is large."""
-    if value is None or not math.isfinite(value):
-        return DIVERGES
-    return f"{value:.3f}" if value < 100 else f"{value:.2g}"
+    """An error as text; infinity is null in a file."""
+    return f"{value:.3f}" if value is not None and math.isfinite(value) else DIVERGES
 
 
 def interval(figures: dict[str, float | None]) -> str:
@@ -81,12 +80,13 @@ def cells(results: Results, k: int) -> dict[str, list[dict[str, Any]]]:
             mean = row["mse"]["mean"]
             best = mean is not None and mean == min(m for m in means[n] if m is not None)
             trained = results["settings"][name]["inner_steps"] == n
-            texts = {"text": number(mean), "interval": interval(row["mse"]), "median": number(row["median"])}
+            spread = f"on {row['diverged']} tasks" if row["diverged"] else interval(row["mse"])
+            texts = {"text": number(mean), "interval": spread, "median": number(row["median"])}
             found[name].append(texts | {"best": best, "trained": trained, "change": _change(row["versus_maml"])})
     return found
 
 
-def _change(versus: dict[str, float | None] | None) -> dict[str, str]:
+def _change(versus: dict[str, Any] | None) -> dict[str, str]:
     """Difference from MAML as text, and its verdict."""
     if not versus or versus["difference"] is None:
         return {"text": UNDEFINED, "interval": "", "verdict": ""}
@@ -156,7 +156,7 @@ def curves_figure(results: Results, k: int) -> Figure:
         axis.plot(example["x"], example["y"], color="0.75", linewidth=5, label="the wave")
         for place, n in enumerate(steps(results)):
             curve = np.array(example["predictions"][name][str(n)], float)  # null, a prediction off the map, is a gap
-            style = {"linestyle": (0, (2, 1.5))} if n == 0 else {}
+            style: dict[str, Any] = {"linestyle": (0, (2, 1.5))} if n == 0 else {}
             axis.plot(example["x"], curve, color=COLOURS[place], label=counted(n), **style)
         known = {"markersize": 7, "label": f"the {k} known points", "zorder": 4}
         axis.plot(example["support_x"], example["support_y"], "k^", **known)
@@ -176,7 +176,7 @@ def errors_figure(results: Results) -> Figure:
         for place, name in enumerate(names(results)):
             mses = [_row(results, name, k, n)["mse"] for n in steps(results)]
             mean, low, high = (np.array([mse[key] for mse in mses], float) for key in ("mean", "low", "high"))
-            look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
             axis.plot(at, mean, label=name, linewidth=2, markersize=5.5, **look)
             axis.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
             heights += [value for value in mean if np.isfinite(value)]

@@ -42,7 +42,7 @@ def sinusoids(*, support: int, query: int, even_query: bool = False) -> Tasks:
         def examples(x: Array) -> Examples:
             return Examples(x[:, None], amplitude * jnp.sin(x - phase), jnp.ones(len(x)))
 
-        query_x = jnp.linspace(*data.x, query) if even_query else _uniform(query_key, (query,), data.x)
+        query_x = jnp.linspace(data.x[0], data.x[1], query) if even_query else _uniform(query_key, (query,), data.x)
         return Episode(examples(_uniform(support_key, (support,), data.x)), examples(query_x))
 
     return Tasks(Family(jnp.array([0.1, 5.0]), jnp.array([0.0, math.pi]), jnp.array([-5.0, 5.0])), sample)

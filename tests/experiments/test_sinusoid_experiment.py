@@ -57,8 +57,8 @@ def mean(results, name, steps) -> float:
 def test_adapting_by_the_trained_step_beats_the_start_by_far(finished):
     before = mean(finished.results, "maml", 0)
     assert 2.5 < before < 4.0  # near the variance of the family, which no adaptation cannot beat
-    assert mean(finished.results, "maml", 1) < 0.75 * before
-    assert mean(finished.results, "cavia", 1) < 0.35 * before
+    assert mean(finished.results, "maml", 1) < 0.5 * before
+    assert mean(finished.results, "cavia", 1) < 0.25 * before
     assert mean(finished.results, "cavia", 5) < mean(finished.results, "cavia", 1)
 
 
@@ -83,7 +83,8 @@ def test_results_hold_every_figure_and_they_can_be_worked_out_again(finished):
     for figure in found["figures"]:
         ours = mean(found, figure["name"], figure["steps"])
         assert figure["ours"]["mean"] == ours
-        assert figure["verdict"] == "reached" if ours <= figure["value"] else figure["verdict"] != "reached"
+        if "harder" not in figure["note"]:
+            assert (figure["verdict"] == "reached") == (ours <= figure["value"])
     assert {(order["better"], order["worse"]) for order in found["orders"]} == {("cavia", "maml")}
     for name in NAMES:
         assert [point["step"] for point in found["curves"][name]["10"]][-1] == STEPS
@@ -135,9 +136,9 @@ ERRORS = {
     ("--shots=5,many",): ["--shots", "'many'", "whole number above 0"],
     ("--shots=0",): ["--shots", "'0'", "whole number above 0"],
     ("--shots=",): ["--shots", "whole number above 0"],
-    ("--steps=0",): ["steps", "lower_bound"],
-    ("--tasks=1",): ["tasks", "lower_bound"],
-    ("--seed=-1",): ["seed", "lower_bound"],
+    ("--steps=0",): ["--steps=0", "positive integer"],
+    ("--tasks=1",): ["--tasks=1"],
+    ("--seed=-1",): ["--seed=-1"],
     ("--stepps=5",): ["stepps", "Unknown"],
     ("--dataset=ml-100k",): ["dataset", "Unknown"],
     ("maml",): ["'maml' is not a flag"],
