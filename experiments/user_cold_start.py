@@ -4,9 +4,9 @@
     scripts/run.sh experiments/user_cold_start.py --dataset=ml-1m
     scripts/run.sh experiments/user_cold_start.py --ratings=mine.csv --columns=user=uid,item=isbn,rating=stars
 
-Result, RMSE with --seeds=3 --learners=ridge,attentive_ridge: attentive ridge is better than the best baseline, a Gaussian
-process over items, at K = 5 on MovieLens-1M (0.9373 for 0.9445), goodbooks (0.9099 for 0.9215), MovieTweetings (1.5158 for
-1.5271) and, just, MovieLens-100K (0.9737 for 0.9786); at K = 10 on the first two. The README has the intervals.
+Result, RMSE with --seeds=3 --learners=ridge,attentive_ridge: attentive ridge is better than the best baseline, a
+Gaussian process over items, at K = 5 on MovieLens-1M (0.9373 for 0.9445), goodbooks (0.9099 for 0.9215), MovieTweetings
+(1.5158 for 1.5271) and, just, MovieLens-100K (0.9737 for 0.9786); at K = 10 on the first two. The README has intervals.
 """
 
 import os
