@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from metarec_jax.learners.protonet import unit
 from metarec_jax.learners.ridge import ridge
 from metarec_jax.models.recommender import IdTable
+from metarec_jax.models.sets import attend_or_none
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
@@ -94,9 +95,6 @@ def attentive_ridge(
     def predict(fast: Fast, x) -> Array:
         own = fast["attention"]
         logits = jnp.exp(own["log_sharpness"]) * key_vectors(fast, x) @ fast["keys"].T
-        logits = jnp.where(fast["mask"] > 0, logits, -1e9)
-        none = jnp.broadcast_to(own["null"], (logits.shape[0], 1))
-        attention = jax.nn.softmax(jnp.concatenate([logits, none], -1), -1)[:, :-1]
-        return head.predict(fast, x) + own["gate"] * (attention @ fast["left"])
+        return head.predict(fast, x) + own["gate"] * (attend_or_none(logits, fast["mask"], own["null"]) @ fast["left"])
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

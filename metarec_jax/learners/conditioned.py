@@ -25,6 +25,20 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
+def no_conditioning(free: Free, personal: Callable[[Path], bool], size: int) -> Params:
+    """Offsets [size, ...] of the personal ones of the `free` weights and logarithms of rates [1 + size] of all of them:
+    zeros, with which a code of that size changes nothing.
+
+    Raises:
+      ValueError: none of the weights is personal.
+    """
+    offsets = {path: jnp.zeros((size, *leaf.shape), leaf.dtype) for path, leaf in free.items() if personal(path)}
+    if not offsets:
+        raise ValueError("the inner loop moves no parameter that is `personal`.")
+    log_rates = {path: jnp.zeros(1 + size, leaf.dtype) for path, leaf in free.items()}
+    return {"offsets": traverse_util.unflatten_dict(offsets), "log_rates": traverse_util.unflatten_dict(log_rates)}
+
+
 def conditioned(
     net: nn.Module,
     objective: Objective,
@@ -52,19 +66,8 @@ def conditioned(
         x = episode.support.x
         weights = net.init(net_key, x)["params"]
         example, variables = code.init_with_output(code_key, jnp.zeros(x.context.shape[-1]))
-        free = split(weights, shared).free
-        offsets = {
-            path: jnp.zeros((len(example), *leaf.shape), leaf.dtype) for path, leaf in free.items() if personal(path)
-        }
-        log_rates = {path: jnp.zeros(1 + len(example), leaf.dtype) for path, leaf in free.items()}
-        if not offsets:
-            raise ValueError("the inner loop moves no parameter that is `personal`.")
-        return {
-            "net": weights,
-            "code": variables.get("params", {}),
-            "offsets": traverse_util.unflatten_dict(offsets),
-            "log_rates": traverse_util.unflatten_dict(log_rates),
-        }
+        conditioning = no_conditioning(split(weights, shared).free, personal, len(example))
+        return {"net": weights, "code": variables.get("params", {}), **conditioning}
 
     def start(params: Params, context: Array) -> tuple[Params, Free]:
         """The network's initial weights for a context [G], and the rates of the arrays that the inner loop moves."""

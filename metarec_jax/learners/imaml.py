@@ -19,6 +19,7 @@ Easily got wrong:
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -29,6 +30,17 @@ from jax.scipy.sparse.linalg import cg
 from metarec_jax.learners.inner import Free, Path, descend, is_id_table, split
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+
+
+def solve_by_conjugate_gradients(hessian: Callable[[Free], Free], right: Free, *, steps: int) -> Free:
+    """x with hessian(x) = right, for a symmetric positive definite linear map; `steps` at most, fewer at rounding
+    error. It can be transposed, which `cg` alone cannot."""
+    rounding = jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps
+
+    def solve(linear: Callable[[Free], Free], right: Free) -> Free:
+        return cg(linear, right, maxiter=steps, tol=rounding)[0]
+
+    return jax.lax.custom_linear_solve(hessian, right, solve, symmetric=True)
 
 
 def imaml(
@@ -79,13 +91,7 @@ def imaml(
         def solve(_, start: Free) -> Free:
             return descend(regularised, start, optimiser=optimiser(lr), steps=steps)[0]
 
-        def conjugate_gradients(hessian: Callable[[Free], Free], right: Free) -> Free:
-            rounding = jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps
-            return cg(hessian, right, maxiter=cg_steps, tol=rounding)[0]
-
-        def linear_solve(hessian: Callable[[Free], Free], right: Free) -> Free:  # `cg` itself cannot be transposed here
-            return jax.lax.custom_linear_solve(hessian, right, conjugate_gradients, symmetric=True)
-
+        linear_solve = partial(solve_by_conjugate_gradients, steps=cg_steps)
         return parts.join(jax.lax.custom_root(optimality, parts.free, solve, linear_solve))
 
     def predict(fast: Fast, x) -> Array:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax.learners.protonet import unit
+from metarec_jax.models.sets import attend_or_none
 from metarec_jax.objectives import Objective, masked_mean, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
@@ -92,9 +93,7 @@ def matching_ratings(
 
     def predict(fast: Fast, x) -> Array:
         embedded, mean = net.apply({"params": fast["net"]}, x)
-        logits = similarity(fast, embedded)
-        null = jnp.broadcast_to(fast["null"], (len(logits), 1))
-        attention = jax.nn.softmax(jnp.concatenate([logits, null], -1), -1)[:, :-1]
+        attention = attend_or_none(similarity(fast, embedded), fast["mask"], fast["null"])
         return mean + fast["bias"] + attention @ fast["above_bias"]
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

@@ -58,8 +58,9 @@ def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params
 
     Args:
       params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`, or from
-        another learner on that network whose prior is N(0, I) at first and whose noise is "log_noise": `logistic`,
-        `deep_kernel`, `alpaca`. What else they have stays.
+        another learner on that network: one whose prior is N(0, I) at first and whose noise is "log_noise"
+        (`logistic`, `deep_kernel`, `alpaca`) is the process then, others start from its features and prior mean. What
+        else they have stays.
       fitted: what `baselines.gp.fit` returned: phi [I, D], mean [I], intercept [D], population [G, D], noise [].
       mean: the `TasteNet`'s.
     """
@@ -75,4 +76,5 @@ def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params
             net[name] = jax.tree.map(jnp.zeros_like, net[name])
     if "context_taste" in net:
         net["context_taste"] = {"kernel": fitted["population"]}
-    return params | {"net": net, "log_noise": jnp.log(fitted["noise"])}
+    noise = {"log_noise": jnp.log(fitted["noise"])} if "log_noise" in params else {}
+    return params | {"net": net, **noise}

@@ -127,6 +127,15 @@ class TaskAdaptiveNet(nn.Module):
         features, prior = self.net(x)
         return prior + self.scale * self.decoder(features, z, task)
 
+    def terms(self, episode: Episode, key: Array) -> tuple[Array, Array, Array]:
+        """What training sees: the query's ratings [N] with a z drawn by `key`, the KL of z, and `sharpening`."""
+        everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
+        mean, log_variance = self.latent(everything)
+        divergence = gaussian_kl(mean, log_variance, *self.latent(episode.support))
+        z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)
+        task, shares = self.task(episode.support)
+        return self.rate(z, task, episode.query.x), divergence, sharpening(shares)
+
     def _summary(self, encoder: PairEncoder, examples: Examples) -> Array:
         features, prior = self.net(examples.x)
         return shrunk_mean(encoder(features, (examples.y - prior) / self.scale), examples.mask, self.count)
@@ -182,15 +191,9 @@ def tanp(
         del step  # nothing changes in the course of training
         z_key, dropout_key = jax.random.split(key)
 
-        def terms(network: TaskAdaptiveNet) -> tuple[Array, Array, Array]:
-            everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
-            mean, log_variance = network.latent(everything)
-            divergence = gaussian_kl(mean, log_variance, *network.latent(episode.support))
-            z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(z_key, mean.shape, mean.dtype)
-            task, shares = network.task(episode.support)
-            return network.rate(z, task, episode.query.x), divergence, sharpening(shares)
-
-        ratings, divergence, apart = nn.apply(terms, network)({"params": params}, rngs={"dropout": dropout_key})
+        ratings, divergence, apart = network.apply(
+            {"params": params}, episode, z_key, method="terms", rngs={"dropout": dropout_key}
+        )
         error, metrics = objective(ratings, episode.query)
         total = error + kl_weight * divergence + cluster_weight * apart
         return total, metrics | {"loss": total, "kl": divergence, "error": error}

@@ -43,6 +43,16 @@ def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
     return jnp.einsum("nhk,khe->nhe", jax.nn.softmax(jnp.where(mask > 0, scores, -1e9), -1), values)
 
 
+def attend_or_none(logits: Array, mask: Array, none: Array) -> Array:
+    """Shares [N, K] of attention: softmax of logits [N, K] over the real of K (mask [K]) and a slot of logit `none` [].
+
+    What the slot takes is lost, so that shares add up to less than 1, and to 0 at K = 0.
+    """
+    logits = jnp.where(mask > 0, logits, -1e9)
+    slot = jnp.broadcast_to(none, (logits.shape[0], 1))
+    return jax.nn.softmax(jnp.concatenate([logits, slot], -1), -1)[:, :-1]
+
+
 class Attention(nn.Module):
     """(queries [N, A], keys [K, B], values [K, C], mask [K]) -> [N, heads * head_dim]: multi-head attention.
 

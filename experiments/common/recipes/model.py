@@ -23,10 +23,9 @@ def build(rule: Callable[..., Learner], train: Ratings, rank: int, gp_start: boo
     def on(net: TasteNet) -> Learner:
         return rule(net, scale=float(train.rating.std()), **settings)
 
-    if not gp_start:
-        return Built(on(TasteNet(train.num_items, float(train.rating.mean()), rank)))
-    built = start_from_gp(train, on, rank)
-    return built._replace(params={name: part for name, part in built.params.items() if name != "log_noise"})
+    if gp_start:
+        return start_from_gp(train, on, rank)
+    return Built(on(TasteNet(train.num_items, float(train.rating.mean()), rank)))
 
 
 def build_process(
