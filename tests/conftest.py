@@ -14,9 +14,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_legacy_prng_key", "error")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Tests that share expensive fixtures, a file's or a learner's, stay together when several processes run them."""
-    for item in items:
-        learner = getattr(item, "callspec", None) and item.callspec.params.get("name")
-        group = f"{item.path.name}-{learner}" if item.path.name == "test_conformance.py" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item) -> None:
+    """Tests that share expensive fixtures, a file's or a learner's, stay together when several processes run them.
+
+    Here and not when collection is over, when xdist has read the marks already.
+    """
+    learner = getattr(item, "callspec", None) and item.callspec.params.get("name")
+    group = f"{item.path.name}-{learner}" if item.path.name == "test_conformance.py" else item.path.name
+    item.add_marker(pytest.mark.xdist_group(group))

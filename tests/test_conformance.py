@@ -81,10 +81,16 @@ def one_task() -> Episode:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks()[1])
 
 
+@functools.cache
+def predictor(name: str):
+    """One jitted function a learner, so that supports of the same length share a compiled program."""
+    rule = learner(name)
+    return jax.jit(lambda params, support, x: rule.predict(rule.adapt(params, support), x))
+
+
 def predictions(name: str, support: Examples) -> np.ndarray:
     """Of the trained learner, on the first validation task's query."""
-    rule, params = learner(name), trained(name).best_params
-    return np.asarray(jax.jit(lambda s: rule.predict(rule.adapt(params, s), one_task().query.x))(support))
+    return np.asarray(predictor(name)(trained(name).best_params, support, one_task().query.x))
 
 
 def test_it_trains(name):

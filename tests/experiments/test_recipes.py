@@ -1,4 +1,4 @@
-"""Every recipe, with its defaults, on a small table with side features: it builds, starts finite, and can be trained."""
+"""Every recipe, with its defaults, on a small table with side features: it builds, trains, and stays finite."""
 
 import functools
 
