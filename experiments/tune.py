@@ -20,9 +20,10 @@ import jax
 from absl import app, flags
 from tqdm import tqdm
 
-from experiments.common import dataflags, methods, runner, workdir
+from experiments.common import dataflags, jobs, methods, runner, workdir
 from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
 from experiments.common.methods import CLASSICS, LEARNERS, chosen
+from experiments.common.one_program import OneProgram
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.search import Method, Settings, open_storage, search, starts
@@ -85,11 +86,13 @@ def learner_method(name: str, recipe: Recipe, trial: runner.Trial) -> Method:
     steps = {} if methods.STEPS.value is None else {"steps": methods.STEPS.value}
     own, outer = hyperparameters(recipe, steps, name)
     defaults = own | vars(outer)
+    tasks = runner.user_tasks(trial)
+    programs = OneProgram(recipe, trial.train, tasks.sample)
 
     def evaluate(settings: Settings) -> dict[str, float]:
         own, outer = hyperparameters(recipe, steps | settings, name)
         built = recipe.build(trial.train, **own)
-        job = runner.make_job(name, built, outer, trial, runner.Devices(1, "jit"))
+        job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs.at(own, outer))
         with tqdm(total=job.steps, desc=f"{name:24}", unit="step", leave=False, dynamic_ncols=True) as bar:
 
             def on_chunk(run, progress) -> None:

@@ -22,7 +22,7 @@ os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtua
 import jax
 import polars as pl
 
-from experiments.common import dataflags, methods, runner, workdir
+from experiments.common import dataflags, jobs, methods, runner, workdir
 from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
 from experiments.common.environment import environment
 from experiments.common.methods import CLASSICS, CONTROLS, LEARNERS, chosen, parse_set
@@ -102,7 +102,7 @@ def log_tuned(plan: Plan, dataset: str, hashes: list[str]) -> None:
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
-    devices = runner.Devices(DEVICES.value, PARALLEL.value)
+    devices = jobs.Devices(DEVICES.value, PARALLEL.value)
     begun = time.perf_counter()
     ratings = dataflags.load_ratings()
     timing = {"load": time.perf_counter() - begun}

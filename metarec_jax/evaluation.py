@@ -70,7 +70,12 @@ def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, 
 def mean_squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
     """[T] mean squared error of each task, NaN or infinite where predictions are: for tuning, where a bad setting
     loses instead of stopping the run."""
-    return np.asarray(_squared_errors(method.adapt, method.predict, params, tasks, batch=batch))
+    return np.asarray(squared_errors(method, params, tasks, batch=batch))
+
+
+def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> Array:
+    """`mean_squared_errors` as a function that may be traced."""
+    return _squared_errors(method.adapt, method.predict, params, tasks, batch=batch)
 
 
 @partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")

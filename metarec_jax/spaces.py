@@ -20,6 +20,16 @@ class OneOf(NamedTuple):
 Space = dict[str, Between | OneOf]  # hyper-parameter -> where to look
 
 
+def is_whole(where: Between | OneOf) -> bool:
+    """Whether it holds whole numbers between two of them."""
+    return isinstance(where, Between) and isinstance(where.low, int) and isinstance(where.high, int)
+
+
+def is_real(where: Between | OneOf) -> bool:
+    """Whether it holds all numbers between two."""
+    return isinstance(where, Between) and not is_whole(where)
+
+
 def contains(where: Between | OneOf, value: Any) -> bool:
     """Whether a value may come from there."""
     return value in where.values if isinstance(where, OneOf) else where.low <= value <= where.high

@@ -142,14 +142,12 @@ def make_chunk(
 
 
 def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
-    """A run at step 0, with parameters from `key`."""
+    """A run at step 0, with parameters from `key`.
 
-    @jax.jit
-    def init(data: Any, key: Array) -> Params:
-        init_key, episode_key = jax.random.split(key)
-        return learner.init(init_key, tasks.sample(data, episode_key))
-
-    return start_from(init(tasks.data, key), optimiser)
+    Not as one program: operation by operation, what was compiled for one learner serves the next.
+    """
+    init_key, episode_key = jax.random.split(key)
+    return start_from(learner.init(init_key, jax.jit(tasks.sample)(tasks.data, episode_key)), optimiser)
 
 
 def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:

@@ -22,7 +22,7 @@ from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
 from metarec_jax.learners.relation import Comparator, relation_ratings
 from metarec_jax.learners.reptile import reptile
-from metarec_jax.learners.ridge import ridge
+from metarec_jax.learners.ridge import ItemDoubt, ridge
 from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
@@ -81,7 +81,11 @@ CLOSED_FORM = {
         TasteNet(ITEMS, mean=3.5, dim=6), objectives.squared_error, prior=ChoicePrior(ITEMS, 6, width=4)
     ),
     "attentive_ridge": lambda: attentive_ridge(
-        taste_net(), objectives.squared_error, keys=Keys(ITEMS, 4), prior=ChoicePrior(ITEMS, 6, width=4)
+        taste_net(),
+        objectives.squared_error,
+        keys=Keys(ITEMS, 4),
+        prior=ChoicePrior(ITEMS, 6, width=4),
+        doubt=ItemDoubt(ITEMS),
     ),
     "logistic": lambda: logistic(taste_net(), objectives.squared_error, low=1.0, high=6.0),
     "deep_kernel": lambda: deep_kernel(taste_net()),

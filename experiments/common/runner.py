@@ -4,26 +4,21 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
-from experiments.common.recipes.base import Built, Recipe, Training, hyperparameters
+from experiments.common import jobs
+from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.workdir import Log, WorkdirError
 from metarec_jax import checkpoint, metrics, training
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import PredictionError, Scores, mean_squared_errors, predict_tasks
+from metarec_jax.evaluation import PredictionError, Scores, predict_tasks
 from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
 from metarec_jax.tuning import Shots, tune
 from metarec_jax.types import Baseline, Episode, Params, Tasks
-
-VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
 
 
 class Protocol(NamedTuple):
@@ -32,13 +27,6 @@ class Protocol(NamedTuple):
     shots: list[Shots]
     query: int
     order: Order
-
-
-class Devices(NamedTuple):
-    """Where training runs."""
-
-    count: int
-    parallel: training.Parallel
 
 
 class Trial(NamedTuple):
@@ -148,15 +136,17 @@ def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.nd
 
 
 def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: Devices
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
 ) -> Outcome:
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
         built = recipe.build(trial.train, **own)
-        job = make_job(name, built, outer, trial, devices)
-        params = train(name, job, trial.seed, trial.folder / name, log)
+        tasks = user_tasks(trial)
+        programs = jobs.make_programs(built, outer, tasks.sample, devices)
+        job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
+        params = jobs.train(name, job, trial.seed, trial.folder / name, log)
         settings = own | vars(outer)
         predictions = {k: _predict(name, built.learner, params, trial, k) for k in trial.protocol.shots}
         return predictions, {str(k): settings for k in trial.protocol.shots}
@@ -164,89 +154,14 @@ def run_learner(
     return run_once(name, recipe.kind, "rating", trial, work)
 
 
-class Job(NamedTuple):
-    """A learner's meta-training, ready to go."""
-
-    start: training.Run
-    steps: int
-    fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
-
-
-def make_job(name: str, built: Built, outer: Training, trial: Trial, devices: Devices) -> Job:
-    """Meta-training with early stopping on the mean over K of the validation tasks' RMSE."""
-    tasks = training_tasks(
+def user_tasks(trial: Trial) -> Tasks:
+    """The training tasks of a trial."""
+    return training_tasks(
         trial.train,
         support=max((k for k in trial.protocol.shots if k != "all"), default=20) or 1,
         query=trial.protocol.query,
         order=trial.protocol.order,
     )
-
-    def validate(params: Params) -> float:
-        errors = [mean_squared_errors(built.learner, params, tasks).mean() for tasks in trial.valid.values()]
-        return float(np.mean(np.sqrt(errors)))
-
-    return job_on(tasks, validate, name, built, outer, trial.seed, devices)
-
-
-def job_on(
-    tasks: Tasks,
-    validate: Callable[[Params], float],
-    name: str,
-    built: Built,
-    outer: Training,
-    seed: int,
-    devices: Devices,
-) -> Job:
-    """Meta-training on `tasks` with early stopping on `validate`, lower being better."""
-    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
-    length = max(1, -(-outer.steps // VALIDATIONS))
-    steps = -(-outer.steps // length) * length
-    optimiser = training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay, rates=built.rates)
-    if built.params is None:
-        start = training.start(built.learner, tasks, optimiser, init_key)
-    else:
-        start = training.start_from(built.params, optimiser)
-    chunk = training.make_chunk(
-        built.learner,
-        tasks.sample,
-        optimiser,
-        batch=outer.batch,
-        length=length,
-        devices=devices.count,
-        parallel=devices.parallel,
-    )
-    fit = partial(
-        training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience
-    )
-    return Job(start, steps, fit)
-
-
-def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
-    """The best parameters, by a run that leaves a checkpoint in `folder` and a line in the log at every chunk."""
-    path, run = folder / "checkpoint.msgpack", job.start
-    if path.exists():
-        run, _ = checkpoint.restore(path, run)
-    log.rewind(seed, name, int(run.state.step))
-    before = [record["seconds"] for record in log.curve(seed, name)]
-    begun = time.perf_counter() - (before[-1] if before else 0.0)
-    label = f"{name}, seed {seed}"
-    with tqdm(
-        total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True
-    ) as bar:
-
-        def on_chunk(run: training.Run, progress: training.Progress) -> None:
-            seconds = round(time.perf_counter() - begun, 3)
-            record = {"seed": seed, "name": name, "step": progress.step, "loss": progress.loss}
-            log.append(record | {"valid_rmse": progress.valid, "seconds": seconds})
-            checkpoint.save(path, run, {"name": name, "seed": seed})
-            bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
-            bar.update(progress.step - bar.n)
-
-        return job.fit(run, on_chunk=on_chunk).best_params
-
-
-def _number(name: str) -> int:
-    return int.from_bytes(name.encode()[:3], "big")  # a stream of keys of its own for each learner
 
 
 def scores(name: str, outcomes: list[Outcome], trials: list[Trial], relevant: float) -> list[Scores]:

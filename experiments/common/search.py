@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from metarec_jax.evaluation import PredictionError
 from metarec_jax.report.results import lower_is_better
-from metarec_jax.spaces import Between, OneOf, Space, contains
+from metarec_jax.spaces import Between, OneOf, Space, contains, is_whole
 from metarec_jax.training import TrainingError
 
 Settings = dict[str, Any]
@@ -127,8 +127,7 @@ def _seed(text: str) -> int:
 def _distribution(where: Between | OneOf) -> BaseDistribution:
     if isinstance(where, OneOf):
         return CategoricalDistribution(where.values)
-    whole = isinstance(where.low, int) and isinstance(where.high, int)
-    return (IntDistribution if whole else FloatDistribution)(where.low, where.high, log=where.log)
+    return (IntDistribution if is_whole(where) else FloatDistribution)(where.low, where.high, log=where.log)
 
 
 def _nearest(space: Space, settings: Settings) -> Settings:

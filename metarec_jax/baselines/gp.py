@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.baselines import bias as bias_model
+from metarec_jax.baselines import gp_population
 from metarec_jax.baselines.gp_features import gp_features
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
 from metarec_jax.data.table import Ratings
@@ -73,6 +74,14 @@ def fit(
         "population": jnp.float32(population[1:]),
         "noise": jnp.float32(variance),
     }
+
+
+def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> np.ndarray:
+    """[I] the noise of each item's ratings over that of all, which the process takes as 1; see `gp_population`."""
+    phi, mean = np.asarray(fitted["phi"]), np.asarray(fitted["mean"])
+    population = np.vstack([fitted["intercept"], fitted["population"]])
+    users = user_evidence(train, phi, mean, float(fitted["noise"]))
+    return gp_population.item_noise(train, users, population, phi, mean, prior_ratings)
 
 
 def prior_mean(params: Params, x: Inputs) -> Array:

@@ -77,3 +77,20 @@ def em_step(
     misfit = residual - np.sum(new[train.item] * posterior[train.user], axis=1)
     noise = (np.sum(misfit**2) + np.einsum("id,ide,ie->", new, spread, new)) / len(residual)
     return new, float(noise)
+
+
+def item_noise(
+    train: Ratings, users: Users, population: np.ndarray, phi: np.ndarray, mean: np.ndarray, prior_ratings: float
+) -> np.ndarray:
+    """[I] how noisy the ratings of an item are: their variance around the users' posteriors, over that of all items.
+
+    The process takes it as 1. Some items divide even those of the same taste, and say little of it. `prior_ratings`
+    pseudo-ratings of a variance of 1 hold items that are rarely rated.
+    """
+    posterior = _times(users.cov, users.evidence + users.features @ population)
+    misfit = train.rating - mean[train.item] - np.sum(phi[train.item] * posterior[train.user], axis=1)
+    spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)
+    sums = np.bincount(train.item, misfit**2, train.num_items) + np.einsum("id,ide,ie->i", phi, spread, phi)
+    count = np.bincount(train.item, minlength=train.num_items)
+    usual = sums.sum() / len(misfit)
+    return ((sums / usual + prior_ratings) / (count + prior_ratings)).astype(np.float32)

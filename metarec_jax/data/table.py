@@ -25,7 +25,7 @@ class Features:
         return cls((), np.zeros((rows, 0), np.float32))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # equal and hashed as the object that it is
 class Ratings:
     """Ratings as flat arrays, sorted by user and within a user by time (by order in the file without timestamps).
 

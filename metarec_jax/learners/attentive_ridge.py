@@ -1,7 +1,9 @@
 """Attentive ridge: what classical methods know, and two things they cannot say, learnt from episodes.
 
 A user's ratings are explained in three layers, each of which starts as nothing on top of the one before:
-1. a ridge head on the features of a fitted Gaussian process (`ridge.py`): the classical answer, exact at once;
+1. a ridge head on the features of a fitted Gaussian process (`ridge.py`): the classical answer, exact at once; and each
+   support rating counts by how far its item's ratings can be trusted, which starts from the process's own residuals
+   (`baselines.gp.item_noise`);
 2. an expectation of the user's weights from WHICH items were rated (`models.choice`), which the ratings then correct;
 3. attention of the candidate over what the ridge head leaves unexplained of each support rating:
        y(x) = ridge(x) + g sum_i a(x, x_i) (y_i - ridge(x_i)),
@@ -30,7 +32,7 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
 # Parts of the learning rate, by part of the parameters.
-RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "attention": 1.0}
+RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "doubt": 0.3, "attention": 1.0}
 
 
 class Keys(nn.Module):
@@ -52,6 +54,7 @@ def attentive_ridge(
     keys: nn.Module,
     noise: float = 1.0,
     prior: nn.Module | None = None,
+    doubt: nn.Module | None = None,
     sharpness: float = 4.0,
     null: float = 1.0,
 ) -> Learner:
@@ -63,10 +66,11 @@ def attentive_ridge(
       keys: Flax module from (x of [N, ...], features [N, D]) to unit vectors [N, A], for example `Keys`.
       noise: initial noise variance of the ridge head, in squared units of y; learnt.
       prior: as in `ridge`, for example `models.choice.ChoicePrior`.
+      doubt: as in `ridge`, for example `ItemDoubt`.
       sharpness: initial s; learnt.
       null: initial logit of "none of them"; learnt. At K = 0 it takes all the attention.
     """
-    head = ridge(net, objective, noise=noise, prior=prior)
+    head = ridge(net, objective, noise=noise, prior=prior, doubt=doubt)
 
     def features(params: Params, x) -> Array:
         return net.apply({"params": params["net"]}, x)[0]

@@ -15,11 +15,19 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax.linear import ridge_weights
+from metarec_jax.models.recommender import IdTable
 from metarec_jax.objectives import Objective, query_loss
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
 
-def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn.Module | None = None) -> Learner:
+def ridge(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    noise: float = 1.0,
+    prior: nn.Module | None = None,
+    doubt: nn.Module | None = None,
+) -> Learner:
     """The ridge head on a network.
 
     Args:
@@ -28,6 +36,8 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn
       noise: initial noise variance, in squared units of y; learnt.
       prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
         it does not see y. None: 0.
+      doubt: Flax module from the support's x to [N], the log of how much noisier than usual a rating is, for example
+        `ItemDoubt`. None: 0.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -35,6 +45,8 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn
         params = {"net": net.init(key, support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
         if prior is not None:
             params["prior"] = prior.init(key, support.x, support.mask)["params"]
+        if doubt is not None:
+            params["doubt"] = doubt.init(key, support.x)["params"]
         return params
 
     def adapt(params: Params, support: Examples) -> Fast:
@@ -42,8 +54,11 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn
         expected = jnp.zeros(features.shape[-1], features.dtype)
         if prior is not None:
             expected = prior.apply({"params": params["prior"]}, support.x, support.mask)
+        log_noise = params["log_noise"]
+        if doubt is not None:
+            log_noise += doubt.apply({"params": params["doubt"]}, support.x)
         residual = support.y - mean - features @ expected
-        weights = expected + ridge_weights(features, residual, support.mask, jnp.exp(params["log_noise"]))
+        weights = expected + ridge_weights(features, residual, support.mask, jnp.exp(log_noise))
         return {"net": params["net"], "weights": weights}
 
     def predict(fast: Fast, x) -> Array:
@@ -51,6 +66,17 @@ def ridge(net: nn.Module, objective: Objective, *, noise: float = 1.0, prior: nn
         return mean + features @ fast["weights"]
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+
+
+class ItemDoubt(nn.Module):
+    """x of [N, ...] -> [N] log of how much noisier than usual ratings of the candidate are; a number an id, 0 at
+    first."""
+
+    num_ids: int
+
+    @nn.compact
+    def __call__(self, x: Inputs) -> Array:
+        return IdTable(self.num_ids, 1, scale=0.0, name="id_doubt")(x.id)[:, 0]
 
 
 def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params:

@@ -7,7 +7,7 @@ from helpers import random_table
 
 from metarec_jax.baselines import gp
 from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
-from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
+from metarec_jax.baselines.gp_population import em_step, item_noise, population_weights, user_evidence
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(5, users=40, items=12, least=3, most=10)
@@ -83,6 +83,20 @@ def test_em_hardly_moves_an_item_that_is_held():
     users = user_evidence(TABLE, PHI, MEAN, NOISE)
     held, _ = em_step(TABLE, users, np.zeros((2, 3), np.float32), PHI, MEAN, prior_ratings=1e6)
     np.testing.assert_allclose(held, PHI, atol=1e-3)
+
+
+def test_item_noise_is_the_expected_squared_error_of_an_item_over_that_of_all():
+    population = RNG.normal(0.0, 0.1, (2, 3)).astype(np.float32)
+    sums, count = np.zeros(12), np.zeros(12)
+    for u, (features, phi, residual) in enumerate(of_users()):
+        items, expected = TABLE.item[TABLE.user == u], features @ population
+        cov = np.linalg.inv(np.eye(3) + phi.T @ phi / NOISE)
+        weights = expected + cov @ phi.T @ (residual - phi @ expected) / NOISE
+        sums[items] += (residual - phi @ weights) ** 2 + np.sum(phi @ cov * phi, axis=1)
+        count[items] += 1
+    usual = sums.sum() / count.sum()
+    found = item_noise(TABLE, user_evidence(TABLE, PHI, MEAN, NOISE), population, PHI, MEAN, prior_ratings=4.0)
+    np.testing.assert_allclose(found, (sums / usual + 4.0) / (count + 4.0), rtol=1e-3)
 
 
 def test_top_eigenvectors_are_those_of_eigh():

@@ -9,7 +9,7 @@ from learner_table import ITEMS, taste_net
 from metarec_jax import objectives, training
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.learners.attentive_ridge import RATES, Keys, attentive_ridge
-from metarec_jax.learners.ridge import ridge
+from metarec_jax.learners.ridge import ItemDoubt, ridge
 from metarec_jax.models.choice import STATISTICS, ChoicePrior, choice_vectors
 from metarec_jax.types import Episode, Examples, Inputs
 
@@ -57,6 +57,28 @@ def test_attention_adds_the_weighted_residuals():
     share = np.exp(2.0) / (np.exp(2.0) + np.exp(0.5))
     expected = head.predict(fast, episode.query.x) + 0.7 * share * left
     np.testing.assert_allclose(rule.predict(rule.adapt(params, one), episode.query.x), expected, rtol=1e-5)
+
+
+def test_a_rating_in_doubt_counts_less():
+    """The head is the posterior under a noise of its own for every item, and the limit of much doubt is no rating."""
+    doubt = ItemDoubt(ITEMS)
+    rule = ridge(taste_net(), objectives.squared_error, doubt=doubt)
+    episode = task()
+    params = jax.jit(rule.init)(jax.random.key(0), episode)
+    items = np.asarray(episode.support.x.id)
+    table = np.zeros((ITEMS, 1), np.float32)
+    table[items[:3], 0] = [0.4, -0.3, 1.0]
+    doubted = params | {"doubt": {"id_doubt": {"table": jnp.asarray(table)}}}
+    features, mean = taste_net().apply({"params": params["net"]}, episode.support.x)
+    noise = np.exp(float(params["log_noise"]) + table[items, 0])
+    gain = features.T @ np.linalg.inv(features @ features.T + np.diag(noise))
+    expected = gain @ (episode.support.y - mean)
+    np.testing.assert_allclose(rule.adapt(doubted, episode.support)["weights"], expected, rtol=1e-4, atol=1e-5)
+    table[items[0], 0] = 30.0
+    without = episode.support._replace(mask=episode.support.mask.at[0].set(0.0))
+    left_out = rule.adapt(doubted, without)["weights"]
+    extreme = params | {"doubt": {"id_doubt": {"table": jnp.asarray(table)}}}
+    np.testing.assert_allclose(rule.adapt(extreme, episode.support)["weights"], left_out, atol=1e-5)
 
 
 def test_only_what_is_alike_is_listened_to():

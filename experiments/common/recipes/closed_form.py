@@ -1,5 +1,6 @@
 """Learners whose adaptation is a linear model of the task, solved exactly."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -14,11 +15,11 @@ from metarec_jax.learners.alpaca import alpaca
 from metarec_jax.learners.attentive_ridge import RATES, Keys, attentive_ridge
 from metarec_jax.learners.deep_kernel import deep_kernel
 from metarec_jax.learners.logistic import logistic
-from metarec_jax.learners.ridge import from_gaussian_process, ridge
+from metarec_jax.learners.ridge import ItemDoubt, from_gaussian_process, ridge
 from metarec_jax.models.choice import ChoicePrior, choice_vectors
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.spaces import Between, OneOf
-from metarec_jax.types import Learner
+from metarec_jax.types import Learner, Params
 
 
 def build_ridge(train: Ratings, *, rank: int = 32, shrink: float = 50.0, choice: bool = True) -> Built:
@@ -28,7 +29,7 @@ def build_ridge(train: Ratings, *, rank: int = 32, shrink: float = 50.0, choice:
         return ridge(net, objectives.squared_error, prior=ChoicePrior(net.num_ids, net.dim) if choice else None)
 
     built = start_from_gp(train, rule, rank, shrink=shrink)
-    return with_choice(built, choice_vectors(train, CHOICE_DIM)) if choice else built
+    return with_choice(built, choices(train)) if choice else built
 
 
 def build_attentive_ridge(
@@ -37,15 +38,19 @@ def build_attentive_ridge(
     """Attentive ridge, from a Gaussian process; candidates look alike at first if the same users rate them."""
 
     def rule(net: TasteNet) -> Learner:
-        keys, prior = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim)
-        return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, sharpness=sharpness)
+        keys, prior, doubt = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemDoubt(net.num_ids)
+        return attentive_ridge(
+            net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness
+        )
 
-    vectors = choice_vectors(train, CHOICE_DIM)
+    vectors = choices(train)
     built = with_choice(start_from_gp(train, rule, rank, shrink=shrink), vectors)
     mix = jax.random.normal(jax.random.key(0), (CHOICE_DIM, key_dim)) / CHOICE_DIM**0.5
     attention = built.params["attention"]
     keys = attention["keys"] | {"id_key": {"table": vectors[:, :CHOICE_DIM] @ mix}}
-    return built._replace(params=built.params | {"attention": attention | {"keys": keys}}, rates=RATES)
+    doubt = {"id_doubt": {"table": jnp.log(fitted_noise(train, rank=rank, shrink=shrink))[:, None]}}
+    params = built.params | {"attention": attention | {"keys": keys}, "doubt": doubt}
+    return built._replace(params=params, rates=RATES)
 
 
 def with_choice(built: Built, vectors: np.ndarray) -> Built:
@@ -56,10 +61,29 @@ def with_choice(built: Built, vectors: np.ndarray) -> Built:
 
 def start_from_gp(train: Ratings, rule: Callable[[TasteNet], Learner], rank: int, **settings: float) -> Built:
     """`rule` on a taste network that starts as a Gaussian process fitted to `train` with these settings."""
-    fitted, mean = gp.fit(train, rank=rank, **settings), float(train.rating.mean())
+    fitted, mean = fitted_process(train, rank=rank, **settings), float(train.rating.mean())
     learner = rule(TasteNet(train.num_items, mean, fitted["phi"].shape[1]))
-    params = jax.jit(learner.init)(jax.random.key(0), example(train))  # the parts that the process does not have stay
+    params = learner.init(jax.random.key(0), example(train))  # the parts that the process does not have stay
     return Built(learner, from_gaussian_process(params, fitted, mean))
+
+
+@functools.lru_cache(maxsize=4)
+def fitted_process(train: Ratings, **settings: float) -> Params:
+    """A fitted Gaussian process; the learners of a run, and the trials of one learner, start from the same few."""
+    with jax.ensure_compile_time_eval():  # the first to ask may be a program that is being traced
+        return gp.fit(train, **settings)
+
+
+@functools.lru_cache(maxsize=4)
+def fitted_noise(train: Ratings, **settings: float) -> np.ndarray:
+    """The noise of the items' ratings around such a process, [I]."""
+    return gp.item_noise(train, fitted_process(train, **settings))
+
+
+@functools.lru_cache(maxsize=4)
+def choices(train: Ratings) -> np.ndarray:
+    """Vectors of who rated what, [I, CHOICE_DIM + STATISTICS]."""
+    return choice_vectors(train, CHOICE_DIM)
 
 
 def build_logistic(train: Ratings, *, rank: int = 32, newton_steps: int = 4) -> Built:
@@ -99,14 +123,14 @@ RECIPES: dict[str, Recipe] = {
     "ridge": Recipe(
         build_ridge,
         FROM_GP,
-        space=GP_SPACE | {"shrink": Between(30.0, 200.0)},
+        space=GP_SPACE | {"shrink": OneOf((30.0, 50.0, 100.0, 200.0))},
     ),
     "logistic": Recipe(build_logistic, FROM_GP_SHORT, space=GP_SPACE),
     "deep_kernel": Recipe(
         build_deep_kernel,
         FROM_GP_SHORT,
         space=GP_SPACE
-        | {"rbf": Between(0.005, 0.3), "length": Between(0.1, 3.0), "predictive": Between(0.0, 1.0, log=False)},
+        | {"rbf": Between(0.005, 0.3), "length": Between(0.1, 3.0), "predictive": OneOf((0.0, 0.5, 1.0))},
     ),
     "alpaca": Recipe(build_alpaca, FROM_GP_SHORT, space=GP_SPACE),
     "attentive_ridge": Recipe(
@@ -116,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
             "outer_lr": Between(2e-4, 2e-3),
             "weight_decay": Between(1e-4, 1.0),
             "rank": OneOf((16, 32, 48)),
-            "shrink": Between(30.0, 200.0),
+            "shrink": OneOf((30.0, 50.0, 100.0, 200.0)),
             "key_dim": OneOf((8, 16, 32)),
             "sharpness": Between(2.0, 10.0),
         },

@@ -72,10 +72,10 @@ def build_maml_plus_plus(
 def build_imaml(
     train: Ratings,
     *,
-    lam: float = 2.0,
-    inner_lr: float = 0.1,
-    inner_steps: int = 10,
-    cg_steps: int = 10,
+    lam: float = 5.0,
+    inner_lr: float = 0.05,
+    inner_steps: int = 5,
+    cg_steps: int = 5,
     prior_count: float = 5.0,
     id_dim: int = 32,
     width: int = 64,
@@ -111,10 +111,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "meta_sgd": Recipe(partial(build_by_gradient, meta_sgd), space=SPACE),
     "maml_plus_plus": Recipe(
-        build_maml_plus_plus, space=SPACE | {"inner_steps": Between(2, 5), "anneal_steps": Between(100, 1500)}
+        build_maml_plus_plus, space=SPACE | {"inner_steps": Between(2, 5), "anneal_steps": OneOf((100, 500, 1500))}
     ),
     "imaml": Recipe(
         build_imaml,
+        Training(batch=32),  # a step of conjugate gradients costs as much as two of the inner loop
         space=OUTER_SPACE
         | {"lam": Between(0.5, 20.0), "inner_lr": Between(0.02, 0.1), "prior_count": Between(0.5, 20.0)},
     ),

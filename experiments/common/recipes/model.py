@@ -76,7 +76,7 @@ SPACE = {
     "outer_lr": Between(5e-5, 2e-3),
     "weight_decay": Between(1e-5, 1e-1),
     "rank": OneOf((16, 32)),
-    "dropout": Between(0.0, 0.4, log=False),
+    "dropout": OneOf((0.0, 0.1, 0.2, 0.4)),
 }
 PROCESS_SPACE = SPACE | {"count": Between(1.0, 20.0), "width": OneOf((32, 64))}
 RECIPES: dict[str, Recipe] = {

@@ -1,0 +1,139 @@
+"""A learner's meta-training with early stopping: what runs on the device, and what keeps it resumable."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from experiments.common.recipes.base import Built, Training
+from experiments.common.workdir import Log
+from metarec_jax import checkpoint, training
+from metarec_jax.evaluation import squared_errors
+from metarec_jax.types import Array, Episode, Params, Tasks
+
+VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
+
+
+class Devices(NamedTuple):
+    """Where training runs."""
+
+    count: int
+    parallel: training.Parallel
+
+
+class Job(NamedTuple):
+    """A learner's meta-training, ready to go."""
+
+    start: training.Run
+    steps: int
+    fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
+
+
+class Programs(NamedTuple):
+    """What a meta-training runs on the device."""
+
+    chunk: training.Chunk
+    errors: Callable[[Params, Episode], Array]  # (parameters, held-out tasks) -> [T] mean squared errors
+
+
+def make_programs(built: Built, outer: Training, sample: Callable, devices: Devices) -> Programs:
+    """Of a learner trained on the episodes that `sample` draws."""
+    chunk = training.make_chunk(
+        built.learner,
+        sample,
+        make_optimiser(built, outer),
+        batch=outer.batch,
+        length=chunk_length(outer),
+        devices=devices.count,
+        parallel=devices.parallel,
+    )
+    return Programs(chunk, partial(squared_errors, built.learner))
+
+
+def make_optimiser(built: Built, outer: Training) -> optax.GradientTransformation:
+    """The outer loop's, with a schedule over all chunks."""
+    steps = chunk_length(outer) * number_of_chunks(outer)
+    return training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay, rates=built.rates)
+
+
+def chunk_length(outer: Training) -> int:
+    """Steps between two validations."""
+    return max(1, -(-outer.steps // VALIDATIONS))
+
+
+def number_of_chunks(outer: Training) -> int:
+    """So many that there are at least `outer.steps` steps."""
+    return -(-outer.steps // chunk_length(outer))
+
+
+def make_job(
+    name: str,
+    built: Built,
+    outer: Training,
+    seed: int,
+    tasks: Tasks,
+    held_out: Mapping[int | str, Episode],
+    programs: Programs,
+) -> Job:
+    """Meta-training on `tasks` with early stopping on the mean over K of the `held_out` tasks' RMSE."""
+
+    def validate(params: Params) -> float:
+        errors = [np.asarray(programs.errors(params, at_k)).mean() for at_k in held_out.values()]
+        return float(np.mean(np.sqrt(errors)))
+
+    return job_on(name, built, outer, seed, tasks, validate, programs.chunk)
+
+
+def job_on(
+    name: str,
+    built: Built,
+    outer: Training,
+    seed: int,
+    tasks: Tasks,
+    validate: Callable[[Params], float],
+    chunk: training.Chunk,
+) -> Job:
+    """Meta-training on `tasks` by `chunk` with early stopping on `validate`, lower being better."""
+    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
+    optimiser = make_optimiser(built, outer)
+    if built.params is None:
+        start = training.start(built.learner, tasks, optimiser, init_key)
+    else:
+        start = training.start_from(built.params, optimiser)
+    steps = chunk_length(outer) * number_of_chunks(outer)
+    fit = partial(training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
+    return Job(start, steps, fit)
+
+
+def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
+    """The best parameters, by a run that leaves a checkpoint in `folder` and a line in the log at every chunk."""
+    path, run = folder / "checkpoint.msgpack", job.start
+    if path.exists():
+        run, _ = checkpoint.restore(path, run)
+    log.rewind(seed, name, int(run.state.step))
+    before = [record["seconds"] for record in log.curve(seed, name)]
+    begun = time.perf_counter() - (before[-1] if before else 0.0)
+    label = f"{name}, seed {seed}"
+    with tqdm(
+        total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True
+    ) as bar:
+
+        def on_chunk(run: training.Run, progress: training.Progress) -> None:
+            seconds = round(time.perf_counter() - begun, 3)
+            record = {"seed": seed, "name": name, "step": progress.step, "loss": progress.loss}
+            log.append(record | {"valid_rmse": progress.valid, "seconds": seconds})
+            checkpoint.save(path, run, {"name": name, "seed": seed})
+            bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
+            bar.update(progress.step - bar.n)
+
+        return job.fit(run, on_chunk=on_chunk).best_params
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(name.encode()[:3], "big")  # a stream of keys of its own for each learner

@@ -1,0 +1,78 @@
+"""One compiled training for all values of a learner's numbers: the same results, and no compiling between them."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.common.jobs import Devices, make_job, make_programs
+from experiments.common.one_program import OneProgram
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import example, hyperparameters
+from metarec_jax.data.synthetic import make_world
+from metarec_jax.spaces import Between, is_real
+from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+
+SMALL = {"maml": {"id_dim": 4, "width": 8}, "ridge": {"rank": 4}}
+
+
+@functools.cache
+def world():
+    ratings = make_world(0, users=100, items=60, ratings_per_user=20, dims=2).ratings
+    split = split_users(ratings, seed=0, query=5)
+    train = ratings.keep_rows(split.train_rows)
+    return train, training_tasks(train, support=5, query=5), {5: episodes(ratings, split.valid, 5)[0]}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_finds_what_a_program_of_its_own_finds(name):
+    recipe, (train, tasks, held_out) = RECIPES[name], world()
+    one = OneProgram(recipe, train, tasks.sample)
+    found = []
+    for outer_lr in (1e-3, 2e-3):
+        own, outer = hyperparameters(recipe, SMALL[name] | {"outer_lr": outer_lr, "steps": 20}, name)
+        built = recipe.build(train, **own)
+        runs = []
+        for programs in (one.at(own, outer), make_programs(built, outer, tasks.sample, Devices(1, "jit"))):
+            job = make_job(name, built, outer, 0, tasks, held_out, programs)
+            runs.append(job.fit(job.start))
+        jax.tree.map(
+            lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5),
+            runs[0].state.params,
+            runs[1].state.params,
+        )
+        assert float(runs[0].best_value) == pytest.approx(float(runs[1].best_value), abs=1e-5)
+        found.append(float(runs[0].best_value))
+    assert found[0] != found[1]
+    assert len(one._compiled) == 1
+    assert one.at(own, outer).chunk.func._cache_size() == 1
+
+
+def test_whole_numbers_have_programs_of_their_own():
+    recipe, (train, tasks, _) = RECIPES["maml"], world()
+    one = OneProgram(recipe, train, tasks.sample)
+    for steps in (1, 2, 1):
+        one.at(*hyperparameters(recipe, {"inner_steps": steps}, "maml"))
+    assert len(one._compiled) == 2
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_real_numbers_of_every_recipe_may_be_arguments(name):
+    """No recipe and no learner asks what such a number is while it is traced."""
+    recipe, (train, _, _) = RECIPES[name], world()
+    own, outer = hyperparameters(recipe, {}, name)
+    defaults = own | vars(outer)
+    numbers = {key: defaults[key] for key, where in recipe.space.items() if is_real(where)}
+    task = example(train)
+
+    def loss(numbers):
+        built = recipe.build(train, **own | {key: value for key, value in numbers.items() if key in own})
+        params = built.learner.init(jax.random.key(0), task)
+        return built.learner.loss(params, task, jax.random.key(1))[0]
+
+    assert jax.eval_shape(loss, numbers).shape == ()
+
+
+def test_what_is_real():
+    assert is_real(Between(0.0, 1.0)) and not is_real(Between(1, 3))
