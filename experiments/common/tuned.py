@@ -3,7 +3,8 @@
     schema    1
     dataset   name, sha256
     split     sha256 of the split whose validation tasks they were found on
-    seed, trials, steps (null: each recipe's), shots, query, order
+    seed, trials, shots, query, order
+    steps     of every meta-training, and of those that --tuned starts; null: each recipe's own
     methods   {name: {metric, trials, diverged,
                       default: {K: value of the default settings, null where they diverge},
                       tuned:   {K: {value, settings: {...}}}}}  (empty where all trials diverge)
@@ -61,19 +62,20 @@ def read_tuned(path: Path) -> Tuned:
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
         dataset, split = content["dataset"]["name"], content["split"]
+        steps = {} if content.get("steps") is None else {"steps": content["steps"]}
         settings = {name: _distinct(m["tuned"]) for name, m in content["methods"].items() if m["tuned"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"--tuned: {path} is damaged ({problem}); write it again with experiments/tune.py.") from error
     try:
         for name, found in settings.items():
-            _check(name, found)
+            _check(name, [steps | entry for entry in found] if name in RECIPES else found)
     except ValueError as error:
         raise ValueError(f"--tuned: {path}: {error}") from error
     return Tuned(
         dataset,
         split,
-        {name: found[0] for name, found in settings.items() if name in RECIPES},
+        {name: steps | found[0] for name, found in settings.items() if name in RECIPES},
         {name: found for name, found in settings.items() if name in BASELINES},
         hashlib.sha256(raw).hexdigest(),
     )

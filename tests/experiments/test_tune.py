@@ -221,6 +221,11 @@ def test_the_command_line_overrides_the_file(finished, ratings):
     own, outer = hyperparameters(RECIPES["protonet"], plan.changes["protonet"], "protonet")
     assert (own["prior_count"], outer.steps, outer.outer_lr) == (3.0, 7, tuned["outer_lr"])
     assert plan.changes["maml"] == {"steps": 7}  # which the file does not name
+    user_cold_start.parse(["", f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}"])
+    plan = user_cold_start.make_plan()
+    flags.FLAGS.unparse_flags()
+    assert plan.changes["protonet"] == tuned | {"steps": STEPS}  # as in its trials
+    assert plan.changes["maml"] == {}
 
 
 def test_another_file_is_another_run(finished, ratings, tmp_path):
@@ -247,6 +252,10 @@ BROKEN = {
     "value out of bounds": ({"ridge": {"outer_lr": -1.0}}, ["ridge.outer_lr=-1.0", "0 or above"]),
     "key of a baseline": ({"bias": {"lr": 1.0}}, ["bias has no 'lr'", "reg_user"]),
     "type of a baseline": ({"gp": {"rank": 3.5}}, ["gp.rank=3.5", "int"]),
+    "steps": (
+        GOOD | {"steps": "many", "methods": {"ridge": {"tuned": {"mean": {"settings": {}}}}}},
+        ["ridge.steps='many'"],
+    ),
     "bool as a number": ({"bias": {"reg_user": True}}, ["bias.reg_user=True", "float"]),
     "value of a baseline": ({"bias": {"reg_user": -3}}, ["bias.reg_user=-3", "0 or above"]),
 }
