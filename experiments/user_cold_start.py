@@ -136,9 +136,7 @@ def write_up(ratings, hashes, trials, outcomes, log, timing) -> dict[str, Any]:
     """The content of results.json."""
     levels = ratings.levels
     relevant = float(levels[0] + 0.75 * (levels[-1] - levels[0]))  # 4 of 1..5 stars
-    scores = [
-        score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)
-    ]
+    scores = [score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)]
     rows = evaluation.result_rows(scores)
     for row in rows:
         row["settings"] = outcomes[row["name"]][0].info["settings"][str(row["shots"])]

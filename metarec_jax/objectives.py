@@ -35,9 +35,7 @@ def cross_entropy(outputs: Array, examples: Examples, extra_count: float = 0.0) 
     return loss, {"loss": loss, "accuracy": accuracy}
 
 
-def gaussian_nll(
-    outputs: tuple[Array, Array], examples: Examples, extra_count: float = 0.0
-) -> tuple[Array, Metrics]:
+def gaussian_nll(outputs: tuple[Array, Array], examples: Examples, extra_count: float = 0.0) -> tuple[Array, Metrics]:
     """Mean -log N(y; mean, variance) in nats of outputs (mean [N], variance [N] > 0); `extra_count` as above."""
     mean, variance = outputs
     nll = 0.5 * (jnp.log(2 * jnp.pi * variance) + jnp.square(examples.y - mean) / variance)

@@ -120,9 +120,7 @@ def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
     before = [record["seconds"] for record in log.curve(seed, name)]
     begun = time.perf_counter() - (before[-1] if before else 0.0)
     label = f"{name}, seed {seed}"
-    with tqdm(
-        total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True
-    ) as bar:
+    with tqdm(total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
 
         def on_chunk(run: training.Run, progress: training.Progress) -> None:
             seconds = round(time.perf_counter() - begun, 3)

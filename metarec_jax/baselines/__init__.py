@@ -25,9 +25,7 @@ DIMENSIONS = OneOf((8, 16, 32))
 
 BASELINES: dict[str, Entry] = {
     "constant": Entry(means.CONSTANT, grid()),
-    "user_mean": Entry(
-        means.USER_MEAN, grid(shrink=(0.0, 2.0, 5.0, 10.0)), {"shrink": Between(0.0, 30.0, log=False)}
-    ),
+    "user_mean": Entry(means.USER_MEAN, grid(shrink=(0.0, 2.0, 5.0, 10.0)), {"shrink": Between(0.0, 30.0, log=False)}),
     "item_mean": Entry(means.ITEM_MEAN, grid(shrink=(2.0, 5.0, 10.0)), {"shrink": Between(0.5, 50.0)}),
     "popularity": Entry(means.POPULARITY, grid(liked=(False, True)), {"liked": YES_NO}),
     "bias": Entry(

@@ -71,9 +71,7 @@ def _metric_part(results: Results, metric: str) -> dict[str, Any]:
     }
 
 
-def _changes(
-    results: Results, metric: str, against: str, title: str, opponents: list[str]
-) -> dict[str, Any]:
+def _changes(results: Results, metric: str, against: str, title: str, opponents: list[str]) -> dict[str, Any]:
     """One table of differences, without the columns that hold none (K = 0 is not compared with itself)."""
     rows = table.changes(results, metric, against)
     heads = list(zip(table.columns(results), opponents, strict=True))

@@ -119,9 +119,7 @@ def pad_rows(lists: list[np.ndarray]) -> np.ndarray:
     return table
 
 
-def episodes(
-    ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: int = 0
-) -> tuple[Episode, np.ndarray]:
+def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: int = 0) -> tuple[Episode, np.ndarray]:
     """The held-out tasks with the first `shots` support ratings (None: all), as a task batch.
 
     The support is padded to `width` at least, so that one compiled program serves every K up to it.
@@ -219,9 +217,7 @@ def training_tasks(
         rows = data.start[user] + places
         return Episode(
             _gather(data, user, rows[:support], jnp.arange(support) < supported),
-            _gather(
-                data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried
-            ),
+            _gather(data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried),
         )
 
     return Tasks(data, sample)

@@ -234,9 +234,7 @@ def test_another_file_is_another_run(finished, ratings, tmp_path):
     arguments = ["--learners=none", "--baselines=user_mean", f"--tuned={path}"]
     main_job(ratings, tmp_path / "work", *arguments)
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
-    message = refused(
-        user_cold_start, f"--ratings={ratings}", *TASKS, *arguments, f"--workdir={tmp_path / 'work'}"
-    )
+    message = refused(user_cold_start, f"--ratings={ratings}", *TASKS, *arguments, f"--workdir={tmp_path / 'work'}")
     assert "--tuned has the sha256" in message and "choose another --workdir" in message
 
 

@@ -46,9 +46,7 @@ def adam_by_hand(weights: list, gradient, steps: int) -> list:
         first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
         second = [0.999 * v + 0.001 * g**2 for v, g in zip(second, gradients, strict=True)]
         unbiased = [(m / (1 - 0.9**t), v / (1 - 0.999**t)) for m, v in zip(first, second, strict=True)]
-        weights = [
-            w - 0.1 * m / (np.sqrt(v + 1e-6) + 1e-8) for w, (m, v) in zip(weights, unbiased, strict=True)
-        ]
+        weights = [w - 0.1 * m / (np.sqrt(v + 1e-6) + 1e-8) for w, (m, v) in zip(weights, unbiased, strict=True)]
     return weights
 
 
@@ -131,9 +129,7 @@ def test_checkpoints_change_nothing(name, steps):
     with jax.enable_x64(True):
 
         def after(weights, checkpoint):
-            final, path = descend(
-                loss, weights, optimiser=OPTIMISERS[name][0](), steps=steps, checkpoint=checkpoint
-            )
+            final, path = descend(loss, weights, optimiser=OPTIMISERS[name][0](), steps=steps, checkpoint=checkpoint)
             assert all(leaf.shape[0] == steps for leaf in jax.tree.leaves(path))
             return loss(final) + sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(path))
 

@@ -39,9 +39,7 @@ def build_attentive_ridge(
 
     def rule(net: TasteNet) -> Learner:
         keys, prior, doubt = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemDoubt(net.num_ids)
-        return attentive_ridge(
-            net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness
-        )
+        return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness)
 
     vectors = choices(train)
     built = with_choice(start_from_gp(train, rule, rank, shrink=shrink), vectors)

@@ -121,7 +121,5 @@ RECIPES: dict[str, Recipe] = {
     ),
     "paml": Recipe(partial(build_by_gradient, paml), space=SPACE),
     "mamo": Recipe(partial(build_by_gradient, mamo), space=SPACE),
-    "cavia": Recipe(
-        build_cavia, space=SPACE | {"inner_lr": Between(0.05, 3.0), "task_dim": OneOf((4, 8, 16, 32))}
-    ),
+    "cavia": Recipe(build_cavia, space=SPACE | {"inner_lr": Between(0.05, 3.0), "task_dim": OneOf((4, 8, 16, 32))}),
 }
