@@ -1,4 +1,4 @@
-"""Every recipe, with its defaults, on a small table with side features: it builds, trains, and stays finite."""
+"""Every recipe, with its defaults, on a small table with side features: it builds and can be trained."""
 
 import functools
 
@@ -8,7 +8,6 @@ import pytest
 
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import hyperparameters
-from metarec_jax import training
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.spaces import Between, OneOf
 from metarec_jax.tasks.user_cold_start import training_tasks
@@ -21,24 +20,22 @@ def table():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_step_of_training_moves_it_and_stays_finite(name):
+def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     recipe = RECIPES[name]
-    own, outer = hyperparameters(recipe, {}, name)
+    own, _ = hyperparameters(recipe, {}, name)
     built = recipe.build(table(), **own)
     tasks = training_tasks(table(), support=5, query=5)
-    optimiser = training.adam(outer.outer_lr, 10, weight_decay=outer.weight_decay, rates=built.rates)
-    if built.params is None:
-        run = training.start(built.learner, tasks, optimiser, jax.random.key(0))
-    else:
-        run = training.start_from(built.params, optimiser)
-    before = jax.tree.map(np.array, run.state.params)  # the chunk destroys what it is given
-    chunk = training.make_chunk(built.learner, tasks.sample, optimiser, batch=4, length=2)
-    state, metrics = chunk(tasks.data, jax.tree.map(jax.numpy.copy, run.state), jax.random.key(1))
-    assert np.isfinite(metrics["loss"]).all()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-    same = jax.tree.map(lambda old, new: np.array_equal(old, np.asarray(new)), before, state.params)
-    assert not all(jax.tree.leaves(same))
-    assert jax.tree.structure(state.params) == jax.tree.structure(before)
+    episode = jax.jit(tasks.sample)(tasks.data, jax.random.key(0))
+    params = built.params or built.learner.init(jax.random.key(0), episode)
+    assert set(built.rates or {}) <= set(params)
+
+    def loss(params):
+        return built.learner.loss(params, episode, jax.random.key(1))[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
 @pytest.mark.parametrize("name", RECIPES)
