@@ -91,7 +91,7 @@ def _facts(results: Results) -> dict[str, str]:
         "training users": split.get("train_users"),
         "validation tasks": split.get("valid_tasks"),
         "test tasks": split.get("test_tasks"),
-        "seeds": ", ".join(map(str, results["seeds"])),
+        "seed" if len(results["seeds"]) == 1 else "seeds": ", ".join(map(str, results["seeds"])),
     }
     return {key: f"{value:,}" if isinstance(value, int) else value for key, value in facts.items() if value}
 
