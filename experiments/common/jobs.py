@@ -58,8 +58,7 @@ def make_programs(built: Built, outer: Training, sample: Callable, devices: Devi
 
 def make_optimiser(built: Built, outer: Training) -> optax.GradientTransformation:
     """The outer loop's, with a schedule over all chunks."""
-    steps = chunk_length(outer) * number_of_chunks(outer)
-    return training.adam(outer.outer_lr, steps, weight_decay=outer.weight_decay, rates=built.rates)
+    return training.adam(outer.outer_lr, total_steps(outer), weight_decay=outer.weight_decay, rates=built.rates)
 
 
 def chunk_length(outer: Training) -> int:
@@ -67,9 +66,10 @@ def chunk_length(outer: Training) -> int:
     return max(1, -(-outer.steps // VALIDATIONS))
 
 
-def number_of_chunks(outer: Training) -> int:
-    """So many that there are at least `outer.steps` steps."""
-    return -(-outer.steps // chunk_length(outer))
+def total_steps(outer: Training) -> int:
+    """`outer.steps`, rounded up to whole chunks."""
+    length = chunk_length(outer)
+    return -(-outer.steps // length) * length
 
 
 def make_job(
@@ -106,7 +106,7 @@ def job_on(
         start = training.start(built.learner, tasks, optimiser, init_key)
     else:
         start = training.start_from(built.params, optimiser)
-    steps = chunk_length(outer) * number_of_chunks(outer)
+    steps = total_steps(outer)
     fit = partial(training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
     return Job(start, steps, fit)
 

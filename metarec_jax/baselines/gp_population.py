@@ -57,6 +57,11 @@ def population_weights(users: Users, reg: float) -> np.ndarray:
     return solution.reshape(shape)
 
 
+def posterior_weights(users: Users, population: np.ndarray) -> np.ndarray:
+    """[U, D] posterior means of the users' weights, under the prior means that `population` [1 + G, D] gives them."""
+    return _times(users.cov, users.evidence + users.features @ population)
+
+
 def em_step(
     train: Ratings, users: Users, population: np.ndarray, phi: np.ndarray, mean: np.ndarray, prior_ratings: float
 ) -> tuple[np.ndarray, float]:
@@ -68,7 +73,7 @@ def em_step(
     hold each item at its present features, so an item that is rarely rated hardly moves.
     """
     dim = phi.shape[1]
-    posterior = _times(users.cov, users.evidence + users.features @ population)  # [U, D]
+    posterior = posterior_weights(users, population)
     residual, order = train.rating - mean[train.item], train.item_order
     gram, moment = normal_equations(posterior, train.user[order], residual[order], train.item_offsets)
     spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)  # over the users who rated the item
@@ -87,7 +92,7 @@ def item_noise(
     The process takes it as 1. Some items divide even those of the same taste, and say little of it. `prior_ratings`
     pseudo-ratings of a variance of 1 hold items that are rarely rated.
     """
-    posterior = _times(users.cov, users.evidence + users.features @ population)
+    posterior = posterior_weights(users, population)
     misfit = train.rating - mean[train.item] - np.sum(phi[train.item] * posterior[train.user], axis=1)
     spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)
     sums = np.bincount(train.item, misfit**2, train.num_items) + np.einsum("id,ide,ie->i", phi, spread, phi)
