@@ -1,4 +1,4 @@
-"""The four partitions of MeLU (Lee et al. 2019, arXiv:1908.00413, section 4.1): warm and cold users, warm and cold items.
+"""MeLU's four partitions (Lee et al. 2019, arXiv:1908.00413, section 4.1): warm and cold users, warm and cold items.
 
 On MovieLens-1M the cold items are the films from 1998 on and the cold users those who joined last; training sees warm
 users on warm items. A task is a user with 13 to 100 ratings in a partition, of which 10 are the query.
