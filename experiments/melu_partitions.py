@@ -7,10 +7,13 @@ ratings in a partition, 10 of which are predicted from the rest (`metarec_jax/ta
 four lists of raw ids: warm_users, cold_users, warm_items, cold_items. By default it is looked for beside the ratings.
 """
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 from absl import app, flags
 
 from experiments.common import cold_start, dataflags
@@ -18,6 +21,7 @@ from experiments.common.command_line import one_line_errors, only_flags, parse
 from experiments.common.questions import USER_COLD_START
 from experiments.common.runner import Protocol
 from experiments.common.workdir import claim, mark
+from metarec_jax import intervals
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data import download
 from metarec_jax.data.table import Ratings
@@ -49,16 +53,39 @@ def question_of(name: str, path: Path) -> cold_start.ColdStart:
     )
 
 
-def summary(found: dict[str, results.Results]) -> str:
+def absolute_errors(predictions: pl.DataFrame, levels: np.ndarray | None = None) -> dict[str, intervals.Estimate]:
+    """Method -> mean absolute error over tasks, with its interval.
+
+    Args:
+      predictions: a run's `predictions.parquet`.
+      levels: the ratings that may be given. With them a prediction is moved to the nearest: the median of a symmetric
+        predictive distribution on these levels, which is what makes an absolute error least, as the mean does a square.
+    """
+    found = {}
+    for (name,), frame in predictions.group_by("name", maintain_order=True):
+        predicted = frame["prediction"].to_numpy()
+        if levels is not None:
+            predicted = levels[np.abs(predicted[:, None] - levels).argmin(1)]
+        errors = frame.with_columns(error=np.abs(predicted - frame["rating"].to_numpy()))
+        tasks = errors.group_by("seed", "user", maintain_order=True).agg(pl.col("error").mean())
+        found[str(name)] = intervals.estimate(tasks["error"].to_numpy(), tasks["user"].to_numpy(), False)
+    return found
+
+
+def summary(predictions: dict[str, pl.DataFrame]) -> str:
     """All partitions side by side, and what was published."""
-    names = list(dict.fromkeys(row["name"] for part in found.values() for row in part["rows"]))
-    rows = [["MAE, 95% interval", *found]]
-    for name in names:
-        cells = [results.figures(part, name, "all", "mae") for part in found.values()]
-        rows.append([name, *(f"{c['mean']:.4f} [{c['low']:.3f}, {c['high']:.3f}]" if c else "-" for c in cells)])
+    rows = [["MAE [95% interval]", *predictions]]
+    levels = np.unique(np.concatenate([frame["rating"].to_numpy() for frame in predictions.values()]))
+    for suffix, allowed in (("", None), (", nearest rating", levels)):
+        parts = [absolute_errors(frame, allowed) for frame in predictions.values()]
+        for name in parts[0]:
+            rows.append(
+                [name + suffix, *(f"{p[name].mean:.3f} [{p[name].low:.3f}, {p[name].high:.3f}]" for p in parts)]
+            )
     rows += [[name, *(f"{value:.2f}" for value in values)] for name, values in PUBLISHED.items()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def main(argv: list[str]) -> None:
@@ -69,18 +96,22 @@ def main(argv: list[str]) -> None:
             raise ValueError("--partition is needed for other data than --dataset=ml-1m.")
         folder = Path(dataflags.DATA_DIR.value) if dataflags.DATA_DIR.value else None
         path = Path(PARTITION.value) if PARTITION.value else download.locate("ml-1m", folder) / "melu_split.json"
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; give the file of the partition with --partition.")
         plan = cold_start.make_plan(question_of(next(iter(PARTITIONS)), path), sys.modules[__name__])
-        folder, found = claim(EXPERIMENT, dataflags.label(), plan.stamp), {}
+        folder, predictions = claim(EXPERIMENT, dataflags.label(), plan.stamp), {}
+        mark(folder, plan.stamp, {"partition": hashlib.sha256(path.read_bytes()).hexdigest()})
         for number, name in enumerate(PARTITIONS):
             part = folder / f"{number}_{name.replace(', ', '_').replace(' ', '_')}"
             if not (part / "results.json").exists():
                 question = question_of(name, path)
                 cold_start.report(cold_start.run(question, plan, part), part)
-            found[name] = results.read_json(part / "results.json")
-            print(table.text_table(found[name], "mae"))
-        mark(folder, plan.stamp, {name: part["split"] for name, part in found.items()})
-        write_atomic(folder / "summary.txt", summary(found).encode() + b"\n")
-    print(summary(found))
+            found = results.read_json(part / "results.json")
+            predictions[name] = pl.read_parquet(part / "predictions.parquet")
+            print(table.text_table(found, "mae"))
+        text = summary(predictions)
+        write_atomic(folder / "summary.txt", text.encode() + b"\n")
+    print(text)
     print(f"\nA report page for each partition is below {folder}")
 
 
