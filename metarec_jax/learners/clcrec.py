@@ -11,13 +11,12 @@ with negatives n the vectors of other users drawn at random:
 They are added to the error of the ratings. There z is the posterior mean of a ridge regression on the raters' vectors
 whose prior mean is f: at K = 0 the embedding is f, above the support corrects it.
 
-Easily got wrong: z of the representations' contrast must not start from f, or f agrees with itself; it comes from the
-ratings alone, and of all of the episode's. Drawn users who did rate the item are no negatives. All that is drawn is drawn
-with the key of the loss.
+Easily got wrong: the z that f is contrasted with must not start from f, or f agrees with itself; it comes from the
+ratings alone, and from all of the episode's. Drawn users who did rate the item are no negatives.
 
-Differs from the paper: there negatives of the first contrast are other items, of which an episode knows none; z is a
-parameter of the item; and items are ranked, so that every rater is a positive: here those whose rating is above what the
-prior expects.
+Differs from the paper: there the negatives of the first contrast are other items, of which an episode knows none; z is
+a parameter of the item; and items are ranked, so that every rater is a positive: here it is those who rated the item
+above what the prior expects.
 """
 
 from collections.abc import Sequence
@@ -30,8 +29,9 @@ from metarec_jax.learners.item_embedding import Embedder, Keys, above_prior, emb
 from metarec_jax.learners.protonet import unit
 from metarec_jax.linear import ridge_weights
 from metarec_jax.models.embedding import Generator
+from metarec_jax.models.sets import small
 from metarec_jax.objectives import Objective, masked_mean
-from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Metrics, Params
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
 def info_nce(anchor: Array, positives: Array, negatives: Array, real: Array, temperature: float) -> Array:
@@ -78,7 +78,7 @@ def clcrec(
     """
 
     def init(key: Array, context: Array, dim: int) -> Params:
-        encoder = Generator(dim, hidden, dropout).init(key, context)["params"]
+        encoder = Generator(dim, hidden, dropout, small).init(key, context)["params"]
         return {"encoder": encoder, "log_noise": jnp.log(jnp.float32(noise))}
 
     def encode(params: Params, context: Array, keys: Keys) -> Array:

@@ -72,7 +72,8 @@ def embedding_learner(net: nn.Module, objective: Objective, embedder: Embedder) 
         net_key, own_key = jax.random.split(key)
         x = episode.support.x
         (features, _), variables = net.init_with_output(net_key, x)
-        return {"net": variables["params"], **embedder.init(own_key, jnp.zeros(x.context.shape[-1]), features.shape[-1])}
+        own = embedder.init(own_key, jnp.zeros(x.context.shape[-1]), features.shape[-1])
+        return {"net": variables.get("params", {}), **own}
 
     def adapt(params: Params, support: Examples) -> Fast:
         read = embedder.read(params, above_prior(net, params, support), owner(support), {})

@@ -1,14 +1,14 @@
 """Meta warm-up framework (MWUF). Zhu et al. 2021, "Learning to Warm Up Cold Item Embeddings for Cold-start
 Recommendation with Meta Scaling and Shifting Networks", arXiv:2105.04790.
 
-A cold embedding is one that starts from the embedding common to all items and has taken gradient steps on the item's few
-ratings. Two networks warm it up: one scales it by what the item is, one shifts it by who has rated it:
+A cold embedding is one that starts from the embedding common to all items and has taken gradient steps on the item's
+few ratings. Two networks warm it up: one scales it by what the item is, one shifts it by who has rated it:
     warm = scaling(side features) * cold + shifting(mean vector of the raters),
 and they learn from the error of the warm embedding on further ratings.
 
-Easily got wrong: the raters are those of the SUPPORT. In the paper's data the interactions of an item are all known, and
-an implementation that takes the mean over them tells the model who is about to rate. And the shift reads WHO rated, not
-how: the ratings themselves come in by the gradient steps alone.
+Easily got wrong: the raters are those of the SUPPORT. With all raters of the item, of whom a data set knows, the mean
+would tell the model who is about to rate. And the shift reads WHO rated, not how: the ratings themselves come in by the
+gradient steps alone.
 
 Differs from the paper: the steps are part of the episode, and differentiated; there the cold embedding of a training
 item is a parameter with a loss of its own. The mean of the raters is shrunk to 0 and says how many they are, so that

@@ -1,6 +1,6 @@
 """The embedding of a task's owner from the side features: what a new item is before anybody has rated it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ class Generator(nn.Module):
     dim: int
     hidden: Sequence[int] = (32,)
     dropout: float = 0.0
+    kernel_init: Callable = nn.initializers.zeros  # of the last layer
 
     @nn.compact
     def __call__(self, *vectors: Array) -> Array:
         joined = jnp.concatenate(vectors)
         hidden = Layers(self.hidden, self.dropout, name="layers")(joined if len(joined) else jnp.ones(1))
-        return nn.Dense(self.dim, kernel_init=nn.initializers.zeros, name="out")(hidden)
+        return nn.Dense(self.dim, kernel_init=self.kernel_init, name="out")(hidden)

@@ -12,6 +12,7 @@ from metarec_jax.spaces import Between, OneOf
 
 NET_RATE = 0.1
 
+
 def build_metaemb(
     train: Ratings,
     *,
@@ -27,8 +28,11 @@ def build_metaemb(
 ) -> Built:
     """MetaEmb."""
     step = {"lr": inner_lr, "steps": inner_steps, "prior_count": prior_count, "cold_weight": cold_weight}
-    b= start_from_gp(
-        train, lambda net: metaemb(net, objectives.squared_error, hidden=(width,), dropout=dropout, **step), rank, reg_population=reg
+    b = start_from_gp(
+        train,
+        lambda net: metaemb(net, objectives.squared_error, hidden=(width,), dropout=dropout, **step),
+        rank,
+        reg_population=reg,
     )
     return b._replace(rates={"net": net_rate})
 
@@ -48,32 +52,62 @@ def build_mwuf(
 ) -> Built:
     """MWUF."""
     step = {"lr": inner_lr, "steps": inner_steps, "prior_count": prior_count, "raters_count": raters_count}
-    b= start_from_gp(
-        train, lambda net: mwuf(net, objectives.squared_error, hidden=(width,), dropout=dropout, **step), rank, reg_population=reg
+    b = start_from_gp(
+        train,
+        lambda net: mwuf(net, objectives.squared_error, hidden=(width,), dropout=dropout, **step),
+        rank,
+        reg_population=reg,
     )
     return b._replace(rates={"net": net_rate})
 
 
 def build_dropoutnet(
-    train: Ratings, *, rank: int = 32, reg: float = 20.0, drop: float = 0.3, width: int = 32, dropout: float = 0.2, net_rate: float = 0.1
+    train: Ratings,
+    *,
+    rank: int = 32,
+    reg: float = 20.0,
+    drop: float = 0.3,
+    width: int = 32,
+    dropout: float = 0.2,
+    net_rate: float = 0.1,
 ) -> Built:
     """DropoutNet."""
-    b= start_from_gp(
+    b = start_from_gp(
         train,
         lambda net: dropoutnet(net, objectives.squared_error, drop=drop, hidden=(width,), dropout=dropout),
-        rank, reg_population=reg
+        rank,
+        reg_population=reg,
     )
     return b._replace(rates={"net": net_rate, "log_noise": net_rate})
 
 
 def build_clcrec(
-    train: Ratings, *, rank: int = 32, reg: float = 20.0, contrast: float = 0.1, balance: float = 0.5, temperature: float = 0.5, width: int = 32, dropout: float = 0.2, net_rate: float = 0.1
+    train: Ratings,
+    *,
+    rank: int = 32,
+    reg: float = 20.0,
+    contrast: float = 0.1,
+    balance: float = 0.5,
+    temperature: float = 0.5,
+    width: int = 32,
+    dropout: float = 0.2,
+    net_rate: float = 0.1,
 ) -> Built:
     """CLCRec."""
-    b= start_from_gp(
+    b = start_from_gp(
         train,
-        lambda net: clcrec(net, objectives.squared_error, num_ids=net.num_ids, contrast=contrast, balance=balance, temperature=temperature, hidden=(width,), dropout=dropout),
-        rank, reg_population=reg
+        lambda net: clcrec(
+            net,
+            objectives.squared_error,
+            num_ids=net.num_ids,
+            contrast=contrast,
+            balance=balance,
+            temperature=temperature,
+            hidden=(width,),
+            dropout=dropout,
+        ),
+        rank,
+        reg_population=reg,
     )
     return b._replace(rates={"net": net_rate, "log_noise": net_rate})
 
