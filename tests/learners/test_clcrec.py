@@ -58,25 +58,30 @@ def test_users_who_rated_the_item_are_no_negatives():
     episode = Episode(without_content([0, 1], [5.0, 2.0]), without_content([2, 3], [4.0, 1.0]))
     for users, everyone in ((4, True), (5, False)):
         rule = table_rule(users, negatives=40)
-        params = perturbed(rule.init(jax.random.key(0), episode), 0)
-        contrast = rule.loss(params, episode, jax.random.key(0))[1]["contrast"]
+        params = perturbed(jax.jit(rule.init)(jax.random.key(0), episode), 0)
+        contrast = jax.jit(rule.loss)(params, episode, jax.random.key(0))[1]["contrast"]
         assert (abs(contrast) < 1e-6) == everyone
 
 
 def test_the_loss_is_the_error_and_the_two_contrasts():
     """Users 0 and 2 like the item, around a prior mean of 3; the one user who did not rate it is the only negative."""
     episode = Episode(without_content([0, 1], [5.0, 2.0]), without_content([2], [4.0]))
+    settings = {"contrast": 0.5, "negatives": 200, "temperature": 1.0, "noise": 1.0}
+    params = jax.jit(table_rule(4).init)(jax.random.key(0), episode)
+    params["net"] |= {
+        "centre": jnp.zeros(2),
+        "id_taste": {"table": jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])},
+    }
+    params["encoder"]["out"] = {"kernel": jnp.zeros((4, 2)), "bias": jnp.array([1.0, 0.0])}
+
+    @jax.jit
+    def loss(balance: float):
+        return table_rule(4, balance=balance, **settings).loss(params, episode, jax.random.key(0))
+
     parts = {}
     for balance in (0.0, 1.0, 0.25):
-        rule = table_rule(4, contrast=0.5, balance=balance, negatives=200, temperature=1.0, noise=1.0)
-        params = rule.init(jax.random.key(0), episode)
-        params["net"] |= {
-            "centre": jnp.zeros(2),
-            "id_taste": {"table": jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])},
-        }
-        params["encoder"]["out"] = {"kernel": jnp.zeros((4, 2)), "bias": jnp.array([1.0, 0.0])}
-        loss, metrics = rule.loss(params, episode, jax.random.key(0))
-        np.testing.assert_allclose(loss, metrics["error"] + 0.5 * metrics["contrast"], rtol=1e-6)
+        total, metrics = loss(balance)
+        np.testing.assert_allclose(total, metrics["error"] + 0.5 * metrics["contrast"], rtol=1e-6)
         parts[balance] = float(metrics["contrast"])
     np.testing.assert_allclose(parts[0.25], 0.75 * parts[0.0] + 0.25 * parts[1.0], rtol=1e-5)
     drawn = jax.random.randint(jax.random.fold_in(jax.random.key(0), 1), (200,), 0, 4)

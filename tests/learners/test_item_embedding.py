@@ -28,7 +28,7 @@ QUERY = rated_item([[0.0, 1.0], [2.0, 1.0], [1.0, -1.0]], [1.0, 4.0, 3.0], [1.0,
 
 def trained(name: str):
     rule = LEARNERS[name]()
-    return rule, perturbed(rule.init(jax.random.key(0), Episode(SUPPORT, QUERY)), 1)
+    return rule, perturbed(jax.jit(rule.init)(jax.random.key(0), Episode(SUPPORT, QUERY)), 1)
 
 
 def test_one_step_by_hand():
@@ -59,7 +59,7 @@ def test_a_generator_starts_at_zero_and_needs_no_side_features():
 @pytest.mark.parametrize("name", LEARNERS)
 def test_at_first_nobody_s_rating_is_the_prior_mean(name):
     rule = LEARNERS[name]()
-    params = rule.init(jax.random.key(0), Episode(SUPPORT, QUERY))
+    params = jax.jit(rule.init)(jax.random.key(0), Episode(SUPPORT, QUERY))
     none = jax.tree.map(lambda leaf: leaf[:0], SUPPORT)
     np.testing.assert_allclose(rule.predict(rule.adapt(params, none), QUERY.x), 3.0, atol=0.1)
 
@@ -92,8 +92,9 @@ def test_predicting_is_the_same_twice_and_training_is_random_in_its_key_alone(na
         "clcrec": lambda: clcrec(Raters(), SQUARED, num_ids=50, **settings),
     }[name]()
     episode = Episode(SUPPORT, QUERY)
-    params = perturbed(rule.init(jax.random.key(0), episode), 1)
-    losses = [rule.loss(params, episode, jax.random.key(seed))[0] for seed in (0, 0, 1)]
+    params = perturbed(jax.jit(rule.init)(jax.random.key(0), episode), 1)
+    loss = jax.jit(rule.loss)
+    losses = [loss(params, episode, jax.random.key(seed))[0] for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     twice = [rule.predict(rule.adapt(params, SUPPORT), QUERY.x) for _ in range(2)]
     np.testing.assert_array_equal(*twice)

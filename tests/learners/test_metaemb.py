@@ -21,7 +21,7 @@ def one_dimensional(dtype=jnp.float32) -> Episode:
 
 def generating(value: float, rule, episode: Episode):
     """Parameters with which the generator says `value` whatever the side features."""
-    params = jax.tree.map(jnp.zeros_like, rule.init(jax.random.key(0), episode))
+    params = jax.tree.map(jnp.zeros_like, jax.jit(rule.init)(jax.random.key(0), episode))
     params["generator"]["out"]["bias"] = jnp.full((1,), value)
     return params
 
@@ -46,7 +46,7 @@ def test_meta_gradient_has_its_closed_form():
     episode = one_dimensional()
     for weight, expected in ((0.0, -0.8), (1.0, -2.0), (0.25, -1.1)):
         rule = metaemb(Raters(), objectives.squared_error, lr=0.1, cold_weight=weight)
-        slope = jax.grad(lambda p, rule=rule: rule.loss(p, episode, jax.random.key(0))[0])(
+        slope = jax.grad(lambda p, rule=rule: jax.jit(rule.loss)(p, episode, jax.random.key(0))[0])(
             generating(1.0, rule, episode)
         )
         np.testing.assert_allclose(slope["generator"]["out"]["bias"], [expected], rtol=1e-5)
@@ -68,8 +68,9 @@ def test_gradient_of_the_generator_equals_finite_differences(steps):
         parts = [rated_item(rng.normal(size=(n, 3)), rng.normal(size=n), CONTEXT, dtype=jnp.float64) for n in (4, 5)]
         episode = Episode(*parts)
         rule = metaemb(Raters(), objectives.squared_error, lr=0.2, steps=steps, hidden=(6,))
-        params = perturbed(rule.init(jax.random.key(0), episode), 2)
+        params = perturbed(jax.jit(rule.init)(jax.random.key(0), episode), 2)
 
+        @jax.jit
         def loss(params):
             return rule.loss(params, episode, jax.random.key(0))[0]
 
