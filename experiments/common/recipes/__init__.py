@@ -4,7 +4,7 @@ One file a family. `--set=NAME.KEY=VALUE` changes a hyper-parameter: a keyword o
 `Training`.
 """
 
-from experiments.common.recipes import closed_form, gradient, metric, model
+from experiments.common.recipes import closed_form, gradient, items, metric, model
 from experiments.common.recipes.base import Recipe
 
-RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES
+RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES | items.RECIPES
