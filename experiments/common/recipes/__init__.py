@@ -7,4 +7,5 @@ One file a family. `--set=NAME.KEY=VALUE` changes a hyper-parameter: a keyword o
 from experiments.common.recipes import closed_form, gradient, items, metric, model
 from experiments.common.recipes.base import Recipe
 
-RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES | items.RECIPES
+RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES
+ITEM_RECIPES: dict[str, Recipe] = RECIPES | items.RECIPES  # for tables whose tasks are items
