@@ -65,7 +65,7 @@ def split_users(
     _check_order(ratings, order)
     counts = np.diff(ratings.user_offsets)
     fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
-    bucket = np.array([_hash(seed, user) % 10 for user in ratings.user_ids])
+    bucket = user_parts(ratings, seed)
     training = (bucket < 8) & (fits | (not filter_training))
     held_out = [
         _held_out(ratings, np.flatnonzero((bucket == b) & fits & (counts >= query)), seed, query, order) for b in (8, 9)
@@ -233,13 +233,22 @@ def _held_out(ratings: Ratings, users: np.ndarray, seed: int, query: int, order:
     support, queries = [], []
     for user in users:
         rows = np.arange(ratings.user_offsets[user], ratings.user_offsets[user + 1])
-        if order == "random":  # by a hash of each rating, so that a new rating moves no other one
-            name = ratings.user_ids[user]
-            keys = [_hash(seed, name, ratings.item_ids[item]) for item in ratings.item[rows]]
-            rows = rows[np.argsort(keys)]
+        if order == "random":
+            rows = in_hash_order(ratings, rows, seed)
         support.append(rows[: len(rows) - query])
         queries.append(rows[len(rows) - query :])
     return HeldOut(users.astype(np.int32), pad_rows(support), pad_rows(queries))
+
+
+def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
+    pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
+    return rows[np.argsort([_hash(seed, *pair) for pair in pairs])]
+
+
+def user_parts(ratings: Ratings, seed: int) -> np.ndarray:
+    """[U] a tenth of the users each: 0..7 train, 8 validates, 9 tests; it depends on (seed, raw user id) alone."""
+    return np.array([_hash(seed, user) % 10 for user in ratings.user_ids])
 
 
 def _hash(*parts: object) -> int:
