@@ -124,9 +124,7 @@ def hit_rate(prediction: Array, relevant: Array, mask: Array, k: int) -> Array:
 def reciprocal_rank(prediction: Array, relevant: Array, mask: Array) -> Array:
     """Expected 1 / rank of the relevant row ([Q], 1 or 0) that [Q] predictions rank highest. Undefined when none is."""
     ahead, chance = _first_hit(prediction, relevant, mask)
-    return jnp.where(
-        jnp.any(relevant * mask > 0), jnp.sum(chance / (ahead + 1 + jnp.arange(len(chance)))), jnp.nan
-    )
+    return jnp.where(jnp.any(relevant * mask > 0), jnp.sum(chance / (ahead + 1 + jnp.arange(len(chance)))), jnp.nan)
 
 
 def catalogue(prediction: Array, relevant: Array, mask: Array) -> dict[str, Array]:

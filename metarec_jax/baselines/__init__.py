@@ -7,7 +7,7 @@ variance of the ratings.
 
 from typing import Any, NamedTuple
 
-from metarec_jax.baselines import als, bias, content_ridge, ease, fm, gp, item_cosine, item_knn, means
+from metarec_jax.baselines import als, bias, content_ridge, ease, fm, gp, implicit_als, item_cosine, item_knn, means
 from metarec_jax.spaces import Between, OneOf, Space, grid
 from metarec_jax.types import Baseline
 
@@ -81,5 +81,17 @@ BASELINES: dict[str, Entry] = {
         fm.FM,
         grid(l2=(0.1, 0.13), epochs=(8, 15)),
         {"l2": Between(0.03, 0.4), "epochs": Between(4, 30), "lr": Between(0.003, 0.03), "dim": DIMENSIONS},
+    ),
+}
+
+# The competitors in ranking a whole catalogue, who see what was liked and nothing else.
+PRIOR = (0.001, 0.03, 0.1, 0.3)
+RANKING: dict[str, Entry] = {
+    "popularity": Entry(means.POPULARITY, grid()),
+    "item_cosine": Entry(item_cosine.ITEM_COSINE, grid(shrink=(5.0, 20.0, 50.0, 100.0), popularity=PRIOR)),
+    "ease": Entry(ease.EASE, grid(reg=(500.0, 1500.0, 5e3, 1.5e4, 5e4), popularity=PRIOR)),
+    "implicit_als": Entry(
+        implicit_als.IMPLICIT_ALS,
+        grid(reg=(30.0, 100.0, 300.0), alpha=(5.0, 20.0), popularity=PRIOR),
     ),
 }

@@ -43,7 +43,6 @@ def fit(
     """
     interacted, least = interactions(train, liked)
     members = rating_matrix(train, interacted)
-    members.eliminate_zeros()
     transposed = members.T.tocsr()
     item = np.random.default_rng(seed).normal(0.0, 0.1, (train.num_items, dim)).astype(np.float32)
 

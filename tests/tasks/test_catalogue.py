@@ -39,9 +39,7 @@ def test_the_default_threshold_is_three_quarters_up_the_scale(levels, threshold)
 
 def test_liked_rows_are_those_rated_high_enough_and_all_say_one():
     wanted = {
-        (RATINGS.user_ids[u], i)
-        for u, i, r in zip(RATINGS.user, RATINGS.item, RATINGS.rating, strict=True)
-        if r >= 3.0
+        (RATINGS.user_ids[u], i) for u, i, r in zip(RATINGS.user, RATINGS.item, RATINGS.rating, strict=True) if r >= 3.0
     }
     found = {(LIKED.user_ids[u], i) for u, i in zip(LIKED.user, LIKED.item, strict=True)}
     assert found == wanted and (LIKED.rating == 1.0).all() and LIKED.num_items == RATINGS.num_items
@@ -117,7 +115,9 @@ def test_training_episodes_hold_likes_of_one_training_user():
     support, query = jax.device_get(draw(training_catalogue(TRAIN, support=5, targets=6), 400))
     liked = {user: likes(TRAIN, user) for user in TRAIN.user_ids}
     of_number = {LIKED.user_features.values[i, 0]: name for i, name in enumerate(LIKED.user_ids)}
-    for ids, real, y, mask, context in zip(support.x.id, support.mask, query.y, query.mask, query.x.context, strict=True):
+    for ids, real, y, mask, context in zip(
+        support.x.id, support.mask, query.y, query.mask, query.x.context, strict=True
+    ):
         own = liked[of_number[float(context[0, 0])]]
         known, sought = set(ids[real > 0].tolist()), set(np.flatnonzero(y).tolist())
         assert known <= own and sought <= own and not known & sought
