@@ -2,6 +2,7 @@
 
     scripts/run.sh experiments/tune.py --dataset=ml-100k --out=experiments/tuned/ml-100k.json
     scripts/run.sh --dataset=ml-100k --tuned=experiments/tuned/ml-100k.json
+    scripts/run.sh experiments/tune.py --question=item_cold_start --dataset=ml-100k
 
 A trial of a learner is a meta-training with early stopping, worth the mean over K of its validation RMSE. A trial of a
 baseline is a fit, scored at every K, and the best settings are kept for every K apart (nDCG@5 for those that only
@@ -22,18 +23,19 @@ from tqdm import tqdm
 
 from experiments.common import dataflags, jobs, methods, runner, workdir
 from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
-from experiments.common.methods import CLASSICS, LEARNERS, chosen
+from experiments.common.methods import chosen
 from experiments.common.one_program import OneProgram
-from experiments.common.recipes import RECIPES
+from experiments.common.questions import QUESTIONS, ColdStart
 from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.search import Method, Settings, open_storage, search, starts
 from experiments.common.tuned import EVERY_K, text_table, write_tuned
 from experiments.common.workdir import claim, mark, stamp
-from metarec_jax.baselines import BASELINES, Entry
+from metarec_jax.baselines import Entry
 from metarec_jax.tuning import badness, fit_defaults
 
 EXPERIMENT = "tune"
-METHODS = flags.DEFINE_list("methods", "all", f"all, or some of {','.join([*CLASSICS, *LEARNERS])}.")
+QUESTION = flags.DEFINE_enum("question", "user_cold_start", list(QUESTIONS), "The experiment to tune for.")
+METHODS = flags.DEFINE_list("methods", "all", "all, or names of methods; a wrong name shows all of them.")
 TRIALS = flags.DEFINE_integer("trials", 20, "Trials of every method.", lower_bound=1)
 STORAGE = flags.DEFINE_string("storage", None, "SQLite file of the trials; default in the work directory.")
 OUT = flags.DEFINE_string("out", None, "File of the best settings; default tuned.json in the work directory.")
@@ -44,6 +46,7 @@ for shared in (dataflags, methods, workdir):
 class Plan(NamedTuple):
     """What the flags ask for, checked before anything is read or written."""
 
+    question: ColdStart
     methods: list[str]
     protocol: runner.Protocol
     stamp: str  # the flags, as flags.txt
@@ -56,15 +59,17 @@ def make_plan() -> Plan:
     Raises:
       ValueError: one is wrong, or would do nothing.
     """
-    names = chosen(METHODS, [*CLASSICS, *LEARNERS])
+    question = QUESTIONS[QUESTION.value]
+    known = question.methods
+    names = chosen(METHODS, [*known.classics, *known.learners])
     if not names:
         raise ValueError("--methods=none leaves nothing to tune.")
     idle = [*dataflags.idle_flags()]
-    if not any(name in RECIPES for name in names):
+    if not any(name in known.recipes for name in names):
         idle.append((methods.STEPS, "needs a method that is trained"))
     left_out, module = refuse(idle), sys.modules[__name__]
     identity = stamp(module, [*left_out, METHODS.name, TRIALS.name])
-    return Plan(names, dataflags.parse_protocol(), stamp(module, left_out), identity)
+    return Plan(question, names, dataflags.parse_protocol(question), stamp(module, left_out), identity)
 
 
 def baseline_method(name: str, entry: Entry, trial: runner.Trial) -> Method:
@@ -108,21 +113,23 @@ def learner_method(name: str, recipe: Recipe, trial: runner.Trial) -> Method:
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """All trials; the content of the file of tuned settings. Nothing is written before data and split are in order."""
     seed = dataflags.SEED.value
-    ratings = dataflags.load_ratings()
-    split = dataflags.load_split(ratings, seed)
+    question = plan.question
+    ratings = question.table(dataflags.load_ratings())
+    split = dataflags.load_split(question, ratings, seed)
     trial = runner.make_trial(seed, ratings, split, plan.protocol, folder, test=False)
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256]})
     storage = open_storage(Path(STORAGE.value) if STORAGE.value else folder / "trials.sqlite")
     identity, found = f"{plan.identity}{ratings.sha256}\n{split.sha256}", {}
     with tqdm(total=TRIALS.value * len(plan.methods), unit="trial", dynamic_ncols=True) as bar:
         for name in plan.methods:
-            if name in RECIPES:
-                method = learner_method(name, RECIPES[name], trial)
+            if name in question.methods.recipes:
+                method = learner_method(name, question.methods.recipes[name], trial)
             else:
-                method = baseline_method(name, BASELINES[name], trial)
+                method = baseline_method(name, question.methods.baselines[name], trial)
             found[name] = search(method, storage, identity, TRIALS.value, seed, bar)
             jax.clear_caches()  # every trial compiles programs of its own, which would pile up
     return {
+        "question": question.name,
         "dataset": {"name": ratings.name, "sha256": ratings.sha256},
         "split": split.sha256,
         "seed": seed,

@@ -54,7 +54,7 @@ def make_results(learner="ridge", error=0.90):
         "schema": 1,
         "experiment": "user cold start",
         "dataset": {"name": "Toy", "users": 50, "items": 60, "ratings": 7000, "sha256": "ab", "source": "us"},
-        "split": {"sha256": "cd", "train_users": 30, "valid_tasks": 10, "test_tasks": 40},
+        "split": {"sha256": "cd", "train_tasks": 30, "valid_tasks": 10, "test_tasks": 40},
         "seeds": [0],
         "rows": rows,
         "curves": {learner: [step | {"step": s, "valid_rmse": 1.0 - s / 1000} for s in (0, 50, 100)]},
@@ -221,7 +221,7 @@ def test_page_escapes_everything():
     found = make_results(learner=evil)
     found |= {"experiment": evil, "environment": {evil: evil}, "timing": {evil: 1.0}}
     found["dataset"] |= {"name": evil, "sha256": evil, "source": evil}
-    found["split"] = {"sha256": [evil, evil], "train_users": evil}
+    found["split"] = {"sha256": [evil, evil], "train_tasks": evil}
     for row in found["rows"]:
         row["settings"] = {evil: [evil]}
         row.get("versus", {}).update(baseline=evil)

@@ -1,4 +1,4 @@
-"""Flags of every experiment on held-out users: which ratings, which split, how many ratings are known.
+"""Flags of every experiment on held-out tasks: which ratings, which split, how many ratings are known.
 
 An experiment adopts them (`flags.adopt_module_key_flags(dataflags)`); they are then part of its own help and stamp.
 """
@@ -8,38 +8,48 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.common.questions import ColdStart
 from experiments.common.runner import Protocol
 from metarec_jax import data
 from metarec_jax.data.files import parse_columns, read_ratings
 from metarec_jax.data.table import Ratings
 from metarec_jax.tasks.split_file import read_split
-from metarec_jax.tasks.user_cold_start import Split, split_users
+from metarec_jax.tasks.user_cold_start import Split
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
 RATINGS = flags.DEFINE_string("ratings", None, "A .csv, .tsv or .parquet file of your own instead of --dataset.")
 COLUMNS = flags.DEFINE_string("columns", None, "Columns of --ratings, e.g. user=uid,item=isbn,rating=stars.")
 SPLIT = flags.DEFINE_string("split", None, "File with columns user,item,rating,role instead of a hashed split.")
-SHOTS = flags.DEFINE_list("shots", "0,1,3,5,10,20", "Support ratings K; 'all' is whatever the query leaves.")
-QUERY = flags.DEFINE_integer("query", 10, "Ratings of a held-out user to be predicted.", lower_bound=1)
-ORDER = flags.DEFINE_enum("order", "random", ["random", "time"], "Order in which a user's ratings are revealed.")
-MIN_RATINGS = flags.DEFINE_integer("min_ratings", 0, "Held-out users have at least so many ratings.", lower_bound=0)
-MAX_RATINGS = flags.DEFINE_integer("max_ratings", None, "Held-out users have at most so many ratings.", lower_bound=1)
-HEAVY = flags.DEFINE_bool("heavy_users", True, "Train on users outside min_ratings..max_ratings too.")
+SHOTS = flags.DEFINE_list(
+    "shots",
+    None,
+    "Support ratings K, for example 0,5,10; 'all' is whatever the query leaves. Default: the experiment's.",
+)
+QUERY = flags.DEFINE_integer(
+    "query", None, "Ratings of a held-out task to be predicted. Default: the experiment's.", lower_bound=1
+)
+ORDER = flags.DEFINE_enum("order", None, ["random", "time"], "Order in which a task's ratings are revealed.")
+MIN_RATINGS = flags.DEFINE_integer("min_ratings", 0, "Held-out tasks have at least so many ratings.", lower_bound=0)
+MAX_RATINGS = flags.DEFINE_integer("max_ratings", None, "Held-out tasks have at most so many ratings.", lower_bound=1)
+HEAVY = flags.DEFINE_bool("heavy_users", True, "Train on tasks outside min_ratings..max_ratings too.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of split and training.", lower_bound=0)
 
 
-def parse_protocol() -> Protocol:
+def parse_protocol(question: ColdStart) -> Protocol:
     """The Ks, ascending, "all" last, with query and order.
 
     Raises:
       ValueError: a K that is neither a number nor "all".
     """
-    for text in SHOTS.value or [""]:
-        if text != "all" and not (text.isascii() and text.isdigit()):
-            raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
-    numbers = sorted({int(text) for text in SHOTS.value if text != "all"})
-    return Protocol([*numbers, *(["all"] if "all" in SHOTS.value else [])], QUERY.value, ORDER.value)
+    asked = question.protocol
+    if SHOTS.value is not None:
+        for text in SHOTS.value or [""]:
+            if text != "all" and not (text.isascii() and text.isdigit()):
+                raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
+        numbers = sorted({int(text) for text in SHOTS.value if text != "all"})
+        asked = asked._replace(shots=[*numbers, *(["all"] if "all" in SHOTS.value else [])])
+    return asked._replace(query=QUERY.value or asked.query, order=ORDER.value or asked.order)
 
 
 def idle_flags() -> Iterator[tuple[flags.FlagHolder, str]]:
@@ -65,15 +75,16 @@ def load_ratings() -> Ratings:
     return data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
 
 
-def load_split(ratings: Ratings, seed: int) -> Split:
-    """The split that the flags ask for."""
+def load_split(question: ColdStart, ratings: Ratings, seed: int) -> Split:
+    """The split that the flags ask for, of the question's table."""
     if SPLIT.value is not None:
         return read_split(Path(SPLIT.value), ratings)
-    return split_users(
+    protocol = parse_protocol(question)
+    return question.split(
         ratings,
         seed=seed,
-        query=QUERY.value,
-        order=ORDER.value,
+        query=protocol.query,
+        order=protocol.order,
         min_ratings=MIN_RATINGS.value,
         max_ratings=MAX_RATINGS.value,
         filter_training=not HEAVY.value,

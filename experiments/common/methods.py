@@ -1,28 +1,46 @@
 """Which methods there are, which of them a flag asks for, and the hyper-parameters of those that are trained."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import hyperparameters
-from metarec_jax.baselines import BASELINES
+from experiments.common.recipes.base import Recipe, hyperparameters
+from metarec_jax.baselines import Entry
 
-CONTROLS = [name for name, recipe in RECIPES.items() if recipe.kind == "baseline"]
-LEARNERS = [name for name, recipe in RECIPES.items() if recipe.kind == "learner"]
-CLASSICS = [*BASELINES, *CONTROLS]  # what learners are compared with
+
+class Methods(NamedTuple):
+    """The methods that a question is put to."""
+
+    baselines: dict[str, Entry]
+    recipes: dict[str, Recipe]  # of what is trained
+
+    @property
+    def learners(self) -> list[str]:
+        """Names of the learners."""
+        return [name for name, recipe in self.recipes.items() if recipe.kind == "learner"]
+
+    @property
+    def controls(self) -> list[str]:
+        """Names of the baselines that are trained as learners are."""
+        return [name for name, recipe in self.recipes.items() if recipe.kind == "baseline"]
+
+    @property
+    def classics(self) -> list[str]:
+        """Names of all that learners are compared with."""
+        return [*self.baselines, *self.controls]
+
 
 STEPS = flags.DEFINE_integer("steps", None, "Meta-training steps of every learner.", lower_bound=1)
 
 
-def chosen(flag: flags.FlagHolder, names: list[str]) -> list[str]:
-    """The names that a list flag asks for, in the order of `names`.
+def chosen(flag: flags.FlagHolder, names: list[str], default: Collection[str] = ()) -> list[str]:
+    """The names that a list flag asks for, in the order of `names`; where it is not set, the `default`.
 
     Raises:
       ValueError: a name that is not among them.
     """
-    asked = flag.value
+    asked = list(default) if flag.value is None else flag.value
     if asked in (["all"], ["none"]):
         return names if asked == ["all"] else []
     for name in asked:
@@ -32,7 +50,7 @@ def chosen(flag: flags.FlagHolder, names: list[str]) -> list[str]:
 
 
 def parse_set(
-    texts: Collection[str], trained: list[str], tuned: dict[str, dict[str, Any]]
+    texts: Collection[str], recipes: dict[str, Recipe], trained: list[str], tuned: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Changes of hyper-parameters by method; checked here, before anything long starts.
 
@@ -55,7 +73,7 @@ def parse_set(
         changes[name][key] = value
     for name in trained:
         try:
-            hyperparameters(RECIPES[name], changes[name], name)
+            hyperparameters(recipes[name], changes[name], name)
         except ValueError as error:
             raise ValueError(f"--set: {error}") from error
     return changes

@@ -100,7 +100,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 def _frame(name: str, k: Shots, trial: Trial, predictions: np.ndarray) -> pl.DataFrame:
     rows, ratings = trial.test_rows[k], trial.ratings
-    real = rows >= 0
+    real, (owner, other) = rows >= 0, ratings.roles
     users, items = ratings.user[rows[real]], ratings.item[rows[real]]
     return pl.DataFrame(
         {
@@ -108,8 +108,8 @@ def _frame(name: str, k: Shots, trial: Trial, predictions: np.ndarray) -> pl.Dat
             "shots": pl.Series([str(k)]).extend_constant(str(k), len(users) - 1),
             "seed": np.full(len(users), trial.seed, np.int32),
             "task": np.nonzero(real)[0].astype(np.int32),
-            "user": ratings.user_ids[users],
-            "item": ratings.item_ids[items],
+            owner: ratings.user_ids[users],
+            other: ratings.item_ids[items],
             "rating": ratings.rating[rows[real]],
             "prediction": predictions[real],
         }

@@ -1,6 +1,7 @@
 """The file that `experiments/tune.py` writes and --tuned reads: the best settings found for each method.
 
     schema    1
+    question  name of the experiment whose tasks these are
     dataset   name, sha256
     split     sha256 of the split whose validation tasks they were found on
     seed, trials, shots, query, order
@@ -19,9 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.common.recipes import RECIPES
+from experiments.common.methods import Methods
+from experiments.common.questions import ColdStart
 from experiments.common.recipes.base import hyperparameters
-from metarec_jax.baselines import BASELINES
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.report.results import direction, label
 from metarec_jax.tuning import fit_defaults
@@ -46,12 +47,12 @@ def write_tuned(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, text.encode() + b"\n")
 
 
-def read_tuned(path: Path) -> Tuned:
+def read_tuned(path: Path, question: ColdStart) -> Tuned:
     """Read and check a file.
 
     Raises:
-      ValueError: it cannot be read or is damaged, or a method, key or value is unknown; the message names the file,
-        the method and the key.
+      ValueError: it cannot be read, is damaged or belongs to another question, or a method, key or value is unknown;
+        the message names the file, the method and the key.
     """
     try:
         raw = path.read_bytes()
@@ -61,22 +62,25 @@ def read_tuned(path: Path) -> Tuned:
         content = json.loads(raw)
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
-        dataset, split = content["dataset"]["name"], content["split"]
+        dataset, split, asked = content["dataset"]["name"], content["split"], content["question"]
         steps = {} if content.get("steps") is None else {"steps": content["steps"]}
         settings = {name: _distinct(m["tuned"]) for name, m in content["methods"].items() if m["tuned"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"--tuned: {path} is damaged ({problem}); write it again with experiments/tune.py.") from error
+    if asked != question.name:
+        raise ValueError(f"--tuned: {path} holds settings for {asked}, not for {question.name}; tune for it.")
+    recipes, baselines = question.methods.recipes, question.methods.baselines
     try:
         for name, found in settings.items():
-            _check(name, [steps | entry for entry in found] if name in RECIPES else found)
+            _check(question.methods, name, [steps | entry for entry in found] if name in recipes else found)
     except ValueError as error:
         raise ValueError(f"--tuned: {path}: {error}") from error
     return Tuned(
         dataset,
         split,
-        {name: steps | found[0] for name, found in settings.items() if name in RECIPES},
-        {name: found for name, found in settings.items() if name in BASELINES},
+        {name: steps | found[0] for name, found in settings.items() if name in recipes},
+        {name: found for name, found in settings.items() if name in baselines},
         hashlib.sha256(raw).hexdigest(),
     )
 
@@ -90,16 +94,17 @@ def _distinct(best: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _check(name: str, found: list[dict[str, Any]]) -> None:
+def _check(methods: Methods, name: str, found: list[dict[str, Any]]) -> None:
     """Raises ValueError unless these are settings of the method."""
-    if name not in RECIPES and name not in BASELINES:
-        raise ValueError(f"unknown method {name!r}; there are {', '.join([*BASELINES, *RECIPES])}.")
-    if name in RECIPES:
+    recipes, baselines = methods.recipes, methods.baselines
+    if name not in recipes and name not in baselines:
+        raise ValueError(f"unknown method {name!r}; there are {', '.join([*baselines, *recipes])}.")
+    if name in recipes:
         if len(found) > 1:
             raise ValueError(f"{name} has {len(found)} settings and is trained with one for every K.")
-        hyperparameters(RECIPES[name], found[0], name)
+        hyperparameters(recipes[name], found[0], name)
         return
-    known = fit_defaults(BASELINES[name].baseline)
+    known = fit_defaults(baselines[name].baseline)
     for settings in found:
         for key, value in settings.items():
             if key not in known:

@@ -7,7 +7,20 @@ variance of the ratings.
 
 from typing import Any, NamedTuple
 
-from metarec_jax.baselines import als, bias, content_ridge, ease, fm, gp, implicit_als, item_cosine, item_knn, means
+from metarec_jax.baselines import (
+    als,
+    bias,
+    content_knn,
+    content_regression,
+    content_ridge,
+    ease,
+    fm,
+    gp,
+    implicit_als,
+    item_cosine,
+    item_knn,
+    means,
+)
 from metarec_jax.spaces import Between, OneOf, Space, grid
 from metarec_jax.types import Baseline
 
@@ -82,6 +95,34 @@ BASELINES: dict[str, Entry] = {
         grid(l2=(0.1, 0.13), epochs=(8, 15)),
         {"l2": Between(0.03, 0.4), "epochs": Between(4, 30), "lr": Between(0.003, 0.03), "dim": DIMENSIONS},
     ),
+}
+
+# For tables whose tasks are items: the same methods with the roles exchanged, called by what they are there, and those
+# that learn from the tasks' content. A mean over the task's ratings is the item's, a neighbourhood is one of users.
+ITEM_BASELINES: dict[str, Entry] = {
+    "constant": BASELINES["constant"],
+    "user_mean": BASELINES["item_mean"],
+    "item_mean": BASELINES["user_mean"],
+    "bias": BASELINES["bias"],
+    "user_knn": BASELINES["item_knn"],
+    "content_regression": Entry(
+        content_regression.CONTENT_REGRESSION,
+        grid(reg=(3.0, 10.0, 30.0), reg_owner=(1.0, 3.0)),
+        {
+            "reg": Between(1.0, 300.0),
+            "reg_all": Between(0.1, 100.0),
+            "reg_owner": Between(0.3, 10.0),
+            "reg_candidate": Between(1.0, 20.0),
+        },
+    ),
+    "content_knn": Entry(
+        content_knn.CONTENT_KNN,
+        grid(neighbours=(30, 100), damping=(1.0, 3.0, 10.0)),
+        {"neighbours": Between(10, 300), "damping": Between(0.3, 30.0), "reg_owner": Between(0.3, 10.0)},
+    ),
+    "als": BASELINES["als"],
+    "gp": BASELINES["gp"],
+    "fm": BASELINES["fm"],
 }
 
 # The competitors in ranking a whole catalogue, who see what was liked and nothing else.

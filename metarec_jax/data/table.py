@@ -45,6 +45,7 @@ class Ratings:
     item_titles: np.ndarray  # [I] str; the raw id where the data set has no titles
     source: str  # where the files came from, for people
     sha256: str  # of the ratings themselves, whatever file layout they came in
+    roles: tuple[str, str] = ("user", "item")  # what `user` and `item` hold: the reverse in a transposed table
 
     @property
     def num_users(self) -> int:
@@ -75,6 +76,30 @@ class Ratings:
     def levels(self) -> np.ndarray:
         """[L] float32 the distinct rating values, ascending."""
         return np.unique(self.rating)
+
+    def transposed(self) -> "Ratings":
+        """Users and items exchanged: what reads users as tasks reads items as tasks. Features change places too.
+
+        In the result `user` holds the items and `item` the users; `roles` says so. Titles stay with the items: a user
+        is called by the raw id.
+        """
+        if self.timestamp is None:
+            order = self.item_order
+        else:  # within an item by time, as within a user
+            order = np.lexsort((self.timestamp, self.item))
+        return dataclasses.replace(
+            self,
+            user=self.item[order],
+            item=self.user[order],
+            rating=self.rating[order],
+            timestamp=None if self.timestamp is None else self.timestamp[order],
+            user_ids=self.item_ids,
+            item_ids=self.user_ids,
+            user_features=self.item_features,
+            item_features=self.user_features,
+            item_titles=self.user_ids,
+            roles=self.roles[::-1],
+        )
 
     def keep_rows(self, rows: np.ndarray) -> "Ratings":
         """Only the ratings in `rows` ([R'] row numbers). Users without any are dropped and the rest renumbered in the

@@ -88,7 +88,7 @@ def _facts(results: Results) -> dict[str, str]:
     data, split = results["dataset"], results["split"]
     facts = {key: data.get(key) for key in ("users", "items", "ratings")}
     facts |= {
-        "training users": split.get("train_users"),
+        "training tasks": split.get("train_tasks"),
         "validation tasks": split.get("valid_tasks"),
         "test tasks": split.get("test_tasks"),
         "seed" if len(results["seeds"]) == 1 else "seeds": ", ".join(map(str, results["seeds"])),

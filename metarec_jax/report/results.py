@@ -5,7 +5,7 @@ Layout (schema 1), JSON all through; null is "undefined", NaN is never written:
     schema       1
     experiment   name
     dataset      name, users, items, ratings, sha256, source
-    split        sha256 (one, or a list over seeds), train_users, valid_tasks, test_tasks
+    split        sha256 (one, or a list over seeds), train_tasks, valid_tasks, test_tasks
     seeds        [0, ...]
     rows         one a (name, shots):
       name, kind ("learner" or "baseline"), shots (K, or "all"), settings {...}

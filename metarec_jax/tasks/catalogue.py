@@ -14,7 +14,7 @@ import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.sampling import below, draw_distinct
-from metarec_jax.tasks.user_cold_start import HeldOut, Split, in_hash_order, make_split, pad_rows, user_parts
+from metarec_jax.tasks.user_cold_start import HeldOut, Split, in_hash_order, make_split, pad_rows, seeded_hash
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 
@@ -53,7 +53,8 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
     """
     if least <= support:
         raise DataError(f"users with {least} liked items have none left after a support of {support}; ask for more.")
-    counts, parts = np.diff(liked.user_offsets), user_parts(liked, seed)
+    counts = np.diff(liked.user_offsets)
+    parts = np.array([seeded_hash(seed, user) % 10 for user in liked.user_ids])
 
     def held_out(part: int) -> HeldOut:
         users = np.flatnonzero((parts == part) & (counts >= least))

@@ -21,7 +21,7 @@ ROLES = ("train", "valid_support", "valid_query", "test_support", "test_query")
 
 def write_split(path: Path, ratings: Ratings, split: Split) -> None:
     """Write the split as CSV, TSV or Parquet, by the extension of `path`."""
-    frame = split_frame(ratings, split).sort("user", "role", "place", maintain_order=True).drop("place")
+    frame = split_frame(ratings, split).sort(ratings.roles[0], "role", "place", maintain_order=True).drop("place")
     buffer = io.BytesIO()
     if path.suffix == ".parquet":
         frame.write_parquet(buffer)
@@ -38,7 +38,9 @@ def read_split(path: Path, ratings: Ratings) -> Split:
         has another value there, a user in two parts, a held-out user without query ratings.
     """
     table = read_table(path)
-    frame = delimited.ratings_frame(table, {name: name for name in ("user", "item", "rating")})
+    frame = delimited.ratings_frame(
+        table, dict(zip(("user", "item", "rating"), (*ratings.roles, "rating"), strict=True))
+    )
     frame = frame.with_columns(role=table.ids("role"))
     if (unknown := ~frame["role"].is_in(ROLES)).any():
         row = int(unknown.arg_max() or 0)
@@ -50,7 +52,8 @@ def read_split(path: Path, ratings: Ratings) -> Split:
     parts = frame.group_by("user", maintain_order=True).agg(pl.col("part").unique(maintain_order=True))
     if len(mixed := parts.filter(pl.col("part").list.len() > 1)):
         user, names = mixed.row(0)
-        raise DataError(f"{path}: user {user} has rows in {' and '.join(names)}; a user belongs to one part only.")
+        owner = ratings.roles[0]
+        raise DataError(f"{path}: {owner} {user} has rows in {' and '.join(names)}; it belongs to one part only.")
     train = frame.filter(pl.col("role") == "train")["row"].to_numpy()
     return make_split(ratings, train, *(_held_out(path, frame, ratings, part) for part in ("valid", "test")))
 
@@ -66,8 +69,8 @@ def _table_rows(table: delimited.Table, frame: pl.DataFrame, ratings: Ratings) -
         row = int(differs.arg_max() or 0)
         user, item, rating = joined.select("user", "item", "rating").row(row)
         raise DataError(
-            f"{table.path}: {table.place(row)}: rating {rating:g} of item {item} by user {user} is not in "
-            f"{ratings.name}; is this a split of another data set?"
+            f"{table.path}: {table.place(row)}: rating {rating:g} of {ratings.roles[1]} {item} and {ratings.roles[0]} "
+            f"{user} is not in {ratings.name}; is this a split of another data set?"
         )
     if (twice := joined.select("user", "item").is_duplicated()).any():
         place = table.place(int(twice.arg_max() or 0))
@@ -81,7 +84,8 @@ def _held_out(path: Path, frame: pl.DataFrame, ratings: Ratings, part: str) -> H
         rows = frame.filter(pl.col("role") == f"{part}_{kind}").group_by("user", maintain_order=True).agg("row")
         lists[kind] = {user: np.array(row) for user, row in rows.iter_rows()}
     if lonely := [user for user in lists["support"] if user not in lists["query"]]:
-        raise DataError(f"{path}: user {lonely[0]} has {part}_support rows but no {part}_query row to be judged by.")
+        owner = ratings.roles[0]
+        raise DataError(f"{path}: {owner} {lonely[0]} has {part}_support rows but no {part}_query row to judge it by.")
     order = sorted(lists["query"].values(), key=lambda rows: ratings.user[rows[0]])
     users = np.array([ratings.user[rows[0]] for rows in order], np.int32)
     support = [lists["support"].get(str(ratings.user_ids[user]), np.zeros(0, np.int64)) for user in users]

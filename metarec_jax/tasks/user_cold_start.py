@@ -1,7 +1,8 @@
 """User cold start: a task is a user, its support the first K ratings, its query ratings to be predicted.
 
-Users are split by a seeded hash of their raw id, so adding rows to the data moves nobody. A held-out task's query is
-the same for every K. Training tasks are drawn on the device, inside jit, at a cost of O(support + query).
+In a transposed table (`Ratings.transposed`) all of this is item cold start: "user" is the owner of a task, whatever it
+is. Users are split by a seeded hash of their raw id, so adding rows to the data moves nobody. A held-out task's query
+is the same for every K. Training tasks are drawn on the device, inside jit, at a cost of O(support + query).
 """
 
 import dataclasses
@@ -62,19 +63,48 @@ def split_users(
     Raises:
       DataError: time order without timestamps, or no user left in a part.
     """
-    _check_order(ratings, order)
+    check_order(ratings, order)
     counts = np.diff(ratings.user_offsets)
     fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
-    bucket = user_parts(ratings, seed)
+    bucket = np.array([seeded_hash(seed, user) % 10 for user in ratings.user_ids])
     training = (bucket < 8) & (fits | (not filter_training))
-    held_out = [
-        _held_out(ratings, np.flatnonzero((bucket == b) & fits & (counts >= query)), seed, query, order) for b in (8, 9)
-    ]
+    parts = [held_out(ratings, fits & (bucket == b), seed=seed, query=query, order=order) for b in (8, 9)]
     rows = np.flatnonzero(training[ratings.user])
-    return make_split(ratings, rows, *held_out)
+    return make_split(ratings, rows, *parts)
 
 
-def _check_order(ratings: Ratings, order: Order) -> None:
+def held_out(
+    ratings: Ratings,
+    users: np.ndarray,
+    items: np.ndarray | None = None,
+    *,
+    seed: int,
+    query: int,
+    order: Order,
+) -> HeldOut:
+    """The tasks of some users, of their ratings of some items; see `split_users`.
+
+    Args:
+      ratings: the table.
+      users: [U] bool; those with fewer than `query` of these ratings are left out.
+      items: [I] bool; None: all.
+      seed, query, order: which of the ratings are the query, and the order of the rest.
+    """
+    rows = np.arange(len(ratings.item)) if items is None else np.flatnonzero(items[ratings.item])
+    bounds = np.searchsorted(rows, ratings.user_offsets)
+    chosen = np.flatnonzero(users & (np.diff(bounds) >= query))
+    support, queries = [], []
+    for user in chosen:
+        own = rows[bounds[user] : bounds[user + 1]]
+        if order == "random":
+            own = in_hash_order(ratings, own, seed)
+        support.append(own[: len(own) - query])
+        queries.append(own[len(own) - query :])
+    return HeldOut(chosen.astype(np.int32), pad_rows(support), pad_rows(queries))
+
+
+def check_order(ratings: Ratings, order: Order) -> None:
+    """Raises DataError where the order in time is asked for and there are no times."""
     if order == "time" and ratings.timestamp is None:
         raise DataError(f"{ratings.name} has no timestamps; use random order.")
 
@@ -93,16 +123,18 @@ def make_split(ratings: Ratings, train_rows: np.ndarray, valid: HeldOut, test: H
 
 
 def split_frame(ratings: Ratings, split: Split) -> pl.DataFrame:
-    """One row a rating: user, item, rating, role, timestamp (where known) and place (order within a support)."""
+    """One row a rating: user and item (or item and user, by the table's roles), rating, role, timestamp (where known)
+    and place (order within a support)."""
     parts = [("train", split.train_rows, np.zeros(len(split.train_rows), np.int32))]
     for name, held in (("valid", split.valid), ("test", split.test)):
         for kind, rows in (("support", held.support), ("query", held.query)):
             place = np.broadcast_to(np.arange(rows.shape[1], dtype=np.int32), rows.shape)
             parts.append((f"{name}_{kind}", rows[rows >= 0], place[rows >= 0]))
     rows = np.concatenate([part[1] for part in parts])
+    owner, other = ratings.roles
     columns = {
-        "user": ratings.user_ids[ratings.user[rows]],
-        "item": ratings.item_ids[ratings.item[rows]],
+        owner: ratings.user_ids[ratings.user[rows]],
+        other: ratings.item_ids[ratings.item[rows]],
         "rating": ratings.rating[rows],
         "role": np.repeat([part[0] for part in parts], [len(part[1]) for part in parts]),
     }
@@ -189,7 +221,7 @@ def training_tasks(
     Raises:
       DataError: time order without timestamps, or no user with two ratings.
     """
-    _check_order(train, order)
+    check_order(train, order)
     counts = np.diff(train.user_offsets)
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
@@ -229,28 +261,13 @@ def _gather(data: _TrainData, user: Array, rows: Array, real: Array) -> Examples
     return Examples(Inputs(items, data.content[items], context), data.rating[rows], real.astype(jnp.float32))
 
 
-def _held_out(ratings: Ratings, users: np.ndarray, seed: int, query: int, order: Order) -> HeldOut:
-    support, queries = [], []
-    for user in users:
-        rows = np.arange(ratings.user_offsets[user], ratings.user_offsets[user + 1])
-        if order == "random":
-            rows = in_hash_order(ratings, rows, seed)
-        support.append(rows[: len(rows) - query])
-        queries.append(rows[len(rows) - query :])
-    return HeldOut(users.astype(np.int32), pad_rows(support), pad_rows(queries))
-
-
 def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
     """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
     pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
-    return rows[np.argsort([_hash(seed, *pair) for pair in pairs])]
+    return rows[np.argsort([seeded_hash(seed, *pair) for pair in pairs])]
 
 
-def user_parts(ratings: Ratings, seed: int) -> np.ndarray:
-    """[U] a tenth of the users each: 0..7 train, 8 validates, 9 tests; it depends on (seed, raw user id) alone."""
-    return np.array([_hash(seed, user) % 10 for user in ratings.user_ids])
-
-
-def _hash(*parts: object) -> int:
+def seeded_hash(*parts: object) -> int:
+    """63 bits that depend on these parts alone, not on what else there is."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

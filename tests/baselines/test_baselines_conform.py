@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.baselines import BASELINES
+from metarec_jax.baselines import BASELINES, ITEM_BASELINES
 from metarec_jax.baselines.item_statistics import MAX_ITEMS
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.spaces import OneOf, contains
 from metarec_jax.types import Examples, Inputs
 
+ALL = {name: entry for name, entry in (ITEM_BASELINES | BASELINES).items() if name != "user_knn"}  # that is item_knn
 SHOTS = 5
 TABLE = random_table(0, users=40, items=24, least=10, most=16)
 UNRATED = 0  # an item that no training user rated
@@ -33,7 +34,7 @@ FITTED: dict[tuple[str, str], tuple] = {}  # each baseline is fitted once
 def fitted(name: str, train: str) -> tuple:
     """The baseline and its parameters at the first setting of its grid."""
     if (name, train) not in FITTED:
-        baseline, grid, _ = BASELINES[name]
+        baseline, grid, _ = ALL[name]
         FITTED[name, train] = baseline, baseline.fit(TRAINS[train], **grid[0])
     return FITTED[name, train]
 
@@ -72,7 +73,7 @@ def predictions(name: str, train: str, support: Examples, user: int = 35) -> np.
 
 
 @pytest.mark.parametrize("train", TRAINS)
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ALL)
 def test_padding_and_order_are_inert_and_zero_shots_defined(name, train):
     table = TRAINS[train]
     exact = task(table, 35, SHOTS, SHOTS)
@@ -85,28 +86,28 @@ def test_padding_and_order_are_inert_and_zero_shots_defined(name, train):
     np.testing.assert_allclose(predictions(name, train, task(table, 35, 9, 0)), nothing, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ALL)
 def test_parameters_are_float32_and_the_same_every_time(name):
     _, params = fitted(name, "features")
-    baseline, grid, _ = BASELINES[name]
+    baseline, grid, _ = ALL[name]
     again = baseline.fit(WITH_FEATURES, **grid[0])
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
         assert isinstance(one, jax.Array) and one.dtype == jnp.float32
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_setting_of_the_grid_fits(name):
-    baseline, grid, _ = BASELINES[name]
+    baseline, grid, _ = ALL[name]
     assert 1 <= len(grid) <= 8
     for settings in grid:
         params = baseline.fit(WITH_FEATURES, **settings)
         assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_space_holds_the_grid_and_its_ends_fit(name):
-    baseline, grid, space = BASELINES[name]
+    baseline, grid, space = ALL[name]
     for settings in grid:
         for key, value in settings.items():
             assert contains(space[key], value), (key, value)
@@ -116,14 +117,14 @@ def test_the_space_holds_the_grid_and_its_ends_fit(name):
         assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", [name for name, entry in BASELINES.items() if entry.baseline.output == "rating"])
+@pytest.mark.parametrize("name", [name for name, entry in ALL.items() if entry.baseline.output == "rating"])
 def test_ratings_follow_the_scale_of_the_data(name):
     """Ratings times ten are predicted times ten: no penalty depends on the scale."""
     baseline, params = fitted(name, "features")
     ten = dataclasses.replace(WITH_FEATURES, rating=WITH_FEATURES.rating * 10)
     support, query = task(WITH_FEATURES, 35, SHOTS, SHOTS), inputs(WITH_FEATURES, np.arange(TABLE.num_items), 35)
     one = run(baseline.adapt, baseline.predict, params, support, query)
-    tenfold = baseline.fit(ten, **BASELINES[name].grid[0])
+    tenfold = baseline.fit(ten, **ALL[name].grid[0])
     scaled = run(baseline.adapt, baseline.predict, tenfold, support._replace(y=support.y * 10), query)
     np.testing.assert_allclose(scaled, 10 * one, rtol=2e-3)
 
@@ -132,4 +133,4 @@ def test_ratings_follow_the_scale_of_the_data(name):
 def test_too_many_items_are_refused(name):
     large = dataclasses.replace(WITH_FEATURES, item_ids=np.arange(MAX_ITEMS + 1).astype(str))
     with pytest.raises(ValueError, match="stop at 20000"):
-        BASELINES[name].baseline.fit(large)
+        ALL[name].baseline.fit(large)

@@ -13,6 +13,7 @@ from helpers import write_ratings
 
 from experiments import tune, user_cold_start
 from experiments.common import search
+from experiments.common.questions import USER_COLD_START
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import hyperparameters
 from experiments.common.recipes.metric import build_protonet
@@ -183,7 +184,7 @@ def test_a_method_that_always_diverges_is_shown_and_keeps_its_defaults(ratings, 
     found = content(tmp_path / "work")["methods"]["item_mean"]
     assert found["diverged"] == found["trials"] == TRIALS and found["tuned"] == {}
     assert "diverged in every trial" in capsys.readouterr().out
-    assert read_tuned(tmp_path / "work" / "tuned.json").grids == {}
+    assert read_tuned(tmp_path / "work" / "tuned.json", USER_COLD_START).grids == {}
 
 
 def main_job(ratings: Path, folder: Path, *arguments) -> dict[tuple, dict]:
@@ -238,12 +239,13 @@ def test_another_file_is_another_run(finished, ratings, tmp_path):
     assert "--tuned has the sha256" in message and "choose another --workdir" in message
 
 
-GOOD = {"schema": 1, "dataset": {"name": "x"}, "split": "", "methods": {}}
+GOOD = {"schema": 1, "question": "user_cold_start", "dataset": {"name": "x"}, "split": "", "methods": {}}
 BROKEN = {
     "no json": ("{", ["is damaged", "tune.py"]),
     "a list": ([], ["is damaged"]),
     "another schema": (GOOD | {"schema": 2}, ["schema is 2, expected 1"]),
-    "no methods": ({"schema": 1, "dataset": {"name": "x"}, "split": ""}, ["'methods' is missing"]),
+    "no methods": ({key: GOOD[key] for key in GOOD if key != "methods"}, ["'methods' is missing"]),
+    "another question": (GOOD | {"question": "item_cold_start"}, ["for item_cold_start, not for user_cold_start"]),
     "method": ({"mamml": {}}, ["unknown method 'mamml'", "maml"]),
     "key of a learner": ({"ridge": {"inner_lr": 1.0}}, ["ridge has no 'inner_lr'", "rank"]),
     "value of a learner": ({"ridge": {"rank": "many"}}, ["ridge.rank='many'", "int"]),

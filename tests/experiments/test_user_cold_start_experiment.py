@@ -120,7 +120,7 @@ def test_results_follow_the_schema_and_say_what_was_run(finished):
     assert found["split"]["sha256"] == split.sha256 and found["seeds"] == [0]
     assert found["split"]["test_tasks"] == len(split.test.users)
     assert found["split"]["valid_tasks"] == len(split.valid.users)
-    assert found["split"]["train_users"] == len(np.unique(ratings.user[split.train_rows]))
+    assert found["split"]["train_tasks"] == len(np.unique(ratings.user[split.train_rows]))
     assert set(found["curves"]) == set(LEARNER_NAMES)
     for curve in found["curves"].values():
         steps = [point["step"] for point in curve]

@@ -1,0 +1,191 @@
+"""The experiments on cold starts: learners and every simple method on the same held-out tasks, at every K.
+
+What a task is, which methods there are and how much is asked of them is the question's (`questions.py`); the flags, the
+work directory, the table and the report are the same for all.
+"""
+
+import os
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from absl import flags, logging
+
+os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
+
+import jax
+import polars as pl
+
+from experiments.common import dataflags, jobs, methods, runner, workdir
+from experiments.common.command_line import one_line_errors, only_flags, refuse
+from experiments.common.environment import environment
+from experiments.common.methods import chosen, parse_set
+from experiments.common.questions import ColdStart
+from experiments.common.tuned import Tuned, read_tuned
+from experiments.common.workdir import Log, claim, mark, stamp
+from metarec_jax import evaluation
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.report import html, plots, results, table
+from metarec_jax.tasks.split_file import write_split
+
+LEARNERS = flags.DEFINE_list("learners", None, "all, none, or names of learners; a wrong name shows all of them.")
+BASELINES = flags.DEFINE_list("baselines", "all", "all, none, or names of baselines; a wrong name shows all of them.")
+TUNED = flags.DEFINE_string("tuned", None, "File of settings from experiments/tune.py.")
+SET = flags.DEFINE_multi_string("set", [], "Hyper-parameter of a learner: NAME.KEY=VALUE. May be repeated.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "Runs, with seeds seed, seed + 1, ...", lower_bound=1)
+DEVICES = flags.DEFINE_integer("devices", 1, "Devices to spread the tasks of a step over.", lower_bound=1)
+PARALLEL = flags.DEFINE_enum("parallel", "jit", ["jit", "pmap"], "How to spread them.")
+for shared in (dataflags, methods, workdir):
+    flags.adopt_module_key_flags(shared)
+
+
+class Plan(NamedTuple):
+    """What the flags ask for, checked before any ratings are read or anything is written."""
+
+    methods: list[str]  # in the order of the table
+    changes: dict[str, dict[str, Any]]  # of the hyper-parameters of those that are trained
+    grids: dict[str, list[dict[str, Any]]]  # of the others
+    tuned: Tuned | None
+    protocol: runner.Protocol
+    stamp: str  # the flags, as flags.txt
+
+
+def make_plan(question: ColdStart, experiment: ModuleType) -> Plan:
+    """Check all flags.
+
+    Raises:
+      ValueError: one is wrong, or would do nothing.
+    """
+    known = question.methods
+    learners = chosen(LEARNERS, known.learners, question.learners)
+    classics = chosen(BASELINES, known.classics)
+    if not learners and not classics:
+        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    trained = learners + [name for name in classics if name in known.controls]
+    idle = [*dataflags.idle_flags()]
+    if dataflags.SPLIT.value is not None and SEEDS.value > 1:
+        idle.append((SEEDS, "above 1 needs splits of its own, not --split"))
+    if not trained:
+        idle.append((methods.STEPS, "needs a method that is trained"))
+    if DEVICES.value == 1:
+        idle.append((PARALLEL, "needs --devices above 1"))
+    left_out, protocol = refuse(idle), dataflags.parse_protocol(question)
+    tuned = read_tuned(Path(TUNED.value), question) if TUNED.value is not None else None
+    changes = parse_set(SET.value, known.recipes, trained, tuned.changes if tuned else {})
+    grids = {name: known.baselines[name].grid for name in classics if name in known.baselines}
+    if tuned:
+        grids |= {name: grid for name, grid in tuned.grids.items() if name in grids}
+    text = stamp(experiment, left_out, {"tuned": tuned.sha256} if tuned else {})
+    return Plan(classics + learners, changes, grids, tuned, protocol, text)
+
+
+def log_tuned(plan: Plan, dataset: str, hashes: list[str]) -> None:
+    """Say which methods the tuned settings leave out, and where they come from other data."""
+    if plan.tuned is None:
+        return
+    left_out = [name for name in plan.methods if name not in plan.tuned.changes | plan.tuned.grids]
+    if left_out:
+        logging.info("%s does not name %s: default settings.", TUNED.value, ", ".join(left_out))
+    if plan.tuned.dataset != dataset:
+        logging.warning("%s was tuned on %s, not on %s.", TUNED.value, plan.tuned.dataset, dataset)
+    elif set(hashes) != {plan.tuned.split}:
+        logging.warning("%s was tuned on another split: its validation users may be test users here.", TUNED.value)
+
+
+def run(question: ColdStart, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
+    devices = jobs.Devices(DEVICES.value, PARALLEL.value)
+    begun = time.perf_counter()
+    ratings = question.table(dataflags.load_ratings())
+    timing = {"load": time.perf_counter() - begun}
+    first = dataflags.SEED.value
+    splits = {seed: dataflags.load_split(question, ratings, seed) for seed in range(first, first + SEEDS.value)}
+    trials = [
+        runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}")
+        for seed, split in splits.items()
+    ]
+    hashes = [split.sha256 for split in splits.values()]
+    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": hashes})
+    log_tuned(plan, ratings.name, hashes)
+    for trial, split in zip(trials, splits.values(), strict=True):
+        write_split(trial.folder / "split.parquet", ratings, split)
+    recipes = question.methods.recipes
+    log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
+    for trial in trials:
+        for name in outcomes:
+            if name in recipes:
+                found = runner.run_learner(name, recipes[name], plan.changes[name], trial, log, devices)
+            else:
+                found = runner.run_baseline(name, question.methods.baselines[name].baseline, plan.grids[name], trial)
+            logging.info("%s, seed %d: %.1f s", name, trial.seed, found.info["seconds"])
+            outcomes[name].append(found)
+            timing[name] = timing.get(name, 0.0) + found.info["seconds"]
+    frame = pl.concat([outcome.predictions for found in outcomes.values() for outcome in found])
+    write_atomic(folder / "predictions.parquet", runner.parquet(frame))
+    return write_up(question, ratings, hashes, trials, outcomes, log, timing | {"total": time.perf_counter() - begun})
+
+
+def write_up(question, ratings, hashes, trials, outcomes, log, timing) -> dict[str, Any]:
+    """The content of results.json."""
+    levels = ratings.levels
+    relevant = float(levels[0] + 0.75 * (levels[-1] - levels[0]))  # 4 of 1..5 stars
+    scores = [score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)]
+    rows = evaluation.result_rows(scores)
+    for row in rows:
+        row["settings"] = outcomes[row["name"]][0].info["settings"][str(row["shots"])]
+    first = trials[0]
+    return {
+        "schema": results.SCHEMA,
+        "experiment": question.name,
+        "dataset": {
+            "name": ratings.name,
+            f"{ratings.roles[0]}s": ratings.num_users,
+            f"{ratings.roles[1]}s": ratings.num_items,
+            "ratings": len(ratings.rating),
+            "sha256": ratings.sha256,
+            "source": ratings.source,
+        },
+        "split": {
+            "sha256": hashes[0] if len(hashes) == 1 else hashes,
+            "train_tasks": first.train.num_users,
+            "valid_tasks": max(len(tasks.query.mask) for tasks in first.valid.values()),
+            "test_tasks": max(len(tasks.query.mask) for tasks in first.test.values()),
+        },
+        "seeds": [trial.seed for trial in trials],
+        "rows": rows,
+        "curves": {name: log.curve(first.seed, name) for name in outcomes if name in question.methods.recipes},
+        "timing": {stage: round(seconds, 2) for stage, seconds in timing.items()},
+        "environment": environment(),
+    }
+
+
+def report(found: dict[str, Any], folder: Path) -> None:
+    """Write results.json last: it says that the run is complete."""
+    plots.save_figure(plots.curves_figure(found), folder / "curves.png")
+    write_atomic(folder / "report.html", html.html_page(found).encode())
+    results.write_json(folder / "results.json", found)
+
+
+def main(question: ColdStart, experiment: ModuleType, argv: list[str]) -> None:
+    """Run, or show what an earlier run in this work directory found.
+
+    Args:
+      question: what is asked.
+      experiment: the module of the script; its flags are this module's, adopted, and its own.
+      argv: what is left of the command line.
+    """
+    with one_line_errors():
+        only_flags(argv)
+        plan = make_plan(question, experiment)
+        if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
+            jax.config.update("jax_num_cpu_devices", DEVICES.value)  # virtual ones, where there is nothing better
+        folder = claim(question.name, dataflags.label(), plan.stamp)
+        if (folder / "results.json").exists():
+            print(f"{folder} is done already; this is what it found.\n")
+            found = results.read_json(folder / "results.json")
+        else:
+            found = run(question, plan, folder)
+            report(found, folder)
+    print(table.text_table(found))
+    print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")

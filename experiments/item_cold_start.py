@@ -1,0 +1,25 @@
+"""A new item with a handful of raters, or none: a task is an item, its support K users' ratings of it.
+
+    scripts/run.sh experiments/item_cold_start.py --seeds=3
+    scripts/run.sh experiments/item_cold_start.py --dataset=ml-1m
+
+A tenth of the items never occurs in training. The table is that of user cold start with the roles of users and items
+exchanged, and so are the learners: the candidates are raters, and what is known of the task before the first rating is
+the item's content. The same ten ratings of an item are predicted at every K.
+"""
+
+import sys
+from functools import partial
+
+from absl import app, flags
+
+from experiments.common import cold_start
+from experiments.common.command_line import parse
+from experiments.common.questions import ITEM_COLD_START
+
+EXPERIMENT = ITEM_COLD_START.name
+flags.adopt_module_key_flags(cold_start)
+main = partial(cold_start.main, ITEM_COLD_START, sys.modules[__name__])
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,86 @@
+"""Neighbourhoods by content: what a candidate gave to owners that look like the new one.
+
+For tables whose tasks are new items: a user's rating of a film nobody has rated is that user's bias plus a damped
+weighted mean of the residuals the user gave to the films nearest in their side features (content-based kNN, Pazzani and
+Billsus 2007, "Content-based recommendation systems", section 10.4), and then the new item's own shrunk bias.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.baselines import bias as bias_model
+from metarec_jax.baselines.item_knn import nearest
+from metarec_jax.baselines.item_statistics import MAX_ITEMS, rating_matrix
+from metarec_jax.baselines.means import folded_mean
+from metarec_jax.data.table import Ratings
+from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+
+
+def unit_rows(values: np.ndarray) -> np.ndarray:
+    """Rows of length 1; a row of zeros stays."""
+    return values / np.maximum(np.sqrt(np.sum(values**2, axis=1, keepdims=True)), 1e-9)
+
+
+def fit(
+    train: Ratings,
+    *,
+    neighbours: int = 50,
+    damping: float = 3.0,
+    reg_owner: float = 2.0,
+    reg_candidate: float = 5.0,
+) -> Params:
+    """Biases, features and a dense table of residuals.
+
+    Args:
+      train: the training ratings; `user` holds the owners.
+      neighbours: owners most like the new one that are looked at.
+      damping: similarity mass at residual 0 in each prediction.
+      reg_owner: pseudo-ratings of the new owner's bias.
+      reg_candidate: pseudo-ratings of the candidates' biases.
+
+    Returns:
+      candidate [I], mu + b_c; features [U, G] of the training owners, each of length 1; scale [G], which features are
+      divided by; residual and rated [U, I]; neighbours [], damping [] and reg_owner [].
+
+    Raises:
+      ValueError: a table of owners by candidates larger than item-item baselines may have.
+    """
+    if train.num_users * train.num_items > MAX_ITEMS**2:
+        raise ValueError(f"{train.name}: {train.num_users} x {train.num_items} is too large; leave content_knn out.")
+    mean, candidate, _ = bias_model.fit_biases(train, reg_owner, reg_candidate)
+    residual = train.rating - mean - candidate[train.item]
+    values = train.user_features.values
+    scale = np.maximum(values.std(0), 1e-3)  # a rare actor says more than a common genre
+    return {
+        "candidate": jnp.float32(mean + candidate),
+        "features": jnp.float32(unit_rows(values / scale)),
+        "scale": jnp.float32(scale),
+        "residual": jnp.asarray(rating_matrix(train, residual).toarray()),
+        "rated": jnp.asarray(rating_matrix(train).toarray()),
+        "neighbours": jnp.float32(neighbours),
+        "damping": jnp.float32(damping),
+        "reg_owner": jnp.float32(reg_owner),
+    }
+
+
+def before_ratings(params: Params, x: Inputs) -> Array:
+    """[N] expected ratings of an owner of whom only the features are known."""
+    features = x.context / params["scale"]
+    length = jnp.sqrt(jnp.sum(features**2, 1, keepdims=True))
+    weight = nearest(features / jnp.maximum(length, 1e-9) @ params["features"].T, params["neighbours"])  # [N, U]
+    given = jnp.sum(weight * params["residual"][:, x.id].T, 1)
+    return params["candidate"][x.id] + given / (jnp.sum(weight * params["rated"][:, x.id].T, 1) + params["damping"])
+
+
+def adapt(params: Params, support: Examples) -> Fast:
+    """`params` and owner [], its shrunk bias."""
+    residual = support.y - before_ratings(params, support.x)
+    return {**params, "owner": folded_mean(residual, support.mask, params["reg_owner"])}
+
+
+def predict(fast: Fast, x: Inputs) -> Array:
+    """[N] ratings."""
+    return before_ratings(fast, x) + fast["owner"]
+
+
+CONTENT_KNN = Baseline(fit, adapt, predict)

@@ -1,0 +1,84 @@
+"""A regression on the owner's side features for every candidate: "this reader likes crime novels".
+
+For tables whose tasks are new items: the candidates are the users who may rate one, the owner's features are its genre,
+year, ... A candidate's training ratings teach a taste for the features that holds for owners nobody has rated yet:
+    r = mu + b_c + f . (beta + delta_c) + b_o,
+with beta what everybody likes, delta_c the candidate's own taste, and b_o the new owner's bias, which is 0 before the
+first rating and a shrunk mean afterwards.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.baselines import bias as bias_model
+from metarec_jax.baselines.means import folded_mean
+from metarec_jax.baselines.ridge import normal_equations, solve_rows
+from metarec_jax.data.table import Ratings
+from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+
+COMPONENTS = 48  # of the features; a [candidates, COMPONENTS^2] array is solved
+
+
+def principal_axes(values: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """centre [G] and axes [G, r], r <= rank: (values - centre) @ axes keeps all of the variance it can, and has a mean
+    square of 1 a row."""
+    centre = values.mean(0)
+    _, size, axes = np.linalg.svd(values - centre, full_matrices=False)
+    axes = axes[:rank][size[:rank] > 1e-6].T
+    scale = np.sqrt(np.mean(np.sum(((values - centre) @ axes) ** 2, 1))) if axes.size else 1.0
+    return centre, axes / scale
+
+
+def fit(
+    train: Ratings, *, reg: float = 10.0, reg_all: float = 3.0, reg_owner: float = 3.0, reg_candidate: float = 5.0
+) -> Params:
+    """Biases and tastes.
+
+    Args:
+      train: the training ratings; `user` holds the owners.
+      reg: ridge penalty of a candidate's own taste, in ratings.
+      reg_all: ridge penalty of what everybody likes, in owners.
+      reg_owner: pseudo-ratings of the owners' biases, the new one's too.
+      reg_candidate: pseudo-ratings of the candidates' biases.
+
+    Returns:
+      candidate [I], mu + b_c in rating units; taste [I, r], beta + delta_c; centre [G]; axes [G, r]; reg_owner [].
+    """
+    mean, candidate, owner = bias_model.fit_biases(train, reg_owner, reg_candidate)
+    centre, axes = principal_axes(train.user_features.values.astype(np.float64), COMPONENTS)
+    features = (train.user_features.values - centre) @ axes
+    count = np.diff(train.user_offsets)
+    weight = count / (count + reg_owner)  # how far an owner's bias can be trusted
+    gram = (features * weight[:, None]).T @ features + reg_all * np.eye(features.shape[1])
+    beta = np.linalg.solve(gram, features.T @ (weight * owner))
+    order = train.item_order
+    left = train.rating - mean - candidate[train.item] - owner[train.user]
+    own_gram, moment = normal_equations(features, train.user[order], left[order], train.item_offsets)
+    delta = solve_rows(own_gram + np.float32(reg) * np.eye(features.shape[1], dtype=np.float32), moment)
+    return {
+        "candidate": jnp.float32(mean + candidate),
+        "taste": jnp.float32(beta + delta),
+        "centre": jnp.float32(centre),
+        "axes": jnp.float32(axes),
+        "reg_owner": jnp.float32(reg_owner),
+    }
+
+
+def before_ratings(params: Params, x: Inputs) -> Array:
+    """[N] expected ratings of an owner of whom only the features are known."""
+    features = (x.context - params["centre"]) @ params["axes"]
+    return params["candidate"][x.id] + jnp.sum(features * params["taste"][x.id], 1)
+
+
+def adapt(params: Params, support: Examples) -> Fast:
+    """`params` and owner [], its shrunk bias."""
+    residual = support.y - before_ratings(params, support.x)
+    return {**params, "owner": folded_mean(residual, support.mask, params["reg_owner"])}
+
+
+def predict(fast: Fast, x: Inputs) -> Array:
+    """[N] ratings."""
+    return before_ratings(fast, x) + fast["owner"]
+
+
+CONTENT_REGRESSION = Baseline(fit, adapt, predict)
