@@ -5,6 +5,8 @@ Every pair of user and item counts, as a 1 with a confidence of 1 + alpha where 
 a confidence of 1 elsewhere. A new user's vector is one half of a sweep on the support set.
 """
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,6 +44,20 @@ def fit(
       factors [I, dim]; gram [dim, dim], the sum over items of y y^T plus lambda; alpha []; prior [I]; least [].
     """
     interacted, least = interactions(train, liked)
+    item = item_vectors(train, dim, reg, alpha, liked, sweeps, seed)
+    return {
+        "factors": jnp.float32(item),
+        "gram": jnp.float32(regularised_gram(item, reg)),
+        "alpha": jnp.float32(alpha),
+        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
+        "least": jnp.float32(least),
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def item_vectors(train: Ratings, dim: int, reg: float, alpha: float, liked: bool, sweeps: int, seed: int) -> np.ndarray:
+    """The vectors [I, dim] of `fit`: settings that differ in the prior alone share them."""
+    interacted, _ = interactions(train, liked)
     members = rating_matrix(train, interacted)
     transposed = members.T.tocsr()
     item = np.random.default_rng(seed).normal(0.0, 0.1, (train.num_items, dim)).astype(np.float32)
@@ -53,13 +69,7 @@ def fit(
 
     for _ in range(sweeps):
         item = half_sweep(transposed, half_sweep(members, item))
-    return {
-        "factors": jnp.float32(item),
-        "gram": jnp.float32(regularised_gram(item, reg)),
-        "alpha": jnp.float32(alpha),
-        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
-        "least": jnp.float32(least),
-    }
+    return item
 
 
 def regularised_gram(vectors: np.ndarray, reg: float) -> np.ndarray:
