@@ -113,16 +113,21 @@ class _TrainData(NamedTuple):
     start: Array  # [U] int32 first row of each training user
     count: Array  # [U] int32 number of liked items
     item: Array  # [R] int32
+    user: Array  # [R] int32 whose it is, in the numbering of `start`
     content: Array  # [I, F] float32
     context: Array  # [U, G] float32
 
 
-def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 20) -> Tasks:
-    """Training users as a task distribution on the device; every user is equally likely.
+def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 60) -> Tasks:
+    """Training users as a task distribution on the device; a user is drawn as often as he likes items.
 
     An episode has K liked items of the user as support, K drawn uniformly from 0..support but smaller than the number
     that he has, and as positives up to `targets` others. The rest of his liked items are candidates like any other: the
-    positives are then a random choice of them, and the ranking that is best for such a choice is best for all.
+    positives are a random choice of them.
+
+    A ranking has as many hits as relevant items on top, whoever's they are. A loss that is a mean over the positives
+    counts an item of a user with n of them 1 / n times; drawing the user n times as often makes up for it, so that
+    without support the best ranking is by popularity, as it should be.
 
     Args:
       train: the training part of `liked_only`; users with a single item cannot be a task and are passed over.
@@ -135,17 +140,19 @@ def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 20) 
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
         raise DataError(f"{train.name}: no training user likes two items, so there is no task to train on.")
+    rows = np.flatnonzero(counts[train.user] >= 2)
     data = _TrainData(
-        start=jnp.asarray(train.user_offsets[users], jnp.int32),
+        start=jnp.asarray(np.cumsum(counts[users]) - counts[users], jnp.int32),
         count=jnp.asarray(counts[users], jnp.int32),
-        item=jnp.asarray(train.item),
+        item=jnp.asarray(train.item[rows]),
+        user=jnp.asarray(np.repeat(np.arange(len(users)), counts[users]), jnp.int32),
         content=jnp.asarray(train.item_features.values),
         context=jnp.asarray(train.user_features.values[users]),
     )
 
     def sample(data: _TrainData, key: Array) -> Episode:
         bits = jax.random.bits(key, (2 + support + targets,))
-        user = below(bits[0], data.count.shape[0])
+        user = data.user[below(bits[0], data.user.shape[0])]
         count = data.count[user]
         known = jnp.minimum(below(bits[1], support + 1), count - 1)
         items = data.item[data.start[user] + draw_distinct(bits[2:], count)]

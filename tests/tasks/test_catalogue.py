@@ -127,17 +127,18 @@ def test_training_episodes_hold_likes_of_one_training_user():
     assert (sizes[:6] > 0).all()
 
 
-def test_support_sizes_users_and_items_are_equally_likely():
-    """Users with 8 likes, of which 0 to 3 are known."""
+def test_support_sizes_rows_and_items_are_equally_likely():
+    """Users with 8 likes, or 1, or 16, of which 0 to 3 are known: none with 1, and twice as often the one with 16."""
     counts = np.diff(TRAIN.user_offsets)
-    users = np.flatnonzero(counts >= 8)[:5]
-    rows = np.concatenate([TRAIN.user_offsets[user] + np.arange(8) for user in users])
-    eight = TRAIN.keep_rows(rows)
+    users = np.flatnonzero(counts >= 16)[:5]
+    rows = [TRAIN.user_offsets[user] + np.arange(n) for user, n in zip(users, (8, 1, 8, 16, 8), strict=True)]
+    eight = TRAIN.keep_rows(np.concatenate(rows))
     support, query = draw(training_catalogue(eight, support=3, targets=20), 4000)
     assert_uniform(np.bincount(np.asarray(support.mask.sum(1), int), minlength=4))
     numbers, seen = np.unique(np.asarray(query.x.context[:, 0, 0]), return_counts=True)
-    assert len(numbers) == 5
-    assert_uniform(seen)
+    sixteen = numbers == eight.user_features.values[3, 0]
+    assert len(numbers) == 4 and eight.user_features.values[1, 0] not in numbers
+    assert_uniform(np.append(seen[~sixteen], [seen[sixteen].item() // 2] * 2))
     one = np.asarray(query.x.context[:, 0, 0]) == eight.user_features.values[0, 0]
     first = np.asarray(support.x.id[:, 0])[one & (np.asarray(support.mask[:, 0]) > 0)]
     assert_uniform(np.unique(first, return_counts=True)[1])
