@@ -116,7 +116,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     question = plan.question
     ratings = question.table(dataflags.load_ratings())
     split = dataflags.load_split(question, ratings, seed)
-    trial = runner.make_trial(seed, ratings, split, plan.protocol, folder, test=False)
+    trial = runner.make_trial(seed, ratings, split, plan.protocol, folder, unseen=question.unseen, test=False)
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256]})
     storage = open_storage(Path(STORAGE.value) if STORAGE.value else folder / "trials.sqlite")
     identity, found = f"{plan.identity}{ratings.sha256}\n{split.sha256}", {}

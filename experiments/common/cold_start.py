@@ -104,7 +104,7 @@ def run(question: ColdStart, plan: Plan, folder: Path) -> dict[str, Any]:
     first = dataflags.SEED.value
     splits = {seed: dataflags.load_split(question, ratings, seed) for seed in range(first, first + SEEDS.value)}
     trials = [
-        runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}")
+        runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}", unseen=question.unseen)
         for seed, split in splits.items()
     ]
     hashes = [split.sha256 for split in splits.values()]

@@ -25,6 +25,7 @@ class ColdStart(NamedTuple):
     methods: Methods
     learners: list[str]  # those that run when nothing is said
     protocol: Protocol  # asked when nothing is said
+    unseen: float = 0.0  # share of the training episodes whose items are known by content alone; see `training_tasks`
 
 
 USER_COLD_START = ColdStart(
@@ -47,5 +48,6 @@ BOTH_COLD_START = USER_COLD_START._replace(
     name="both_cold_start",
     split=split_both,
     protocol=Protocol([0, 1, 3, 5], query=5, order="random"),
+    unseen=1.0,
 )
 QUESTIONS = {question.name: question for question in (USER_COLD_START, ITEM_COLD_START, BOTH_COLD_START)}

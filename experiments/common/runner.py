@@ -41,10 +41,20 @@ class Trial(NamedTuple):
     test_rows: dict[Shots, np.ndarray]  # [T, Q] rows of the ratings table, -1 padding
     protocol: Protocol
     folder: Path
+    unseen: float  # share of the training episodes whose items are known by content alone
 
 
-def make_trial(seed: int, ratings: Ratings, split: Split, protocol: Protocol, folder: Path, test: bool = True) -> Trial:
-    """The tasks of a split at every K; without `test` nothing is made of the test users' ratings."""
+def make_trial(
+    seed: int,
+    ratings: Ratings,
+    split: Split,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    unseen: float = 0.0,
+    test: bool = True,
+) -> Trial:
+    """The tasks of a split at every K; without `test` nothing is made of the test tasks' ratings."""
     width = max((k for k in protocol.shots if isinstance(k, int)), default=0)
 
     def at(held_out: HeldOut, k: Shots) -> tuple[Episode, np.ndarray]:
@@ -60,6 +70,7 @@ def make_trial(seed: int, ratings: Ratings, split: Split, protocol: Protocol, fo
         test_rows={k: split.test.query[kept] for k, (_, kept) in tested.items()},
         protocol=protocol,
         folder=folder,
+        unseen=unseen,
     )
 
 
@@ -166,6 +177,7 @@ def user_tasks(trial: Trial) -> Tasks:
         support=max((k for k in trial.protocol.shots if k != "all"), default=20) or 1,
         query=trial.protocol.query,
         order=trial.protocol.order,
+        unseen=trial.unseen,
     )
 
 

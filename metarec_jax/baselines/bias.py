@@ -33,6 +33,24 @@ def fit_biases(train: Ratings, reg_user: float, reg_item: float) -> tuple[float,
     return float(mean), item, user
 
 
+def content_weights(
+    values: np.ndarray, own: np.ndarray, count: np.ndarray, *, reg_own: float = 3.0, reg: float = 3.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """What side features say of a bias: centre [F] and weights [F] of (values - centre) @ weights, by ridge regression.
+
+    Args:
+      values: [M, F] side features.
+      own: [M] biases from ratings.
+      count: [M] how many ratings; a bias counts for n / (n + reg_own).
+      reg_own: pseudo-ratings.
+      reg: ridge penalty, in items or users that are well known.
+    """
+    centre = values.mean(0, dtype=np.float64)
+    centred, weight = values - centre, count / (count + reg_own)
+    gram = (centred * weight[:, None]).T @ centred + reg * np.eye(values.shape[1])
+    return centre, np.linalg.solve(gram, centred.T @ (weight * own))
+
+
 def fit(train: Ratings, *, reg_user: float = 5.0, reg_item: float = 5.0) -> Params:
     """item [I], mu + b_i in rating units, and reg_user []. Both `reg` count pseudo-ratings."""
     mean, item, _ = fit_biases(train, reg_user, reg_item)

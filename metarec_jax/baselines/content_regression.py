@@ -48,9 +48,7 @@ def fit(
     centre, axes = principal_axes(train.user_features.values.astype(np.float64), COMPONENTS)
     features = (train.user_features.values - centre) @ axes
     count = np.diff(train.user_offsets)
-    weight = count / (count + reg_owner)  # how far an owner's bias can be trusted
-    gram = (features * weight[:, None]).T @ features + reg_all * np.eye(features.shape[1])
-    beta = np.linalg.solve(gram, features.T @ (weight * owner))
+    _, beta = bias_model.content_weights(features, owner, count, reg_own=reg_owner, reg=reg_all)
     order = train.item_order
     left = train.rating - mean - candidate[train.item] - owner[train.user]
     own_gram, moment = normal_equations(features, train.user[order], left[order], train.item_offsets)

@@ -11,7 +11,7 @@ import numpy as np
 
 from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines import gp_population
-from metarec_jax.baselines.gp_features import gp_features
+from metarec_jax.baselines.gp_features import content_scale, gp_features
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
 from metarec_jax.data.table import Ratings
 from metarec_jax.linear import ridge_weights
@@ -48,13 +48,16 @@ def fit(
     Returns:
       What a meta-learner may start from, all float32 in rating units: phi [I, D], scaled so that the prior covariance
       of the user's weights is the identity; mean [I]; intercept [D] and population [G, D], the prior mean of the
-      weights; noise [], a variance.
+      weights; noise [], a variance. Of an item without ratings phi is a constant plus content @ content_phi [F, D],
+      and mean a constant plus content @ content_mean [F].
 
     Raises:
       ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
     """
     mu, item, user = bias_model.fit_biases(train, reg_user=5.0, reg_item=5.0)
-    mean = (mu + item).astype(np.float32)
+    side, count = train.item_features.values, np.bincount(train.item, minlength=train.num_items)
+    centre, beta = bias_model.content_weights(side, item, count)
+    mean = (mu + np.where(count > 0, item, (side - centre) @ beta)).astype(np.float32)
     residual = train.rating - mean[train.item] - user[train.user]
     unit = float(np.mean(residual**2)) + 1e-6
     variance = noise * unit
@@ -70,6 +73,8 @@ def fit(
     return {
         "phi": jnp.float32(phi),
         "mean": jnp.float32(mean),
+        "content_phi": jnp.float32(content_scale(side, content * unit) * np.eye(side.shape[1], phi.shape[1], k=1)),
+        "content_mean": jnp.float32(beta),
         "intercept": jnp.float32(population[0]),
         "population": jnp.float32(population[1:]),
         "noise": jnp.float32(variance),

@@ -39,6 +39,12 @@ def item_covariance(train: Ratings, residual: np.ndarray, shrink: float, noise: 
     return covariance
 
 
+def content_scale(side: np.ndarray, content: float) -> float:
+    """What side features [I, F] are multiplied by, to give an average item's rating a variance of `content`."""
+    norm = np.mean(np.sum(side.astype(np.float64) ** 2, axis=1))
+    return float(np.sqrt(content / max(norm, 1e-12)))
+
+
 def gp_features(
     train: Ratings, residual: np.ndarray, *, rank: int, shrink: float, noise: float, bias: float, content: float
 ) -> np.ndarray:
@@ -57,8 +63,7 @@ def gp_features(
       ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
     """
     side = train.item_features.values
-    norm = np.mean(np.sum(side.astype(np.float64) ** 2, axis=1))
-    parts = [np.full((train.num_items, 1), np.sqrt(bias)), side * np.sqrt(content / max(norm, 1e-12))]
+    parts = [np.full((train.num_items, 1), np.sqrt(bias)), side * content_scale(side, content)]
     if rank > 0:
         values, vectors = top_eigenvectors(item_covariance(train, residual, shrink, noise), rank)
         parts.append(vectors * np.sqrt(values))

@@ -11,7 +11,6 @@ tells of the taste before the ratings are read (`ChoicePrior`; the implicit feed
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from metarec_jax.linear import ridge_weights
@@ -79,7 +78,7 @@ class ItemDoubt(nn.Module):
         return IdTable(self.num_ids, 1, scale=0.0, name="id_doubt")(x.id)[:, 0]
 
 
-def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params:
+def from_gaussian_process(params: Params, fitted: Params, mean: float, content: Array) -> Params:
     """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
 
     Args:
@@ -87,19 +86,22 @@ def from_gaussian_process(params: Params, fitted: Params, mean: float) -> Params
         another learner on that network: one whose prior is N(0, I) at first and whose noise is "log_noise"
         (`logistic`, `deep_kernel`, `alpaca`) is the process then, others start from its features and prior mean. What
         else they have stays.
-      fitted: what `baselines.gp.fit` returned: phi [I, D], mean [I], intercept [D], population [G, D], noise [].
+      fitted: what `baselines.gp.fit` returned.
       mean: the `TasteNet`'s.
+      content: [I, F] the items' side features.
     """
-    phi, net = fitted["phi"], dict(params["net"])
+    net, phi, shift = dict(params["net"]), fitted["phi"], fitted["mean"] + fitted["phi"] @ fitted["intercept"]
+    if "content_taste" in net:  # what content says stays with the content, for items that nobody has rated
+        taste = fitted["content_phi"]
+        said = fitted["content_mean"] + taste @ fitted["intercept"]
+        net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": said[:, None]}}
+        phi, shift = phi - content @ taste, shift - content @ said
     centre = jnp.mean(phi, 0)
     net |= {
         "centre": centre,
         "id_taste": {"table": phi - centre},
-        "id_bias": {"table": (fitted["mean"] - mean + phi @ fitted["intercept"])[:, None]},
+        "id_bias": {"table": (shift - mean)[:, None]},
     }
-    for name in ("content_taste", "content_bias"):  # phi and mean hold what the content says already
-        if name in net:
-            net[name] = jax.tree.map(jnp.zeros_like, net[name])
     if "context_taste" in net:
         net["context_taste"] = {"kernel": fitted["population"]}
     noise = {"log_noise": jnp.log(fitted["noise"])} if "log_noise" in params else {}

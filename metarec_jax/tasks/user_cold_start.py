@@ -203,10 +203,17 @@ class _TrainData(NamedTuple):
     rating: Array  # [R] float32
     content: Array  # [I, F] float32
     context: Array  # [U, G] float32
+    unrated: Array  # [N] int32 items without a training rating
 
 
 def training_tasks(
-    train: Ratings, *, support: int, query: int, vary_support: bool = True, order: Order = "random"
+    train: Ratings,
+    *,
+    support: int,
+    query: int,
+    vary_support: bool = True,
+    order: Order = "random",
+    unseen: float = 0.0,
 ) -> Tasks:
     """Training users as a task distribution on the device; every user is equally likely, all their ratings usable.
 
@@ -217,11 +224,15 @@ def training_tasks(
       vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner
         meets every K in training; else it is S.
       order: in "time" order no support rating is younger than a query rating.
+      unseen: share of the episodes in which all items have the ids of random items without a training rating (where
+        there are any), and only their content is their own: so a learner meets items that it knows by content alone,
+        and what it learns of such ids is what there is to know of an item that nobody has rated.
 
     Raises:
       DataError: time order without timestamps, or no user with two ratings.
     """
     check_order(train, order)
+    unrated = np.flatnonzero(np.bincount(train.item, minlength=train.num_items) == 0)
     counts = np.diff(train.user_offsets)
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
@@ -233,7 +244,19 @@ def training_tasks(
         rating=jnp.asarray(train.rating),
         content=jnp.asarray(train.item_features.values),
         context=jnp.asarray(train.user_features.values[users]),
+        unrated=jnp.asarray(unrated, jnp.int32),
     )
+
+    def hidden(data: _TrainData, key: Array, episode: Episode) -> Episode:
+        """The episode with the ids of unrated items, or as it is."""
+        bits = jax.random.bits(jax.random.fold_in(key, 1), (1 + support + query,))
+        hide = bits[0] < np.uint32(unseen * (2**32 - 1))
+        strange = data.unrated[below(bits[1:], data.unrated.shape[0])]
+
+        def exchange(examples: Examples, ids: Array) -> Examples:
+            return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
+
+        return Episode(exchange(episode.support, strange[:support]), exchange(episode.query, strange[support:]))
 
     def sample(data: _TrainData, key: Array) -> Episode:
         bits = jax.random.bits(key, (2 + support + query,))
@@ -247,10 +270,11 @@ def training_tasks(
             drawn = jnp.arange(support + query) < supported + queried
             places = jnp.minimum(jnp.sort(jnp.where(drawn, places, count)), count - 1)
         rows = data.start[user] + places
-        return Episode(
+        episode = Episode(
             _gather(data, user, rows[:support], jnp.arange(support) < supported),
             _gather(data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried),
         )
+        return hidden(data, key, episode) if unseen and len(unrated) else episode
 
     return Tasks(data, sample)
 

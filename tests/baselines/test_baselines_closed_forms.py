@@ -48,6 +48,19 @@ def test_bias_is_the_joint_ridge_regression():
     assert float(fast["user"]) == pytest.approx(expected, abs=1e-4)
 
 
+def test_content_weights_are_a_weighted_ridge_regression():
+    rng = np.random.default_rng(0)
+    values, own, count = rng.normal(size=(9, 2)), rng.normal(size=9), np.arange(9)
+    centre, weights = bias.content_weights(values, own, count, reg_own=2.0, reg=1.5)
+
+    def objective(w):
+        return np.sum(count / (count + 2.0) * (own - (values - values.mean(0)) @ w) ** 2) + 1.5 * np.sum(w**2)
+
+    np.testing.assert_allclose(centre, values.mean(0))
+    for step in np.vstack([np.eye(2), -np.eye(2)]) * 1e-3:
+        assert objective(weights + step) > objective(weights)
+
+
 @pytest.mark.parametrize("slots", [4, 12])  # more and fewer support ratings than weights
 def test_ridge_weights_solve_the_normal_equations(slots):
     rng = np.random.default_rng(0)

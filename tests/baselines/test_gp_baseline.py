@@ -8,6 +8,7 @@ from helpers import random_table
 from metarec_jax.baselines import gp
 from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
 from metarec_jax.baselines.gp_population import em_step, item_noise, population_weights, user_evidence
+from metarec_jax.data.synthetic import make_world
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(5, users=40, items=12, least=3, most=10)
@@ -118,3 +119,13 @@ def test_covariance_weighs_a_user_by_the_root_of_the_count():
         if 2 in of and 7 in of:
             top, bottom = top + weight[u] * of[2] * of[7], bottom + weight[u]
     assert covariance[2, 7] == pytest.approx(top / bottom, rel=1e-4)
+
+
+def test_an_item_without_ratings_is_what_its_content_says():
+    table = make_world(1, users=150, items=60, ratings_per_user=30).ratings
+    train = table.keep_rows(np.flatnonzero(table.item < 50))
+    fitted = {name: np.asarray(leaf) for name, leaf in gp.fit(train, rank=8).items()}
+    side = table.item_features.values
+    for whole, part in (("phi", "content_phi"), ("mean", "content_mean")):
+        left = (fitted[whole] - side @ fitted[part])[50:]
+        np.testing.assert_allclose(left, np.broadcast_to(left[0], left.shape), atol=1e-5)

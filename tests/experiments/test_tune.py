@@ -13,6 +13,7 @@ from helpers import write_ratings
 
 from experiments import tune, user_cold_start
 from experiments.common import search
+from experiments.common.cold_start import make_plan
 from experiments.common.questions import USER_COLD_START
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import hyperparameters
@@ -217,13 +218,13 @@ def test_the_command_line_overrides_the_file(finished, ratings):
     flags.FLAGS.unparse_flags()
     override = ["--steps=7", "--set=protonet.prior_count=3"]
     user_cold_start.parse(["", f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}", *override])
-    plan = user_cold_start.make_plan()
+    plan = make_plan(USER_COLD_START, user_cold_start)
     flags.FLAGS.unparse_flags()
     own, outer = hyperparameters(RECIPES["protonet"], plan.changes["protonet"], "protonet")
     assert (own["prior_count"], outer.steps, outer.outer_lr) == (3.0, 7, tuned["outer_lr"])
     assert plan.changes["maml"] == {"steps": 7}  # which the file does not name
     user_cold_start.parse(["", f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}"])
-    plan = user_cold_start.make_plan()
+    plan = make_plan(USER_COLD_START, user_cold_start)
     flags.FLAGS.unparse_flags()
     assert plan.changes["protonet"] == tuned | {"steps": STEPS}  # as in its trials
     assert plan.changes["maml"] == {}

@@ -391,3 +391,24 @@ def test_pad_rows():
     lists = [np.array([5, 3]), np.array([], int), np.array([1])]
     np.testing.assert_array_equal(pad_rows(lists), [[5, 3], [-1, -1], [1, -1]])
     assert pad_rows([]).shape == (0, 0)
+
+
+def test_unseen_items_have_strange_ids_and_their_own_content():
+    """The one feature of an item is the number in its raw id, so content tells which item it really is."""
+    table = random_table(2, users=40, items=30, least=6)
+    train = table.keep_rows(np.flatnonzero(table.item < 25))
+    tasks = training_tasks(train, support=4, query=3, unseen=0.5)
+    drawn = jax.vmap(tasks.sample, in_axes=(None, 0))(tasks.data, jax.random.split(jax.random.key(0), 400))
+    plain = training_tasks(train, support=4, query=3)
+    same = jax.vmap(plain.sample, in_axes=(None, 0))(plain.data, jax.random.split(jax.random.key(0), 400))
+    for part, own in zip(drawn, same, strict=True):
+        np.testing.assert_array_equal(part.x.content, own.x.content)
+        np.testing.assert_array_equal(part.y, own.y)
+        strange = np.asarray(part.x.id) >= 25
+        assert (strange.all(1) | ~strange.any(1)).all()  # a whole episode or nothing of it
+        np.testing.assert_array_equal(np.asarray(part.x.id)[~strange], np.asarray(own.x.id)[~strange])
+    assert_uniform(np.bincount((np.asarray(drawn.query.x.id[:, 0]) >= 25).astype(int), minlength=2))
+    ids = np.asarray(drawn.query.x.id)
+    assert_uniform(np.bincount(ids[ids >= 25] - 25, minlength=5))
+    everything = training_tasks(table, support=4, query=3, unseen=1.0)  # nothing is unrated: nothing is hidden
+    assert everything.sample(everything.data, jax.random.key(1)).query.x.id.max() < 30

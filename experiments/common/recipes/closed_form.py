@@ -62,7 +62,8 @@ def start_from_gp(train: Ratings, rule: Callable[[TasteNet], Learner], rank: int
     fitted, mean = fitted_process(train, rank=rank, **settings), float(train.rating.mean())
     learner = rule(TasteNet(train.num_items, mean, fitted["phi"].shape[1]))
     params = learner.init(jax.random.key(0), example(train))  # the parts that the process does not have stay
-    return Built(learner, from_gaussian_process(params, fitted, mean))
+    content = jnp.asarray(train.item_features.values)
+    return Built(learner, from_gaussian_process(params, fitted, mean, content))
 
 
 @functools.lru_cache(maxsize=4)
