@@ -126,7 +126,7 @@ ITEM_BASELINES: dict[str, Entry] = {
 }
 
 # The competitors in ranking a whole catalogue, who see what was liked and nothing else.
-PRIOR = (0.001, 0.03, 0.1, 0.3)
+PRIOR = (0.001, 0.03, 0.1, 0.3, 1.0)
 RANKING: dict[str, Entry] = {
     "popularity": Entry(means.POPULARITY, grid()),
     "item_cosine": Entry(
