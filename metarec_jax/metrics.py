@@ -46,11 +46,13 @@ def auc(prediction: Array, rating: Array, mask: Array) -> Array:
 
 
 def _tie_groups(prediction: Array, mask: Array) -> tuple[Array, Array]:
-    """For each of [Q] rows: the real rows strictly ahead of it, and those tied with it (at least itself)."""
-    real = mask > 0
-    ahead = jnp.sum((prediction[None, :] > prediction[:, None]) & real[None, :], axis=1)
-    tied = jnp.sum((prediction[None, :] == prediction[:, None]) & real[None, :], axis=1)
-    return ahead, jnp.maximum(tied, 1)
+    """For each of [Q] rows: the real rows strictly ahead of it, and those tied with it (at least itself).
+
+    By sorting, O(Q log Q): a row may be a candidate out of a whole catalogue. What padding gets means nothing.
+    """
+    ordered = jnp.sort(jnp.where(mask > 0, prediction, -jnp.inf))
+    behind, not_ahead = (jnp.searchsorted(ordered, prediction, side=side) for side in ("left", "right"))
+    return len(ordered) - not_ahead, jnp.maximum(not_ahead - behind, 1)
 
 
 def _expected_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
@@ -85,6 +87,60 @@ def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: f
     chance = jnp.clip(k_real - ahead, 0, tied) / tied  # that a member of the tie group is among the first k
     expected_hits = jnp.sum(jnp.where(hit, chance, 0.0))
     return jnp.where(jnp.any(hit), expected_hits / k_real, jnp.nan)
+
+
+def recall(prediction: Array, relevant: Array, mask: Array, k: int) -> Array:
+    """Expected share of the relevant rows ([Q], 1 or 0) that are among the k of [Q] predicted highest.
+
+    Undefined when no row is relevant.
+    """
+    ahead, tied = _tie_groups(prediction, mask)
+    return _masked_mean(jnp.clip(k - ahead, 0, tied) / tied, relevant * mask)
+
+
+def _first_hit(prediction: Array, relevant: Array, mask: Array) -> tuple[Array, Array]:
+    """Rows ahead of the first tie group with a relevant row, and [Q] the chance that the first relevant row of this
+    group is its p-th, p = 1..Q.
+
+    With r of the m rows of a group relevant, the first p are all irrelevant with a chance of the product over j < p of
+    (m - r - j) / (m - j).
+    """
+    ahead, tied = _tie_groups(prediction, mask)
+    hit = relevant * mask > 0
+    first = jnp.argmin(jnp.where(hit, ahead, len(ahead)))
+    size, hits = tied[first], jnp.sum(hit & (ahead == ahead[first]))
+    place = jnp.arange(len(ahead))
+    missed = jnp.cumprod(jnp.maximum(size - hits - place, 0) / jnp.maximum(size - place, 1))
+    return ahead[first], jnp.concatenate([jnp.ones(1), missed[:-1]]) - missed
+
+
+def hit_rate(prediction: Array, relevant: Array, mask: Array, k: int) -> Array:
+    """Chance that a relevant row ([Q], 1 or 0) is among the k of [Q] predicted highest. Undefined when none is."""
+    ahead, chance = _first_hit(prediction, relevant, mask)
+    within = ahead + 1 + jnp.arange(len(chance)) <= k
+    return jnp.where(jnp.any(relevant * mask > 0), jnp.sum(jnp.where(within, chance, 0.0)), jnp.nan)
+
+
+def reciprocal_rank(prediction: Array, relevant: Array, mask: Array) -> Array:
+    """Expected 1 / rank of the relevant row ([Q], 1 or 0) that [Q] predictions rank highest. Undefined when none is."""
+    ahead, chance = _first_hit(prediction, relevant, mask)
+    return jnp.where(jnp.any(relevant * mask > 0), jnp.sum(chance / (ahead + 1 + jnp.arange(len(chance)))), jnp.nan)
+
+
+def catalogue(prediction: Array, relevant: Array, mask: Array) -> dict[str, Array]:
+    """The metrics of one task with a whole catalogue as candidates, each [] and undefined when no row is relevant.
+
+    Args:
+      prediction: [I] finite scores, of which only the order counts.
+      relevant: [I] 1 relevant, 0 not: the gain in "ndcg@10".
+      mask: [I] 1 candidate, 0 not, for example because it is in the support.
+    """
+    return {
+        "ndcg@10": ndcg(prediction, relevant, mask, 10),
+        "recall@20": recall(prediction, relevant, mask, 20),
+        "hit@10": hit_rate(prediction, relevant, mask, 10),
+        "mrr": reciprocal_rank(prediction, relevant, mask),
+    }
 
 
 @jax.jit

@@ -1,7 +1,7 @@
 """Choosing a baseline's settings on the validation tasks, for each K apart, so that it is met at its best."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,16 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    name: str, baseline: Baseline, grid: list[dict[str, Any]], train: Ratings, valid: dict[Shots, Episode]
+    name: str,
+    baseline: Baseline,
+    grid: list[dict[str, Any]],
+    train: Ratings,
+    valid: Mapping[Shots, Any],
+    judge: Callable[[str, Baseline, Params, Any], float] | None = None,
 ) -> Iterator[Tuned]:
     """Fit every setting of the grid; yield the best for each K, one entry for each distinct setting.
 
-    A rating is tuned by RMSE, a score by nDCG@5. Only the parameters of winners are kept in memory.
+    Only the parameters of winners are kept in memory.
 
     Args:
       name: of the baseline, for errors.
@@ -35,13 +40,16 @@ def tune(
       grid: keyword arguments of `fit`.
       train: training ratings.
       valid: K -> validation tasks.
+      judge: (name, baseline, parameters, validation tasks) -> what is minimised; by default `badness`, which tunes a
+        rating by RMSE and a score by nDCG@5.
     """
+    judge = judge or badness
     best: dict[Shots, tuple[float, int]] = {}
     fitted: dict[int, Params] = {}
     for number, settings in enumerate(grid):
         fitted[number] = baseline.fit(train, **settings)
         for shots, tasks in valid.items():
-            value = badness(name, baseline, fitted[number], tasks)
+            value = judge(name, baseline, fitted[number], tasks)
             if shots not in best or value < best[shots][0]:
                 best[shots] = (value, number)
         winners = {winner for _, winner in best.values()}

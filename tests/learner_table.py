@@ -27,11 +27,13 @@ from metarec_jax.learners.protonet import protonet_ratings
 from metarec_jax.learners.relation import Comparator, relation_ratings
 from metarec_jax.learners.reptile import reptile
 from metarec_jax.learners.ridge import ItemDoubt, ridge
+from metarec_jax.learners.set_encoder import set_encoder
 from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
+from metarec_jax.models.set_encoder import SetEncoder
 
 ITEMS = 40
 
@@ -100,6 +102,7 @@ MODEL = {
     "cnp": lambda: cnp(taste_net(), width=16),
     "anp": lambda: anp(taste_net(), width=16, heads=2),
     "tanp": lambda: tanp(taste_net(), width=16, latent_dim=4, clusters=3, gated=True),
+    "set_encoder": lambda: set_encoder(SetEncoder(ITEMS, dim=8, width=16), objectives.squared_error),
     "set_transformer": lambda: set_transformer(taste_net(), width=16, heads=2, blocks=1, dropout=0.2),
 }
 ITEM = {

@@ -6,6 +6,8 @@ work directory, the table and the report are the same for all.
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -131,13 +133,25 @@ def write_up(question, ratings, hashes, trials, outcomes, log, timing) -> dict[s
     levels = ratings.levels
     relevant = float(levels[0] + 0.75 * (levels[-1] - levels[0]))  # 4 of 1..5 stars
     scores = [score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)]
+    first = trials[0]
+    split = {
+        "sha256": hashes[0] if len(hashes) == 1 else hashes,
+        "train_tasks": first.train.num_users,
+        "valid_tasks": max(len(tasks.query.mask) for tasks in first.valid.values()),
+        "test_tasks": max(len(tasks.query.mask) for tasks in first.test.values()),
+    }
+    seeds = [trial.seed for trial in trials]
+    return compose(question.name, question.methods.recipes, ratings, split, seeds, scores, outcomes, log, timing)
+
+
+def compose(experiment, recipes, ratings, split, seeds, scores, outcomes, log, timing) -> dict[str, Any]:
+    """The content of results.json from one `Scores` a method and K, and the `Outcome`s of each method by seed."""
     rows = evaluation.result_rows(scores)
     for row in rows:
         row["settings"] = outcomes[row["name"]][0].info["settings"][str(row["shots"])]
-    first = trials[0]
     return {
         "schema": results.SCHEMA,
-        "experiment": question.name,
+        "experiment": experiment,
         "dataset": {
             "name": ratings.name,
             f"{ratings.roles[0]}s": ratings.num_users,
@@ -146,15 +160,10 @@ def write_up(question, ratings, hashes, trials, outcomes, log, timing) -> dict[s
             "sha256": ratings.sha256,
             "source": ratings.source,
         },
-        "split": {
-            "sha256": hashes[0] if len(hashes) == 1 else hashes,
-            "train_tasks": first.train.num_users,
-            "valid_tasks": max(len(tasks.query.mask) for tasks in first.valid.values()),
-            "test_tasks": max(len(tasks.query.mask) for tasks in first.test.values()),
-        },
-        "seeds": [trial.seed for trial in trials],
+        "split": split,
+        "seeds": seeds,
         "rows": rows,
-        "curves": {name: log.curve(first.seed, name) for name in outcomes if name in question.methods.recipes},
+        "curves": {name: log.curve(seeds[0], name) for name in outcomes if name in recipes},
         "timing": {stage: round(seconds, 2) for stage, seconds in timing.items()},
         "environment": environment(),
     }
@@ -175,17 +184,28 @@ def main(question: ColdStart, experiment: ModuleType, argv: list[str]) -> None:
       experiment: the module of the script; its flags are this module's, adopted, and its own.
       argv: what is left of the command line.
     """
+    conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question))
+
+
+def conduct(
+    experiment: str,
+    argv: list[str],
+    make_plan: Callable[[], Plan],
+    run: Callable[[Plan, Path], dict[str, Any]],
+    metric: str = "rmse",
+) -> None:
+    """Check the flags, `run` what was not run before, write the report and print the tables of a metric."""
     with one_line_errors():
         only_flags(argv)
-        plan = make_plan(question, experiment)
+        plan = make_plan()
         if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
             jax.config.update("jax_num_cpu_devices", DEVICES.value)  # virtual ones, where there is nothing better
-        folder = claim(question.name, dataflags.label(), plan.stamp)
+        folder = claim(experiment, dataflags.label(), plan.stamp)
         if (folder / "results.json").exists():
             print(f"{folder} is done already; this is what it found.\n")
             found = results.read_json(folder / "results.json")
         else:
-            found = run(question, plan, folder)
+            found = run(plan, folder)
             report(found, folder)
-    print(table.text_table(found))
+    print(table.text_table(found, metric))
     print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")

@@ -15,6 +15,7 @@ from metarec_jax.data.files import parse_columns, read_ratings
 from metarec_jax.data.table import Ratings
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tuning import Shots
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
@@ -43,13 +44,23 @@ def parse_protocol(question: ColdStart) -> Protocol:
       ValueError: a K that is neither a number nor "all".
     """
     asked = question.protocol
-    if SHOTS.value is not None:
-        for text in SHOTS.value or [""]:
-            if text != "all" and not (text.isascii() and text.isdigit()):
-                raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
-        numbers = sorted({int(text) for text in SHOTS.value if text != "all"})
-        asked = asked._replace(shots=[*numbers, *(["all"] if "all" in SHOTS.value else [])])
-    return asked._replace(query=QUERY.value or asked.query, order=ORDER.value or asked.order)
+    shots = parse_shots(asked.shots)
+    return asked._replace(shots=shots, query=QUERY.value or asked.query, order=ORDER.value or asked.order)
+
+
+def parse_shots(default: list[Shots]) -> list[Shots]:
+    """The Ks that --shots asks for, ascending, "all" last; where it is not set, the `default`.
+
+    Raises:
+      ValueError: a K that is neither a number nor "all".
+    """
+    if SHOTS.value is None:
+        return default
+    for text in SHOTS.value or [""]:
+        if text != "all" and not (text.isascii() and text.isdigit()):
+            raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
+    numbers = sorted({int(text) for text in SHOTS.value if text != "all"})
+    return [*numbers, *(["all"] if "all" in SHOTS.value else [])]
 
 
 def idle_flags() -> Iterator[tuple[flags.FlagHolder, str]]:

@@ -15,6 +15,7 @@ from experiments.common.recipes.base import Built, Training
 from experiments.common.workdir import Log
 from metarec_jax import checkpoint, training
 from metarec_jax.evaluation import squared_errors
+from metarec_jax.report.results import lower_is_better
 from metarec_jax.types import Array, Episode, Params, Tasks
 
 VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
@@ -33,6 +34,7 @@ class Job(NamedTuple):
     start: training.Run
     steps: int
     fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
+    metric: str = "rmse"  # that `fit` validates by
 
 
 class Programs(NamedTuple):
@@ -98,8 +100,10 @@ def job_on(
     tasks: Tasks,
     validate: Callable[[Params], float],
     chunk: training.Chunk,
+    metric: str = "rmse",
 ) -> Job:
-    """Meta-training on `tasks` by `chunk` with early stopping on `validate`, lower being better."""
+    """Meta-training on `tasks` by `chunk` with early stopping on `validate`, lower being better: a metric, or minus one
+    of which more is better."""
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
     optimiser = make_optimiser(built, outer)
     if built.params is None:
@@ -108,7 +112,7 @@ def job_on(
         start = training.start_from(built.params, optimiser)
     steps = total_steps(outer)
     fit = partial(training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
-    return Job(start, steps, fit)
+    return Job(start, steps, fit, metric)
 
 
 def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
@@ -119,15 +123,16 @@ def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
     log.rewind(seed, name, int(run.state.step))
     before = [record["seconds"] for record in log.curve(seed, name)]
     begun = time.perf_counter() - (before[-1] if before else 0.0)
-    label = f"{name}, seed {seed}"
+    label, sign, validation = f"{name}, seed {seed}", 1 if lower_is_better(job.metric) else -1, f"valid_{job.metric}"
     with tqdm(total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
 
         def on_chunk(run: training.Run, progress: training.Progress) -> None:
             seconds = round(time.perf_counter() - begun, 3)
             record = {"seed": seed, "name": name, "step": progress.step, "loss": progress.loss}
-            log.append(record | {"valid_rmse": progress.valid, "seconds": seconds})
+            log.append(record | {validation: sign * float(progress.valid), "seconds": seconds})
             checkpoint.save(path, run, {"name": name, "seed": seed})
-            bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
+            best = sign * float(run.best_value)
+            bar.set_postfix({validation: f"{sign * progress.valid:.4f}", "best": f"{best:.4f}"}, refresh=False)
             bar.update(progress.step - bar.n)
 
         return job.fit(run, on_chunk=on_chunk).best_params

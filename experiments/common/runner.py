@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,9 +81,10 @@ class Outcome(NamedTuple):
     info: dict[str, Any]  # kind, output, settings by K, seconds
 
 
-def run_once(name: str, kind: str, output: str, trial: Trial, work) -> Outcome:
-    """`work()` -> (predictions by K, settings by K), or what an earlier run of it left behind."""
-    folder = trial.folder / name
+def run_once(
+    name: str, kind: str, output: str, folder: Path, work: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]
+) -> Outcome:
+    """`work()` -> (predictions, settings by K), or what an earlier run of it left behind in the folder."""
     frame_path, info_path = folder / "predictions.parquet", folder / "info.json"
     if info_path.exists():  # written last
         try:
@@ -91,11 +93,10 @@ def run_once(name: str, kind: str, output: str, trial: Trial, work) -> Outcome:
             raise WorkdirError(f"{folder} is damaged; delete it to run {name} again.") from error
     begun = time.perf_counter()
     try:
-        predictions, settings = work()
+        frame, settings = work()
     except (training.TrainingError, PredictionError):
         shutil.rmtree(folder, ignore_errors=True)  # nothing worth resuming
         raise
-    frame = pl.concat([_frame(name, k, trial, predictions[k]) for k in trial.protocol.shots])
     info = {"kind": kind, "output": output, "settings": settings, "seconds": time.perf_counter() - begun}
     checkpoint.write_atomic(frame_path, parquet(frame))
     checkpoint.write_atomic(info_path, json.dumps(info, indent=1).encode())
@@ -107,6 +108,10 @@ def parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _frames(name: str, trial: Trial, predictions: dict[Shots, np.ndarray]) -> pl.DataFrame:
+    return pl.concat([_frame(name, k, trial, predictions[k]) for k in trial.protocol.shots])
 
 
 def _frame(name: str, k: Shots, trial: Trial, predictions: np.ndarray) -> pl.DataFrame:
@@ -130,15 +135,15 @@ def _frame(name: str, k: Shots, trial: Trial, predictions: np.ndarray) -> pl.Dat
 def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], trial: Trial) -> Outcome:
     """Tune a classical method on the validation tasks for each K and predict the test tasks."""
 
-    def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
+    def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         predictions, settings = {}, {}
         for tuned in tune(name, baseline, grid, trial.train, trial.valid):
             for k in tuned.shots:
                 predictions[k] = _predict(name, baseline, tuned.params, trial, k)
                 settings[str(k)] = tuned.settings
-        return predictions, settings
+        return _frames(name, trial, predictions), settings
 
-    return run_once(name, "baseline", baseline.output, trial, work)
+    return run_once(name, "baseline", baseline.output, trial.folder / name, work)
 
 
 def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.ndarray:
@@ -151,7 +156,7 @@ def run_learner(
 ) -> Outcome:
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
-    def work() -> tuple[dict[Shots, np.ndarray], dict[str, Any]]:
+    def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
         built = recipe.build(trial.train, **own)
         tasks = user_tasks(trial)
@@ -160,9 +165,9 @@ def run_learner(
         params = jobs.train(name, job, trial.seed, trial.folder / name, log)
         settings = own | vars(outer)
         predictions = {k: _predict(name, built.learner, params, trial, k) for k in trial.protocol.shots}
-        return predictions, {str(k): settings for k in trial.protocol.shots}
+        return _frames(name, trial, predictions), {str(k): settings for k in trial.protocol.shots}
 
-    return run_once(name, recipe.kind, "rating", trial, work)
+    return run_once(name, recipe.kind, "rating", trial.folder / name, work)
 
 
 def user_tasks(trial: Trial) -> Tasks:

@@ -16,6 +16,7 @@ from metarec_jax.baselines import (
     ease,
     fm,
     gp,
+    implicit_als,
     item_cosine,
     item_knn,
     means,
@@ -122,4 +123,27 @@ ITEM_BASELINES: dict[str, Entry] = {
     "als": BASELINES["als"],
     "gp": BASELINES["gp"],
     "fm": BASELINES["fm"],
+}
+
+# The competitors in ranking a whole catalogue, who see what was liked and nothing else.
+PRIOR = (0.001, 0.03, 0.1, 0.3, 1.0)
+RANKING: dict[str, Entry] = {
+    "popularity": Entry(means.POPULARITY, grid()),
+    "item_cosine": Entry(
+        item_cosine.ITEM_COSINE,
+        grid(shrink=(5.0, 20.0, 50.0, 100.0), popularity=PRIOR),
+        BASELINES["item_cosine"].space,
+    ),
+    "ease": Entry(ease.EASE, grid(reg=(500.0, 1500.0, 5e3, 1.5e4, 5e4), popularity=PRIOR), BASELINES["ease"].space),
+    "implicit_als": Entry(
+        implicit_als.IMPLICIT_ALS,
+        grid(reg=(30.0, 100.0, 300.0), alpha=(5.0, 20.0), popularity=PRIOR),
+        {
+            "dim": DIMENSIONS,
+            "reg": Between(1.0, 1000.0),
+            "alpha": Between(0.5, 100.0),
+            "popularity": Between(1e-4, 1.0),
+            "liked": YES_NO,
+        },
+    ),
 }

@@ -1,19 +1,40 @@
 """EASE: a linear autoencoder over items without a hidden layer (Steck 2019, arXiv:1905.03375)."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
-from metarec_jax.baselines.item_statistics import co_sums, interactions
+from metarec_jax.baselines.item_statistics import check_items, interactions, rating_matrix
 from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
-def ease_weights(gram: np.ndarray, reg: float) -> np.ndarray:
-    """B [I, I] of min |X - XB|^2 + reg |B|^2 with diag(B) = 0, from gram = X^T X [I, I] (eq. 8)."""
-    inverse = np.linalg.inv(gram + reg * np.eye(len(gram), dtype=gram.dtype))
+def ease_weights(matrix: scipy.sparse.csr_array, reg: float) -> np.ndarray:
+    """B [I, I] of min |X - XB|^2 + reg |B|^2 with diag(B) = 0, from X [U, I] (eq. 8).
+
+    With fewer users than items the matrix that is inverted is [U, U], by Woodbury's identity:
+    reg (X'X + reg)^-1 = 1 - X' (XX' + reg)^-1 X. A factor cancels in eq. 8.
+    """
+    users, items = matrix.shape
+    if users < items:
+        small = np.linalg.inv((matrix @ matrix.T).toarray() + reg * np.eye(users, dtype=matrix.dtype))
+        inverse = -(matrix.T @ (small @ matrix))
+        inverse[np.diag_indices(items)] += 1.0
+    else:
+        inverse = np.linalg.inv((matrix.T @ matrix).toarray() + reg * np.eye(items, dtype=matrix.dtype))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return weights
+
+
+@functools.lru_cache(maxsize=1)
+def fitted_weights(train: Ratings, reg: float, liked: bool) -> Array:
+    """`ease_weights` of a table on the device: settings that differ in the prior alone share them."""
+    check_items(train)
+    interacted, _ = interactions(train, liked)
+    return jnp.asarray(ease_weights(rating_matrix(train, interacted), reg))
 
 
 def popularity_prior(train: Ratings, interacted: np.ndarray, weight: float) -> np.ndarray:
@@ -40,7 +61,7 @@ def fit(train: Ratings, *, reg: float = 1000.0, liked: bool = True, popularity: 
     """
     interacted, least = interactions(train, liked)
     return {
-        "weights": jnp.asarray(ease_weights(co_sums(train, interacted), reg)),
+        "weights": fitted_weights(train, reg, liked),
         "prior": jnp.float32(popularity_prior(train, interacted, popularity)),
         "least": jnp.float32(least),
     }

@@ -4,13 +4,15 @@ Cosine of co-occurrence with a shrink term in the denominator (Ferrari Dacrema, 
 arXiv:1907.06902, section 3.2), summed over the whole support set, which in cold start is its own neighbourhood.
 """
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.baselines import ease
 from metarec_jax.baselines.item_statistics import co_sums, interactions
 from metarec_jax.data.table import Ratings
-from metarec_jax.types import Baseline, Params
+from metarec_jax.types import Array, Baseline, Params
 
 
 def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity: float = 1e-3) -> Params:
@@ -26,16 +28,23 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
       ValueError: more items than `item_statistics.MAX_ITEMS`.
     """
     interacted, least = interactions(train, liked)
+    return {
+        "weights": fitted_weights(train, shrink, liked),
+        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
+        "least": jnp.float32(least),
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def fitted_weights(train: Ratings, shrink: float, liked: bool) -> Array:
+    """The weights [I, I] of `fit` on the device: settings that differ in the prior alone share them."""
+    interacted, _ = interactions(train, liked)
     count = co_sums(train, interacted)
     root = np.sqrt(np.diag(count))
     # An item nobody interacted with has a zero row; the floor keeps 0 / 0 away when shrink is 0.
     weights = count / np.maximum(root[:, None] * root + np.float32(shrink), 1e-6)
     np.fill_diagonal(weights, 0.0)
-    return {
-        "weights": jnp.float32(weights),
-        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
-        "least": jnp.float32(least),
-    }
+    return jnp.float32(weights)
 
 
 ITEM_COSINE = Baseline(fit, ease.adapt, ease.predict, output="score")

@@ -29,10 +29,15 @@ def co_sums(train: Ratings, values: np.ndarray | None = None) -> np.ndarray:
     Raises:
       ValueError: more than `MAX_ITEMS` items.
     """
+    check_items(train)
+    matrix = rating_matrix(train, values)
+    return (matrix.T @ matrix).toarray()
+
+
+def check_items(train: Ratings) -> None:
+    """Raises ValueError where there are more than `MAX_ITEMS` items."""
     if train.num_items > MAX_ITEMS:
         raise ValueError(
             f"{train.name}: {train.num_items} items, but item-item baselines hold a dense matrix and stop at"
             f" {MAX_ITEMS}; keep the most rated items or leave these baselines out."
         )
-    matrix = rating_matrix(train, values)
-    return (matrix.T @ matrix).toarray()

@@ -26,7 +26,9 @@ _STRONG = 4  # baselines drawn in a panel
 
 
 def curves_figure(results: Results) -> Figure:
-    """Up to three panels: RMSE against K, nDCG@5 (or AUC) against K, validation RMSE by step.
+    """Up to three panels: RMSE against K, nDCG@5 (or AUC) against K, the validation metric by step.
+
+    Where these were not measured, the first two metrics that were.
 
     Learners are thick and coloured with their 95% intervals, the strongest baselines thin and grey. A panel
     without data is left out. The y axes show the bulk of the curves; one far off runs out of the frame.
@@ -102,11 +104,16 @@ def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[st
         axis.plot(steps, values, label=name, markevery=0.15, **styles.get(name, {}))
         heights += values
     axis.set_ylim(*_limits(heights))
-    dress(axis, "RMSE on validation tasks", "training step", r.direction("rmse"))
+    metric = next(_validated_by(point) for curve in learning.values() for point in curve)
+    dress(axis, f"{r.label(metric)} on validation tasks", "training step", r.direction(metric))
+
+
+def _validated_by(point: dict) -> str:
+    return next(key.removeprefix("valid_") for key in point if key.startswith("valid_"))
 
 
 def _validation(curve: list[dict]) -> tuple[list[int], list[float]]:
-    points = [(p["step"], p["valid_rmse"]) for p in curve if r.defined(p.get("valid_rmse"))]
+    points = [(p["step"], value) for p in curve if r.defined(value := p.get(f"valid_{_validated_by(p)}"))]
     return [step for step, _ in points], [value for _, value in points]
 
 

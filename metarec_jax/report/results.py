@@ -13,7 +13,7 @@ Layout (schema 1), JSON all through; null is "undefined", NaN is never written:
       versus     learners: {"baseline": name, metric: {difference, low, high, p}} against the best baseline
                  at this K; a metric in which another one is best names its own "baseline" beside the four
       adaptation learners, K > 0: {metric: {difference, low, high, p}} against the same learner at K = 0
-    curves       {learner: [{step, loss, valid_rmse, seconds}, ...]}
+    curves       {learner: [{step, loss, valid_<metric>, seconds}, ...]}
     timing       {stage: seconds}
     environment  {...}
 """
@@ -47,7 +47,7 @@ _SPLIT = {"sha256": (str, list)}
 _DIFFERENCE = {"difference": None, "low": None, "high": None, "p": None}
 _FIGURES: dict[str, Any] = {"mean": None, "low": None, "high": None, "tasks": int, "undefined": int}
 _ORDER = ("rmse", "mae", "auc", "ndcg@5", "precision@5", "ndcg@10")
-_NAMES = {"rmse": "RMSE", "mae": "MAE", "auc": "AUC", "ndcg": "nDCG", "mrr": "MRR"}
+_NAMES = {"rmse": "RMSE", "mae": "MAE", "auc": "AUC", "ndcg": "nDCG", "mrr": "MRR", "hit": "Hit rate"}
 
 
 class ResultsError(ValueError):

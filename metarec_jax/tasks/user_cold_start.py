@@ -96,9 +96,8 @@ def held_out(
     support, queries = [], []
     for user in chosen:
         own = rows[bounds[user] : bounds[user + 1]]
-        if order == "random":  # by a hash of each rating, so that a new rating moves no other one
-            name = ratings.user_ids[user]
-            own = own[np.argsort([seeded_hash(seed, name, ratings.item_ids[item]) for item in ratings.item[own]])]
+        if order == "random":
+            own = in_hash_order(ratings, own, seed)
         support.append(own[: len(own) - query])
         queries.append(own[len(own) - query :])
     return HeldOut(chosen.astype(np.int32), pad_rows(support), pad_rows(queries))
@@ -284,6 +283,12 @@ def _gather(data: _TrainData, user: Array, rows: Array, real: Array) -> Examples
     items = data.item[rows]
     context = jnp.broadcast_to(data.context[user], (rows.shape[0], data.context.shape[1]))
     return Examples(Inputs(items, data.content[items], context), data.rating[rows], real.astype(jnp.float32))
+
+
+def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
+    pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
+    return rows[np.argsort([seeded_hash(seed, *pair) for pair in pairs])]
 
 
 def seeded_hash(*parts: object) -> int:

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from helpers import random_table
 
 from metarec_jax.baselines import als, bias, ease, item_cosine, item_knn, means, ridge
@@ -84,9 +85,10 @@ def test_als_folds_a_user_in_by_the_normal_equations(weighted):
     np.testing.assert_allclose(np.append(fast["vector"], fast["user"]), expected, rtol=2e-3, atol=1e-4)
 
 
-def test_ease_columns_are_ridge_regressions_on_the_other_items():
-    x = np.random.default_rng(1).integers(0, 2, (12, 5)).astype(float)
-    weights = ease.ease_weights(x.T @ x, reg=2.5)
+@pytest.mark.parametrize("users", [3, 12])  # fewer than items, and more
+def test_ease_columns_are_ridge_regressions_on_the_other_items(users):
+    x = np.random.default_rng(1).integers(0, 2, (users, 5)).astype(float)
+    weights = ease.ease_weights(scipy.sparse.csr_array(x), reg=2.5)
     np.testing.assert_array_equal(np.diag(weights), 0.0)
     for j in range(5):
         rest = np.delete(np.arange(5), j)

@@ -1,0 +1,133 @@
+"""Does meta-learning help to rank the whole catalogue for cold users, from K items that they liked?
+
+scripts/run.sh experiments/catalogue_ranking.py                             # MovieLens-100K, all methods
+scripts/run.sh experiments/catalogue_ranking.py --dataset=ml-1m --seeds=3
+scripts/run.sh experiments/catalogue_ranking.py --liked=any                 # whatever was rated counts
+"""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from absl import app, flags, logging
+
+from experiments.common import catalogue, cold_start, dataflags, jobs, methods
+from experiments.common.cold_start import Plan, compose, conduct
+from experiments.common.command_line import parse, refuse
+from experiments.common.methods import Methods, chosen, parse_set
+from experiments.common.recipes.ranking import RANKING_RECIPES
+from experiments.common.runner import Protocol, parquet
+from experiments.common.workdir import Log, mark, stamp
+from metarec_jax.baselines import RANKING
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data.table import Ratings
+from metarec_jax.tasks.catalogue import default_threshold, liked_only, split_liked
+from metarec_jax.tasks.split_file import write_split
+
+EXPERIMENT = "catalogue_ranking"
+METHODS = Methods(RANKING, RANKING_RECIPES)
+SHOTS = [0, 1, 3, 5, 10]
+LIKED = flags.DEFINE_string(
+    "liked", None, "The rating from which an item is liked, or 'any'. Default: three quarters up the scale, 4 of 1..5."
+)
+LEAST = flags.DEFINE_integer("least", 15, "Held-out users like at least so many items.", lower_bound=2)
+for name in (
+    *("dataset", "data_dir", "ratings", "columns", "shots", "seed", "learners", "baselines", "set", "seeds"),
+    *("devices", "parallel", "steps", "workdir"),
+):
+    flags.declare_key_flag(name)
+
+
+def make_plan() -> Plan:
+    """Check all flags.
+
+    Raises:
+      ValueError: one is wrong, or would do nothing.
+    """
+    learners = chosen(cold_start.LEARNERS, METHODS.learners, METHODS.learners)
+    classics = chosen(cold_start.BASELINES, METHODS.classics)
+    if not learners and not classics:
+        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    idle = [pair for pair in dataflags.idle_flags()]
+    if not learners:
+        idle.append((methods.STEPS, "needs a method that is trained"))
+    if cold_start.DEVICES.value == 1:
+        idle.append((cold_start.PARALLEL, "needs --devices above 1"))
+    other = (dataflags.SPLIT, dataflags.QUERY, dataflags.ORDER, dataflags.MIN_RATINGS, dataflags.MAX_RATINGS)
+    refuse((flag, "is not a flag of this experiment") for flag in (*other, dataflags.HEAVY, cold_start.TUNED))
+    shots = dataflags.parse_shots(SHOTS)
+    if "all" in shots:
+        raise ValueError("--shots: 'all' would leave nothing to be found; give numbers.")
+    if max(shots) >= LEAST.value:
+        raise ValueError(f"--least={LEAST.value} leaves nothing to be found after {max(shots)} items are known.")
+    threshold(default=0.0)
+    changes = parse_set(cold_start.SET.value, METHODS.recipes, learners, {})
+    grids = {name: METHODS.baselines[name].grid for name in classics}
+    text = stamp(sys.modules[__name__], refuse(idle))
+    return Plan(classics + learners, changes, grids, None, Protocol(shots, query=0, order="random"), text)
+
+
+def threshold(default: float) -> float:
+    """The rating from which an item is liked.
+
+    Raises:
+      ValueError: --liked is neither a number nor "any".
+    """
+    if LIKED.value is None:
+        return default
+    try:
+        return float("-inf") if LIKED.value == "any" else float(LIKED.value)
+    except ValueError:
+        raise ValueError(f"--liked={LIKED.value!r} is neither a number nor 'any'.") from None
+
+
+def run(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
+    begun, devices = time.perf_counter(), jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
+    ratings = dataflags.load_ratings()
+    liked = liked_only(ratings, threshold(default_threshold(ratings)))
+    timing, first, shots = {"load": time.perf_counter() - begun}, dataflags.SEED.value, plan.protocol.shots
+    splits = {
+        seed: split_liked(liked, seed=seed, support=max(shots), least=LEAST.value)
+        for seed in range(first, first + cold_start.SEEDS.value)
+    }
+    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256 for split in splits.values()]})
+    log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
+    trials = [
+        catalogue.make_trial(seed, liked, split, shots, folder / f"seed_{seed}") for seed, split in splits.items()
+    ]
+    for trial in trials:
+        write_split(trial.folder / "split.parquet", liked, splits[trial.seed])
+        for name in outcomes:
+            if name in METHODS.recipes:
+                found = catalogue.run_learner(name, METHODS.recipes[name], plan.changes[name], trial, log, devices)
+            else:
+                found = catalogue.run_baseline(name, METHODS.baselines[name].baseline, plan.grids[name], trial)
+            logging.info("%s, seed %d: %.1f s", name, trial.seed, found.info["seconds"])
+            outcomes[name].append(found)
+            timing[name] = timing.get(name, 0.0) + found.info["seconds"]
+    frame = pl.concat([outcome.predictions for found in outcomes.values() for outcome in found])
+    write_atomic(folder / "per_task.parquet", parquet(frame))
+    return write_up(ratings, trials, splits, shots, outcomes, log, timing | {"total": time.perf_counter() - begun})
+
+
+def write_up(ratings: Ratings, trials, splits, shots, outcomes, log, timing) -> dict[str, Any]:
+    """The content of results.json."""
+    hashes = [split.sha256 for split in splits.values()]
+    split = {
+        "sha256": hashes[0] if len(hashes) == 1 else hashes,
+        "train_tasks": trials[0].train.num_users,
+        "valid_tasks": len(splits[trials[0].seed].valid.users),
+        "test_tasks": len(splits[trials[0].seed].test.users),
+    }
+    scores = [score for name, found in outcomes.items() for score in catalogue.scores(name, found, shots)]
+    return compose(EXPERIMENT, METHODS.recipes, ratings, split, list(splits), scores, outcomes, log, timing)
+
+
+main = partial(conduct, EXPERIMENT, make_plan=make_plan, run=run, metric=catalogue.METRICS[0])
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,131 @@
+"""Runs methods on ranking tasks with a whole catalogue as candidates, one after another, each one's values kept."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from experiments.common import jobs
+from experiments.common.recipes.base import Recipe, hyperparameters
+from experiments.common.runner import Outcome, run_once
+from experiments.common.workdir import Log
+from metarec_jax.data.table import Ratings
+from metarec_jax.evaluation import PredictionError, Scores
+from metarec_jax.ranking import Values, rank_catalogue
+from metarec_jax.tasks.catalogue import Liker, held_out_likers, training_catalogue
+from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tuning import tune
+from metarec_jax.types import Array, Baseline, Learner, Params
+
+METRICS = ("ndcg@10", "recall@20", "hit@10", "mrr")  # the first decides
+
+
+class Users(NamedTuple):
+    """Held-out users at one K."""
+
+    tasks: Liker  # leading [T]
+    names: np.ndarray  # [T] raw ids
+
+
+class Trial(NamedTuple):
+    """One seed: training rows and held-out users by K."""
+
+    seed: int
+    train: Ratings
+    content: Array  # [I, F] of all items
+    valid: dict[int, Users]
+    test: dict[int, Users]
+    folder: Path
+
+
+def make_trial(seed: int, liked: Ratings, split: Split, shots: list[int], folder: Path) -> Trial:
+    """The tasks of a split of `tasks.catalogue.liked_only` at every K."""
+
+    def users(part) -> dict[int, Users]:
+        names = liked.user_ids[part.users]
+        return {k: Users(jax.tree.map(jnp.asarray, held_out_likers(liked, part, k)), names) for k in shots}
+
+    train, content = liked.keep_rows(split.train_rows), jnp.asarray(liked.item_features.values)
+    return Trial(seed, train, content, users(split.valid), users(split.test), folder)
+
+
+def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], trial: Trial) -> Outcome:
+    """Tune a classical method on the validation users for each K and rank for the test users."""
+
+    def badness(name: str, baseline: Baseline, params: Params, users: Users) -> float:
+        try:
+            return -mean_ndcg(name, baseline, params, trial.content, users)
+        except PredictionError:
+            return float("inf")
+
+    def work() -> tuple[pl.DataFrame, dict[str, Any]]:
+        frames, settings = {}, {}
+        for tuned in tune(name, baseline, grid, trial.train, trial.valid, badness):
+            for k in tuned.shots:
+                frames[k] = _frame(name, k, trial, ranked(name, baseline, tuned.params, trial.content, trial.test[k]))
+                settings[str(k)] = tuned.settings
+        return pl.concat([frames[k] for k in trial.test]), settings
+
+    return run_once(name, "baseline", baseline.output, trial.folder / name, work)
+
+
+def run_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
+) -> Outcome:
+    """Meta-train with early stopping on the validation users, going on from a checkpoint, and rank for test users."""
+
+    def work() -> tuple[pl.DataFrame, dict[str, Any]]:
+        own, outer = hyperparameters(recipe, changes, name)
+        built = recipe.build(trial.train, **own)
+        tasks = training_catalogue(trial.train, support=max(trial.test) or 1)
+
+        def validate(params: Params) -> float:
+            every = trial.valid.values()
+            return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
+
+        chunk = jobs.make_programs(built, outer, tasks.sample, devices).chunk
+        job = jobs.job_on(name, built, outer, trial.seed, tasks, validate, chunk, METRICS[0])
+        params = jobs.train(name, job, trial.seed, trial.folder / name, log)
+        frames = [
+            _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))
+            for k, users in trial.test.items()
+        ]
+        return pl.concat(frames), {str(k): own | vars(outer) for k in trial.test}
+
+    return run_once(name, recipe.kind, "score", trial.folder / name, work)
+
+
+def ranked(name: str, method: Learner | Baseline, params: Params, content: Array, users: Users) -> Values:
+    """The metrics of each of the users."""
+    return rank_catalogue(name, method, params, content, users.tasks, users.names)
+
+
+def mean_ndcg(name: str, method: Learner | Baseline, params: Params, content: Array, users: Users) -> float:
+    """What methods are chosen by: the mean nDCG@10 of the users."""
+    return float(np.mean(ranked(name, method, params, content, users)[METRICS[0]]))
+
+
+def _frame(name: str, k: int, trial: Trial, values: Values) -> pl.DataFrame:
+    users = trial.test[k].names
+    columns = {
+        "name": np.repeat([name], len(users)),
+        "shots": np.full(len(users), k, np.int32),
+        "seed": np.full(len(users), trial.seed, np.int32),
+        "user": users,
+    }
+    return pl.DataFrame(columns | {metric: values[metric] for metric in METRICS})
+
+
+def scores(name: str, outcomes: list[Outcome], shots: list[int]) -> list[Scores]:
+    """One method's metrics at every K, its seeds side by side."""
+    frame, kind = pl.concat([outcome.predictions for outcome in outcomes]), outcomes[0].info["kind"]
+
+    def at(k: int) -> Scores:
+        rows = frame.filter(pl.col("shots") == k)
+        values = {metric: rows[metric].to_numpy() for metric in METRICS}
+        return Scores(name, kind, k, rows["user"].to_numpy(), rows["seed"].to_numpy(), values)
+
+    return [at(k) for k in shots]

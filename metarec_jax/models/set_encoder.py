@@ -1,0 +1,52 @@
+"""A set of items to a vector of the taste, and scores of items by it. Dropout is on iff a "dropout" key is passed."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.models.recommender import IdTable
+from metarec_jax.types import Array, Inputs
+
+
+class SetEncoder(nn.Module):
+    """Support items -> taste [dim] -> scores of items.
+
+    p = sum of the items' vectors / sqrt(K)
+    taste = gain(K) p + a network of p and K        gain(K) = exp(a + b log K)
+    score of an item = bias + output vector . taste
+
+    The network ends in zeros, so that at first the taste is linear in the items, and the scores are those of a linear
+    item-item model whose weights are the products of vectors and output vectors. Without support it is 0.
+    """
+
+    num_ids: int
+    dim: int = 256
+    width: int = 256
+    dropout: float = 0.3
+    scale: float = 0.05  # of the vectors, where they do not start from something known
+
+    def setup(self) -> None:
+        self.id_known = IdTable(self.num_ids, self.dim, self.scale)
+        self.id_sought = IdTable(self.num_ids, self.dim, self.scale)
+        self.id_bias = IdTable(self.num_ids, 1, scale=0.0)
+        self.log_gain = self.param("log_gain", nn.initializers.zeros, (2,))
+        self.hidden = nn.Dense(self.width)
+        self.out = nn.Dense(self.dim, kernel_init=nn.initializers.zeros)
+        self.drop = nn.Dropout(self.dropout)
+
+    def read(self, x: Inputs, mask: Array) -> Array:
+        """Taste [dim] from items x of [K, ...]; padding has mask 0."""
+        still = not self.has_rng("dropout")
+        count = jnp.maximum(jnp.sum(mask), 1.0)
+        pooled = self.drop(mask @ self.id_known(x.id) * jax.lax.rsqrt(count), deterministic=still)
+        told = jnp.stack([jnp.sum(mask) > 0, jnp.log(count)])
+        hidden = self.drop(nn.relu(self.hidden(jnp.concatenate([pooled, told]))), deterministic=still)
+        gain = jnp.exp(self.log_gain[0] + self.log_gain[1] * jnp.log(count))
+        return gain * pooled + self.out(hidden)
+
+    def score(self, taste: Array, x: Inputs) -> Array:
+        """[N] scores of x of [N, ...]."""
+        return self.id_sought(x.id) @ taste + self.id_bias(x.id)[:, 0]
+
+    def __call__(self, known: Inputs, mask: Array, sought: Inputs) -> Array:
+        return self.score(self.read(known, mask), sought)

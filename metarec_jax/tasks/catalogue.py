@@ -1,0 +1,167 @@
+"""Ranking the whole catalogue for a cold user: the support are K items that were liked, every other item a candidate.
+
+Feedback is implicit: an item is liked or nothing is known of it, and y is 1 or 0. A held-out user's relevant items are
+the same for every K. The candidates of all episodes are the same rows in the same order, so nothing of the size of the
+catalogue depends on the user but y, the mask and the scores: under `vmap` ids and content stay as they are.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.tasks.sampling import below, draw_distinct
+from metarec_jax.tasks.user_cold_start import HeldOut, Split, in_hash_order, make_split, pad_rows, seeded_hash
+from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
+
+
+def default_threshold(ratings: Ratings) -> float:
+    """The rating from which an item is liked, three quarters up the scale: 4 of 1..5, 8 of 0..10."""
+    low, high = float(ratings.levels[0]), float(ratings.levels[-1])
+    return low + 0.75 * (high - low)
+
+
+def liked_only(ratings: Ratings, threshold: float) -> Ratings:
+    """The rows rated at least `threshold` (-inf: any interaction), each with a rating of 1; users without are dropped.
+
+    Raises:
+      DataError: there is no such row.
+    """
+    kept = ratings.keep_rows(np.flatnonzero(ratings.rating >= threshold))
+    if len(kept.rating) == 0:
+        raise DataError(f"{ratings.name}: nothing is rated {threshold:g} or more; lower the threshold.")
+    return dataclasses.replace(kept, rating=np.ones_like(kept.rating))
+
+
+def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15) -> Split:
+    """80% of the users train, 10% validate, 10% test, as in user cold start.
+
+    A held-out user's liked items are put in order by a hash of (seed, user, item): the first `support` can be revealed,
+    all after them are relevant.
+
+    Args:
+      liked: from `liked_only`.
+      seed: another seed, another split.
+      support: the largest K.
+      least: held-out users have at least so many liked items; others are left out.
+
+    Raises:
+      DataError: `least` leaves nothing relevant, or no user is left in a part.
+    """
+    if least <= support:
+        raise DataError(f"users with {least} liked items have none left after a support of {support}; ask for more.")
+    counts = np.diff(liked.user_offsets)
+    parts = np.array([seeded_hash(seed, user) % 10 for user in liked.user_ids])
+
+    def held_out(part: int) -> HeldOut:
+        users = np.flatnonzero((parts == part) & (counts >= least))
+        orders = [in_hash_order(liked, np.arange(*liked.user_offsets[[user, user + 1]]), seed) for user in users]
+        supports, relevant = [rows[:support] for rows in orders], [rows[support:] for rows in orders]
+        return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
+
+    return make_split(liked, np.flatnonzero((parts < 8)[liked.user]), held_out(8), held_out(9))
+
+
+class Liker(NamedTuple):
+    """One user as a task, at a size that does not depend on the catalogue. Items are indices, -1 is padding."""
+
+    support: Array  # [S] int32, what is known to be liked
+    relevant: Array  # [R] int32, what is to be found
+    context: Array  # [G] float32
+
+
+def held_out_likers(liked: Ratings, held_out: HeldOut, shots: int) -> Liker:
+    """The held-out users with their first `shots` support items; leading [T] on every leaf (numpy).
+
+    The support is as wide as for the largest K, so that one compiled program serves every K.
+    """
+    support = np.where(np.arange(held_out.support.shape[1]) < shots, held_out.support, -1)
+
+    def items(rows: np.ndarray) -> np.ndarray:
+        return np.where(rows >= 0, liked.item[np.maximum(rows, 0)], -1).astype(np.int32)
+
+    return Liker(items(support), items(held_out.query), liked.user_features.values[held_out.users])
+
+
+def catalogue_episode(content: Array, user: Liker) -> Episode:
+    """The user's support, and all items as a query whose mask is 0 at the support.
+
+    Args:
+      content: [I, F] of all items.
+      user: without a leading axis.
+    """
+    number = content.shape[0]
+    flags = jnp.zeros(number)
+    relevant, known = (
+        flags.at[jnp.where(items >= 0, items, number)].set(1.0, mode="drop") for items in (user.relevant, user.support)
+    )
+    ids = jnp.maximum(user.support, 0)
+    real = (user.support >= 0).astype(jnp.float32)
+    support = Examples(Inputs(ids, content[ids], _every_row(user.context, len(ids))), jnp.ones(len(ids)), real)
+    candidates = Inputs(jnp.arange(number), content, _every_row(user.context, number))
+    return Episode(support, Examples(candidates, relevant, 1.0 - known))
+
+
+def _every_row(context: Array, rows: int) -> Array:
+    return jnp.broadcast_to(context, (rows, context.shape[0]))
+
+
+class _TrainData(NamedTuple):
+    start: Array  # [U] int32 first row of each training user
+    count: Array  # [U] int32 number of liked items
+    item: Array  # [R] int32
+    user: Array  # [R] int32 whose it is, in the numbering of `start`
+    content: Array  # [I, F] float32
+    context: Array  # [U, G] float32
+
+
+def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 60) -> Tasks:
+    """Training users as a task distribution on the device; a user is drawn as often as he likes items.
+
+    An episode has K liked items of the user as support, K drawn uniformly from 0..support but smaller than the number
+    that he has, and as positives up to `targets` others. The rest of his liked items are candidates like any other: the
+    positives are a random choice of them.
+
+    A ranking has as many hits as relevant items on top, whoever's they are. A loss that is a mean over the positives
+    counts an item of a user with n of them 1 / n times; drawing the user n times as often makes up for it, so that
+    without support the best ranking is by popularity, as it should be.
+
+    Args:
+      train: the training part of `liked_only`; users with a single item cannot be a task and are passed over.
+      support, targets: sizes of an episode.
+
+    Raises:
+      DataError: no user has two liked items.
+    """
+    counts = np.diff(train.user_offsets)
+    users = np.flatnonzero(counts >= 2)
+    if len(users) == 0:
+        raise DataError(f"{train.name}: no training user likes two items, so there is no task to train on.")
+    rows = np.flatnonzero(counts[train.user] >= 2)
+    data = _TrainData(
+        start=jnp.asarray(np.cumsum(counts[users]) - counts[users], jnp.int32),
+        count=jnp.asarray(counts[users], jnp.int32),
+        item=jnp.asarray(train.item[rows]),
+        user=jnp.asarray(np.repeat(np.arange(len(users)), counts[users]), jnp.int32),
+        content=jnp.asarray(train.item_features.values),
+        context=jnp.asarray(train.user_features.values[users]),
+    )
+
+    def sample(data: _TrainData, key: Array) -> Episode:
+        bits = jax.random.bits(key, (2 + support + targets,))
+        user = data.user[below(bits[0], data.user.shape[0])]
+        count = data.count[user]
+        known = jnp.minimum(below(bits[1], support + 1), count - 1)
+        items = data.item[data.start[user] + draw_distinct(bits[2:], count)]
+        sought = jax.lax.dynamic_slice(items, (known,), (targets,))
+        liker = Liker(
+            support=jnp.where(jnp.arange(support) < known, items[:support], -1),
+            relevant=jnp.where(jnp.arange(targets) < count - known, sought, -1),
+            context=data.context[user],
+        )
+        return catalogue_episode(data.content, liker)
+
+    return Tasks(data, sample)

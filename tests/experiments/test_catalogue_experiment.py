@@ -1,0 +1,145 @@
+"""The catalogue ranking experiment end to end on a small synthetic world, resumed after a kill, and bad input."""
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+from absl import flags
+
+from experiments import catalogue_ranking as experiment
+from experiments.common.command_line import parse
+from metarec_jax import metrics, training
+from metarec_jax.data.files import read_ratings
+from metarec_jax.data.synthetic import make_world
+from metarec_jax.report import results
+from metarec_jax.tasks.split_file import read_split
+
+SHOTS = (0, 2, 4)
+NAMES = ["popularity", "item_cosine", "set_encoder"]
+SMALL = ["--shots=0,2,4", "--least=8", "--baselines=popularity,item_cosine", "--steps=300"]
+SMALL += ["--set=set_encoder.dim=16", "--set=set_encoder.width=16", "--set=set_encoder.batch=64"]
+SMALL += ["--set=set_encoder.outer_lr=0.01", "--set=set_encoder.dropout=0.2"]
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory):
+    """A world in which tastes are strong and popularity is weak."""
+    world = make_world(
+        0, users=500, items=60, ratings_per_user=30, dims=2, popularity=0.3, item_bias=0.1, item_scale=1.0
+    )
+    table = world.ratings
+    frame = pl.DataFrame(
+        {"user": table.user_ids[table.user], "item": table.item_ids[table.item], "rating": np.round(table.rating)}
+    )
+    path = tmp_path_factory.mktemp("world") / "world.csv"
+    frame.filter(pl.col("rating").is_between(1, 5)).write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def call(ratings):
+    """call(*flags): the experiment in this process."""
+
+    def call(*arguments: str) -> None:
+        flags.FLAGS.unparse_flags()
+        experiment.main(parse(["catalogue_ranking.py", f"--ratings={ratings}", *arguments]))
+
+    yield call
+    flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture(scope="module")
+def finished(call, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "work"
+    call(*SMALL, f"--workdir={folder}")
+    return folder
+
+
+def test_results_follow_the_schema(finished):
+    found = results.read_json(finished / "results.json")
+    assert {(row["name"], row["shots"]) for row in found["rows"]} == {(name, k) for name in NAMES for k in SHOTS}
+    assert results.metrics(found) == ["ndcg@10", "recall@20", "hit@10", "mrr"]
+    for row in found["rows"]:
+        assert all(0 < figures["mean"] <= 1 and figures["undefined"] == 0 for figures in row["metrics"].values())
+    curve = found["curves"]["set_encoder"]
+    assert curve[-1]["step"] == 300 and all(0 < point["valid_ndcg@10"] < 1 for point in curve)
+    assert "Hit rate@10" in (finished / "report.html").read_text() and (finished / "curves.png").exists()
+    assert "set_encoder.dim=16" in (finished / "flags.txt").read_text()
+
+
+def test_means_are_those_of_the_values_of_each_user(finished):
+    frame = pl.read_parquet(finished / "per_task.parquet")
+    for row in results.read_json(finished / "results.json")["rows"]:
+        own = frame.filter((pl.col("name") == row["name"]) & (pl.col("shots") == row["shots"]))
+        for metric, figures in row["metrics"].items():
+            assert figures["mean"] == pytest.approx(own[metric].mean(), abs=1e-6)
+
+
+def test_popularity_is_what_its_definition_says(finished, ratings):
+    """Counted anew from the split file: the users' relevant items are those of the file's query."""
+    table = experiment.liked_only(read_ratings(ratings), 4.0)
+    split = read_split(finished / "seed_0" / "split.parquet", table)
+    count = np.bincount(table.item[split.train_rows], minlength=table.num_items).astype(np.float32)
+    frame = pl.read_parquet(finished / "per_task.parquet").filter(pl.col("name") == "popularity", pl.col("shots") == 4)
+    for place in range(0, len(split.test.users), 7):
+        user = split.test.users[place]
+        relevant, known = (table.item[rows[rows >= 0]] for rows in (split.test.query[place], split.test.support[place]))
+        y, mask = np.zeros(table.num_items, np.float32), np.ones(table.num_items, np.float32)
+        y[relevant], mask[known] = 1.0, 0.0
+        wanted = float(metrics.ndcg(count, y, mask, 10))
+        assert frame.filter(pl.col("user") == table.user_ids[user])["ndcg@10"].item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it(finished):
+    found = results.read_json(finished / "results.json")
+    at = partial(results.figures, found, metric="ndcg@10")
+    assert at("set_encoder", 4)["mean"] > 1.15 * at("popularity", 4)["mean"]
+    assert results.find(found, "set_encoder", 4, "adaptation", "ndcg@10")["low"] > 0
+
+
+def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch):
+    folder, chunks, save = tmp_path / "work", [], training.fit
+
+    def dies(*arguments, on_chunk, **keywords):
+        def on(run, progress):
+            on_chunk(run, progress)
+            chunks.append(progress.step)
+            if len(chunks) == 3:
+                raise KeyboardInterrupt
+
+        return save(*arguments, on_chunk=on, **keywords)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "fit", dies)
+        call(*SMALL, f"--workdir={folder}")
+    call(*SMALL, f"--workdir={folder}")
+    assert (folder / "per_task.parquet").read_bytes() == (finished / "per_task.parquet").read_bytes()
+    one, other = (json.loads((path / "results.json").read_text())["rows"] for path in (folder, finished))
+    assert one == other
+    shutil.rmtree(folder)
+
+
+def test_a_run_that_is_done_is_shown(call, finished, capsys):
+    call(*SMALL, f"--workdir={finished}")
+    shown = capsys.readouterr().out
+    assert "is done already" in shown and "nDCG@10 on the test tasks" in shown
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--liked=much", "neither a number nor 'any'"),
+        ("--liked=9", "nothing is rated 9 or more"),
+        ("--shots=0,10", "--least=8 leaves nothing to be found after 10 items are known"),
+        ("--shots=all", "'all' would leave nothing to be found"),
+        ("--query=5", "--query is not a flag of this experiment"),
+        ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path, flag, message):
+    with pytest.raises(SystemExit, match=message):
+        call(*SMALL, flag, f"--workdir={tmp_path / 'work'}")
+    assert not (tmp_path / "work").exists()

@@ -1,0 +1,164 @@
+"""Ranking tasks: who is in which part, what is revealed, what is relevant, and what a training episode may hold."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_uniform, random_table
+
+from metarec_jax.data.table import DataError
+from metarec_jax.tasks.catalogue import (
+    Liker,
+    catalogue_episode,
+    default_threshold,
+    held_out_likers,
+    liked_only,
+    split_liked,
+    training_catalogue,
+)
+from metarec_jax.tasks.user_cold_start import split_users
+
+RATINGS = random_table(3, users=200, items=60, least=2, most=40)
+LIKED = liked_only(RATINGS, 3.0)
+SUPPORT, LEAST = 4, 7
+SPLIT = split_liked(LIKED, seed=0, support=SUPPORT, least=LEAST)
+TRAIN = LIKED.keep_rows(SPLIT.train_rows)
+
+
+def likes(table, user: str) -> set[int]:
+    return set(table.item[table.user_ids[table.user] == user].tolist())
+
+
+@pytest.mark.parametrize(("levels", "threshold"), [((1, 2, 5), 4.0), ((0, 10), 7.5), ((0.5, 5.0), 3.875)])
+def test_the_default_threshold_is_three_quarters_up_the_scale(levels, threshold):
+    rating = np.resize(np.float32(levels), len(RATINGS.rating))
+    assert default_threshold(dataclasses.replace(RATINGS, rating=rating)) == threshold
+
+
+def test_liked_rows_are_those_rated_high_enough_and_all_say_one():
+    wanted = {
+        (RATINGS.user_ids[u], i) for u, i, r in zip(RATINGS.user, RATINGS.item, RATINGS.rating, strict=True) if r >= 3.0
+    }
+    found = {(LIKED.user_ids[u], i) for u, i in zip(LIKED.user, LIKED.item, strict=True)}
+    assert found == wanted and (LIKED.rating == 1.0).all() and LIKED.num_items == RATINGS.num_items
+    assert len(liked_only(RATINGS, -np.inf).rating) == len(RATINGS.rating)
+    with pytest.raises(DataError, match="nothing is rated 99 or more"):
+        liked_only(RATINGS, 99.0)
+
+
+def test_no_user_is_in_two_parts_and_the_parts_are_those_of_user_cold_start():
+    train = set(TRAIN.user_ids)
+    valid, test = (set(LIKED.user_ids[part.users]) for part in (SPLIT.valid, SPLIT.test))
+    assert not (train & valid or train & test or valid & test)
+    other = split_users(RATINGS, seed=0, query=1)
+    assert valid <= set(RATINGS.user_ids[other.valid.users]) and test <= set(RATINGS.user_ids[other.test.users])
+    assert train <= set(RATINGS.user_ids[RATINGS.user[other.train_rows]])
+
+
+@pytest.mark.parametrize("part", [SPLIT.valid, SPLIT.test])
+def test_support_grows_by_one_item_and_what_is_relevant_never_changes(part):
+    before = held_out_likers(LIKED, part, 0)
+    assert (before.support == -1).all() and before.support.shape == (len(part.users), SUPPORT)
+    for shots in range(1, SUPPORT + 1):
+        now = held_out_likers(LIKED, part, shots)
+        np.testing.assert_array_equal(now.relevant, before.relevant)
+        np.testing.assert_array_equal(now.support[:, : shots - 1], before.support[:, : shots - 1])
+        assert (now.support[:, :shots] >= 0).all() and (now.support[:, shots:] == -1).all()
+        before = now
+    for user, support, relevant in zip(LIKED.user_ids[part.users], before.support, before.relevant, strict=True):
+        known, sought = set(support.tolist()), set(relevant[relevant >= 0].tolist())
+        assert len(known) == SUPPORT and not known & sought
+        assert known | sought == likes(LIKED, user) and len(known | sought) >= LEAST
+
+
+def test_another_rating_moves_nobody_and_no_other_rating():
+    """Leaving one user's rows out leaves everybody else's tasks as they are."""
+    gone = LIKED.user_ids[SPLIT.test.users[0]]
+    fewer = LIKED.keep_rows(np.flatnonzero(LIKED.user_ids[LIKED.user] != gone))
+    again = split_liked(fewer, seed=0, support=SUPPORT, least=LEAST)
+    for name in ("valid", "test"):
+        old, new = getattr(SPLIT, name), getattr(again, name)
+        kept = LIKED.user_ids[old.users] != gone
+        np.testing.assert_array_equal(LIKED.user_ids[old.users][kept], fewer.user_ids[new.users])
+        for k in (0, 3):
+            a, b = held_out_likers(LIKED, old, k), held_out_likers(fewer, new, k)
+            np.testing.assert_array_equal(a.support[kept], b.support)
+
+
+def test_impossible_splits_are_refused():
+    with pytest.raises(DataError, match="none left after a support of 10"):
+        split_liked(LIKED, seed=0, support=10, least=10)
+    with pytest.raises(DataError, match="no validation users"):
+        split_liked(LIKED, seed=0, support=10, least=1000)
+
+
+def test_an_episode_has_every_item_as_candidate_but_the_support():
+    content = jnp.arange(12.0).reshape(6, 2)
+    user = Liker(jnp.array([4, 1, -1]), jnp.array([0, 5, -1, -1]), jnp.array([7.0]))
+    support, query = jax.jit(catalogue_episode)(content, user)
+    np.testing.assert_array_equal(support.mask, [1, 1, 0])
+    np.testing.assert_array_equal(support.x.id[:2], [4, 1])
+    np.testing.assert_array_equal(support.x.content[:2], content[jnp.array([4, 1])])
+    np.testing.assert_array_equal(query.x.id, np.arange(6))
+    np.testing.assert_array_equal(query.y, [1, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(query.mask, [1, 0, 1, 1, 0, 1])
+    assert query.x.context.shape == (6, 1) and (query.x.context == 7.0).all()
+
+
+def draw(tasks, number: int):
+    return jax.jit(jax.vmap(tasks.sample, (None, 0)))(tasks.data, jax.random.split(jax.random.key(0), number))
+
+
+def test_training_episodes_hold_likes_of_one_training_user():
+    support, query = jax.device_get(draw(training_catalogue(TRAIN, support=5, targets=6), 400))
+    liked = {user: likes(TRAIN, user) for user in TRAIN.user_ids}
+    of_number = {LIKED.user_features.values[i, 0]: name for i, name in enumerate(LIKED.user_ids)}
+    for ids, real, y, mask, context in zip(
+        support.x.id, support.mask, query.y, query.mask, query.x.context, strict=True
+    ):
+        own = liked[of_number[float(context[0, 0])]]
+        known, sought = set(ids[real > 0].tolist()), set(np.flatnonzero(y).tolist())
+        assert known <= own and sought <= own and not known & sought
+        assert len(known) == real.sum() and set(np.flatnonzero(mask == 0).tolist()) == known
+        assert len(sought) == min(6, len(own) - len(known)) >= 1
+    sizes = np.bincount(np.asarray(support.mask.sum(1), int), minlength=6)
+    assert (sizes[:6] > 0).all()
+
+
+def test_support_sizes_rows_and_items_are_equally_likely():
+    """Users with 8 likes, or 1, or 16, of which 0 to 3 are known: none with 1, and twice as often the one with 16."""
+    counts = np.diff(TRAIN.user_offsets)
+    users = np.flatnonzero(counts >= 16)[:5]
+    rows = [TRAIN.user_offsets[user] + np.arange(n) for user, n in zip(users, (8, 1, 8, 16, 8), strict=True)]
+    eight = TRAIN.keep_rows(np.concatenate(rows))
+    support, query = draw(training_catalogue(eight, support=3, targets=20), 4000)
+    assert_uniform(np.bincount(np.asarray(support.mask.sum(1), int), minlength=4))
+    numbers, seen = np.unique(np.asarray(query.x.context[:, 0, 0]), return_counts=True)
+    sixteen = numbers == eight.user_features.values[3, 0]
+    assert len(numbers) == 4 and eight.user_features.values[1, 0] not in numbers
+    assert_uniform(np.append(seen[~sixteen], [seen[sixteen].item() // 2] * 2))
+    one = np.asarray(query.x.context[:, 0, 0]) == eight.user_features.values[0, 0]
+    first = np.asarray(support.x.id[:, 0])[one & (np.asarray(support.mask[:, 0]) > 0)]
+    assert_uniform(np.unique(first, return_counts=True)[1])
+    assert len(np.unique(first)) == 8
+
+
+def test_ids_and_content_of_a_batch_are_not_repeated_for_every_user():
+    """`vmap` leaves unbatched what does not depend on the key: the memory of a step does not hold [T, I, F]."""
+    tasks = training_catalogue(TRAIN, support=3, targets=4)
+
+    def ids_and_content(key):
+        x = tasks.sample(tasks.data, key).query.x
+        return x.id, x.content
+
+    keys = jax.random.split(jax.random.key(0), 17)
+    found = jax.vmap(ids_and_content, out_axes=None)(keys)  # an error if either depends on the key
+    assert found[1].shape == tasks.data.content.shape
+
+
+def test_a_table_without_pairs_of_likes_is_refused():
+    single = TRAIN.keep_rows(TRAIN.user_offsets[:-1])
+    with pytest.raises(DataError, match="no training user likes two items"):
+        training_catalogue(single)
