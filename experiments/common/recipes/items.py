@@ -21,6 +21,7 @@ from metarec_jax.types import Learner
 
 FITTED = ("net", "log_noise")  # what the process has set, and should move less than what starts from nothing
 FITTED_RATE = 0.1
+REG_POPULATION = 20.0
 
 
 def build(
@@ -45,7 +46,7 @@ def build_metaemb(
     train: Ratings,
     *,
     rank: int = 32,
-    reg_population: float = 20.0,
+    reg_population: float = REG_POPULATION,
     inner_lr: float = 3.0,
     inner_steps: int = 3,
     prior_count: float = 6.0,
@@ -62,7 +63,7 @@ def build_mwuf(
     train: Ratings,
     *,
     rank: int = 32,
-    reg_population: float = 20.0,
+    reg_population: float = REG_POPULATION,
     inner_lr: float = 3.0,
     inner_steps: int = 3,
     prior_count: float = 6.0,
@@ -79,7 +80,7 @@ def build_dropoutnet(
     train: Ratings,
     *,
     rank: int = 32,
-    reg_population: float = 20.0,
+    reg_population: float = REG_POPULATION,
     drop: float = 0.3,
     width: int = 32,
     dropout: float = 0.2,
@@ -92,7 +93,7 @@ def build_clcrec(
     train: Ratings,
     *,
     rank: int = 32,
-    reg_population: float = 20.0,
+    reg_population: float = REG_POPULATION,
     contrast: float = 0.03,
     balance: float = 0.5,
     temperature: float = 0.5,
