@@ -4,9 +4,9 @@
     scripts/run.sh experiments/catalogue_ranking.py --dataset=ml-1m --seeds=3
     scripts/run.sh experiments/catalogue_ranking.py --liked=any                 # whatever was rated counts
 
-Result, nDCG@10 on one split of MovieLens-1M: the set encoder has 0.5057 at K = 5 and 0.5544 at K = 10, the best classics
-(item-cosine, EASE) 0.4781 and 0.5295, differences whose intervals exclude 0. On MovieLens-100K it cannot be told from the
-best classic, on goodbooks it is worse than item-cosine (docs/cold_starts.md).
+Result, nDCG@10 on one split of MovieLens-1M: the set encoder has 0.5057 at K = 5 and 0.5544 at K = 10, the best
+classics (item-cosine, EASE) 0.4781 and 0.5295, differences whose intervals exclude 0. On MovieLens-100K it cannot be
+told from the best classic, on goodbooks it is worse than item-cosine (docs/cold_starts.md).
 """
 
 import sys
