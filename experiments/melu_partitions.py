@@ -5,6 +5,9 @@
 Warm and cold users on warm and cold items; training sees warm users on warm items. A task is a user with 13 to 100
 ratings in a partition, 10 of which are predicted from the rest (`metarec_jax/tasks/melu_partitions.py`). The file has
 four lists of raw ids: warm_users, cold_users, warm_items, cold_items. By default it is looked for beside the ratings.
+
+Result of attentive ridge in the order of the table: 0.685, 0.686, 0.877 and 0.870; with every prediction moved to the
+nearest star 0.646, 0.647, 0.845 and 0.840.
 """
 
 import hashlib

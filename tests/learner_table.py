@@ -6,8 +6,10 @@ from metarec_jax.learners.anil import anil
 from metarec_jax.learners.anp import anp
 from metarec_jax.learners.attentive_ridge import Keys, attentive_ridge
 from metarec_jax.learners.cavia import cavia
+from metarec_jax.learners.clcrec import clcrec
 from metarec_jax.learners.cnp import cnp
 from metarec_jax.learners.deep_kernel import deep_kernel
+from metarec_jax.learners.dropoutnet import dropoutnet
 from metarec_jax.learners.imaml import imaml
 from metarec_jax.learners.logistic import logistic
 from metarec_jax.learners.lwa import lwa
@@ -17,6 +19,8 @@ from metarec_jax.learners.mamo import mamo
 from metarec_jax.learners.matching import matching_ratings
 from metarec_jax.learners.melu import melu
 from metarec_jax.learners.meta_sgd import meta_sgd
+from metarec_jax.learners.metaemb import metaemb
+from metarec_jax.learners.mwuf import mwuf
 from metarec_jax.learners.nlba import nlba
 from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
@@ -101,7 +105,13 @@ MODEL = {
     "set_encoder": lambda: set_encoder(SetEncoder(ITEMS, dim=8, width=16), objectives.squared_error),
     "set_transformer": lambda: set_transformer(taste_net(), width=16, heads=2, blocks=1, dropout=0.2),
 }
-LEARNERS = METRIC | GRADIENT | CLOSED_FORM | MODEL
+ITEM = {
+    "metaemb": lambda: metaemb(taste_net(), objectives.squared_error, lr=1.0, prior_count=5.0, hidden=(8,)),
+    "mwuf": lambda: mwuf(taste_net(), objectives.squared_error, lr=1.0, steps=2, prior_count=5.0, hidden=(8,)),
+    "dropoutnet": lambda: dropoutnet(taste_net(), objectives.squared_error, drop=0.3, hidden=(8,), dropout=0.2),
+    "clcrec": lambda: clcrec(taste_net(), objectives.squared_error, num_ids=ITEMS, contrast=0.05, hidden=(8,)),
+}
+LEARNERS = METRIC | GRADIENT | CLOSED_FORM | MODEL | ITEM
 # Their update is not the gradient of their loss: the learner's own tests say what it is.
 FIRST_ORDER = {"fomaml", "melu_content", "reptile"}
 LEARNT_VARIANCE = {"cnp", "anp"}  # of a network, not of a posterior: it need not fall with every rating

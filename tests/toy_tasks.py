@@ -42,3 +42,25 @@ def rating_task(rng: np.random.Generator) -> Episode:
         return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
 
     return jax.tree.map(jnp.asarray, Episode(part(items[:6]), part(items[6:10])))
+
+
+class Raters(nn.Module):
+    """Inputs -> the content as the raters' vectors [N, F], and a prior mean of 3."""
+
+    @nn.compact
+    def __call__(self, x: Inputs):
+        return x.content, jnp.full(len(x.content), 3.0, x.content.dtype)
+
+
+def rated_item(vectors, y, context, ids=None, dtype=jnp.float32) -> Examples:
+    """Ratings [N] of an item with side features [G] by users with these vectors [N, D]; users 0, 1, ... by default."""
+    n, ids = len(y), jnp.arange(len(y)) if ids is None else jnp.asarray(ids)
+    context = jnp.broadcast_to(jnp.asarray(context, dtype), (n, len(context)))
+    x = Inputs(ids, jnp.asarray(vectors, dtype).reshape(n, -1), context)
+    return Examples(x, jnp.asarray(y, dtype), jnp.ones(n, dtype))
+
+
+def perturbed(params, seed: int, scale: float = 0.3):
+    """The parameters with noise in every entry, in float64 where that is on: heads that start at 0 say something."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf + scale * rng.normal(size=leaf.shape)), params)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from experiments.common.methods import Methods
-from experiments.common.recipes import RECIPES
+from experiments.common.recipes import ITEM_RECIPES, RECIPES
 from experiments.common.runner import Protocol
 from metarec_jax.baselines import BASELINES, ITEM_BASELINES
 from metarec_jax.data.table import Ratings
@@ -40,8 +40,8 @@ ITEM_COLD_START = ColdStart(
     "item_cold_start",
     Ratings.transposed,
     split_users,
-    Methods(ITEM_BASELINES, RECIPES),
-    ["maml", "ridge", "attentive_ridge"],
+    Methods(ITEM_BASELINES, ITEM_RECIPES),
+    ["metaemb", "mwuf", "dropoutnet", "clcrec", "ridge", "attentive_ridge"],
     Protocol([0, 1, 3, 5, 10], query=10, order="random"),
 )
 BOTH_COLD_START = USER_COLD_START._replace(

@@ -121,7 +121,11 @@ ITEM_BASELINES: dict[str, Entry] = {
         {"neighbours": Between(10, 300), "damping": Between(0.3, 30.0), "reg_owner": Between(0.3, 10.0)},
     ),
     "als": BASELINES["als"],
-    "gp": BASELINES["gp"],
+    "gp": BASELINES["gp"]._replace(
+        grid=grid(shrink=(50.0, 100.0), reg_population=(5.0, 10.0, 20.0))
+        + grid(shrink=(100.0,), reg_population=(60.0,))
+        + grid(shrink=(100.0,), reg_population=(10.0,), rank=(16,))
+    ),
     "fm": BASELINES["fm"],
 }
 

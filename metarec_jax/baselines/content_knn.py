@@ -65,9 +65,9 @@ def fit(
 
 def before_ratings(params: Params, x: Inputs) -> Array:
     """[N] expected ratings of an owner of whom only the features are known."""
-    features = x.context / params["scale"]
+    features = x.context[:1] / params["scale"]  # the owner's, the same in every row
     length = jnp.sqrt(jnp.sum(features**2, 1, keepdims=True))
-    weight = nearest(features / jnp.maximum(length, 1e-9) @ params["features"].T, params["neighbours"])  # [N, U]
+    weight = nearest(features / jnp.maximum(length, 1e-9) @ params["features"].T, params["neighbours"])  # [1, U]
     given = jnp.sum(weight * params["residual"][:, x.id].T, 1)
     return params["candidate"][x.id] + given / (jnp.sum(weight * params["rated"][:, x.id].T, 1) + params["damping"])
 

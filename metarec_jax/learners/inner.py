@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,7 @@ from metarec_jax.types import Array, Examples, Params
 
 Path = tuple[str, ...]
 Free = dict[Path, Array]  # the weights that an inner loop moves, by path
+Weights = TypeVar("Weights")  # pytree of arrays
 
 
 def is_id_table(path: Path) -> bool:
@@ -46,14 +47,14 @@ def split(params: Params, shared: Callable[[Path], bool] = is_id_table) -> Parts
 
 
 def descend(
-    loss: Callable[[Free], Array],
-    free: Free,
+    loss: Callable[[Weights], Array],
+    free: Weights,
     *,
     optimiser: optax.GradientTransformation,
     steps: int,
     first_order: bool = False,
     checkpoint: bool = False,
-) -> tuple[Free, Free]:
+) -> tuple[Weights, Weights]:
     """`steps` steps of `optimiser` on `loss` from `free`, as a differentiable function of `free`.
 
     Args:

@@ -132,6 +132,7 @@ def test_ratings_follow_the_scale_of_the_data(name):
 
 @pytest.mark.parametrize("name", ["item_knn", "item_cosine", "ease", "gp"])
 def test_too_many_items_are_refused(name):
-    large = dataclasses.replace(WITH_FEATURES, item_ids=np.arange(MAX_ITEMS + 1).astype(str))
+    ids, features = np.arange(MAX_ITEMS + 1).astype(str), Features.none(MAX_ITEMS + 1)
+    large = dataclasses.replace(WITH_FEATURES, item_ids=ids, item_features=features)
     with pytest.raises(ValueError, match="stop at 20000"):
         ALL[name].baseline.fit(large)

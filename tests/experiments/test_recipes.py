@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common.recipes import RECIPES
+from experiments.common.recipes import ITEM_RECIPES
 from experiments.common.recipes.base import hyperparameters
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.spaces import Between, OneOf
@@ -19,9 +19,9 @@ def table():
     return make_world(0, users=100, items=60, ratings_per_user=20, dims=2).ratings
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ITEM_RECIPES)
 def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
-    recipe = RECIPES[name]
+    recipe = ITEM_RECIPES[name]
     own, _ = hyperparameters(recipe, {}, name)
     built = recipe.build(table(), **own)
     tasks = training_tasks(table(), support=5, query=5)
@@ -38,9 +38,9 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ITEM_RECIPES)
 def test_the_space_is_of_hyperparameters_that_there_are_and_of_their_types(name):
-    recipe = RECIPES[name]
+    recipe = ITEM_RECIPES[name]
     own, outer = hyperparameters(recipe, {}, name)
     known = own | vars(outer)
     for key, where in recipe.space.items():

@@ -42,7 +42,7 @@ def small():
 
 
 def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
+    """An experiment in this process, with new flags."""
     flags.FLAGS.unparse_flags()
     try:
         program.main(program.parse(["program.py", *map(str, arguments)]))

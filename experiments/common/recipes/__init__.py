@@ -4,7 +4,14 @@ One file a family. `--set=NAME.KEY=VALUE` changes a hyper-parameter: a keyword o
 `Training`.
 """
 
-from experiments.common.recipes import closed_form, gradient, metric, model
+from functools import partial
+
+from experiments.common.recipes import closed_form, gradient, items, metric, model
 from experiments.common.recipes.base import Recipe
 
 RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES
+# For tables whose tasks are items, the side features of which say more than those of users.
+ITEM_RECIPES: dict[str, Recipe] = RECIPES | items.RECIPES
+for name in ("ridge", "attentive_ridge"):
+    start = partial(RECIPES[name].build, reg_population=items.REG_POPULATION)
+    ITEM_RECIPES[name] = RECIPES[name]._replace(build=start)

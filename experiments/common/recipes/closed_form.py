@@ -22,18 +22,26 @@ from metarec_jax.spaces import Between, OneOf
 from metarec_jax.types import Learner, Params
 
 
-def build_ridge(train: Ratings, *, rank: int = 32, shrink: float = 50.0, choice: bool = True) -> Built:
+def build_ridge(
+    train: Ratings, *, rank: int = 32, shrink: float = 50.0, reg_population: float = 60.0, choice: bool = True
+) -> Built:
     """Ridge head, from a Gaussian process, with a prior mean from which items were rated unless `choice` is false."""
 
     def rule(net: TasteNet) -> Learner:
         return ridge(net, objectives.squared_error, prior=ChoicePrior(net.num_ids, net.dim) if choice else None)
 
-    built = start_from_gp(train, rule, rank, shrink=shrink)
+    built = start_from_gp(train, rule, rank, shrink=shrink, reg_population=reg_population)
     return with_choice(built, choices(train)) if choice else built
 
 
 def build_attentive_ridge(
-    train: Ratings, *, rank: int = 32, shrink: float = 50.0, key_dim: int = 16, sharpness: float = 4.0
+    train: Ratings,
+    *,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    key_dim: int = 16,
+    sharpness: float = 4.0,
 ) -> Built:
     """Attentive ridge, from a Gaussian process; candidates look alike at first if the same users rate them."""
 
@@ -41,12 +49,12 @@ def build_attentive_ridge(
         keys, prior, doubt = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemDoubt(net.num_ids)
         return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness)
 
-    vectors = choices(train)
-    built = with_choice(start_from_gp(train, rule, rank, shrink=shrink), vectors)
+    vectors, process = choices(train), {"rank": rank, "shrink": shrink, "reg_population": reg_population}
+    built = with_choice(start_from_gp(train, rule, **process), vectors)
     mix = jax.random.normal(jax.random.key(0), (CHOICE_DIM, key_dim)) / CHOICE_DIM**0.5
     attention = built.params["attention"]
     keys = attention["keys"] | {"id_key": {"table": vectors[:, :CHOICE_DIM] @ mix}}
-    doubt = {"id_doubt": {"table": jnp.log(fitted_noise(train, rank=rank, shrink=shrink))[:, None]}}
+    doubt = {"id_doubt": {"table": jnp.log(fitted_noise(train, **process))[:, None]}}
     params = built.params | {"attention": attention | {"keys": keys}, "doubt": doubt}
     return built._replace(params=params, rates=RATES)
 
