@@ -42,7 +42,7 @@ def ease_start(params: Params, train: Ratings, reg: float) -> Params:
 RANKING_RECIPES: dict[str, Recipe] = {
     "set_encoder": Recipe(
         build_set_encoder,
-        Training(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=5000, patience=5000),
+        Training(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=6000, patience=6000),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "weight_decay": Between(1e-5, 1.0),
