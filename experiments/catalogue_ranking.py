@@ -15,15 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-from absl import app, flags, logging
+from absl import app, flags
 
 from experiments.common import catalogue, cold_start, dataflags, jobs, methods
 from experiments.common.cold_start import Plan, compose, conduct
 from experiments.common.command_line import parse, refuse
-from experiments.common.methods import Methods, chosen, parse_set
+from experiments.common.methods import Methods, parse_set
 from experiments.common.recipes.ranking import RANKING_RECIPES
-from experiments.common.runner import Protocol, parquet
+from experiments.common.runner import Outcome, Protocol
 from experiments.common.workdir import Log, mark, stamp
 from metarec_jax.baselines import RANKING
 from metarec_jax.checkpoint import write_atomic
@@ -51,11 +50,8 @@ def make_plan() -> Plan:
     Raises:
       ValueError: one is wrong, or would do nothing.
     """
-    learners = chosen(cold_start.LEARNERS, METHODS.learners, METHODS.learners)
-    classics = chosen(cold_start.BASELINES, METHODS.classics)
-    if not learners and not classics:
-        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
-    idle = [pair for pair in dataflags.idle_flags()]
+    learners, classics = cold_start.asked_methods(METHODS, METHODS.learners)
+    idle = [*dataflags.idle_flags()]
     if not learners:
         idle.append((methods.STEPS, "needs a method that is trained"))
     if cold_start.DEVICES.value == 1:
@@ -99,22 +95,20 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         for seed in range(first, first + cold_start.SEEDS.value)
     }
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256 for split in splits.values()]})
-    log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
     trials = [
         catalogue.make_trial(seed, liked, split, shots, folder / f"seed_{seed}") for seed, split in splits.items()
     ]
     for trial in trials:
         write_split(trial.folder / "split.parquet", liked, splits[trial.seed])
-        for name in outcomes:
-            if name in METHODS.recipes:
-                found = catalogue.run_learner(name, METHODS.recipes[name], plan.changes[name], trial, log, devices)
-            else:
-                found = catalogue.run_baseline(name, METHODS.baselines[name].baseline, plan.grids[name], trial)
-            logging.info("%s, seed %d: %.1f s", name, trial.seed, found.info["seconds"])
-            outcomes[name].append(found)
-            timing[name] = timing.get(name, 0.0) + found.info["seconds"]
-    frame = pl.concat([outcome.predictions for found in outcomes.values() for outcome in found])
-    write_atomic(folder / "per_task.parquet", parquet(frame))
+    log = Log(folder / "metrics.jsonl")
+
+    def work(name: str, trial: catalogue.Trial) -> Outcome:
+        if name in METHODS.recipes:
+            return catalogue.run_learner(name, METHODS.recipes[name], plan.changes[name], trial, log, devices)
+        return catalogue.run_baseline(name, METHODS.baselines[name].baseline, plan.grids[name], trial)
+
+    outcomes = cold_start.each(plan.methods, trials, work, timing)
+    write_atomic(folder / "per_task.parquet", cold_start.all_rows(outcomes))
     return write_up(ratings, trials, splits, shots, outcomes, log, timing | {"total": time.perf_counter() - begun})
 
 

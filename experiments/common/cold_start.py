@@ -29,6 +29,7 @@ from experiments.common.workdir import Log, claim, mark, stamp
 from metarec_jax import evaluation
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.report import html, plots, results, table
+from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.tasks.split_file import write_split
 
 LEARNERS = flags.DEFINE_list("learners", None, "all, none, or names of learners; a wrong name shows all of them.")
@@ -60,10 +61,7 @@ def make_plan(question: ColdStart, experiment: ModuleType) -> Plan:
       ValueError: one is wrong, or would do nothing.
     """
     known = question.methods
-    learners = chosen(LEARNERS, known.learners, question.learners)
-    classics = chosen(BASELINES, known.classics)
-    if not learners and not classics:
-        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    learners, classics = asked_methods(known, question.learners)
     trained = learners + [name for name in classics if name in known.controls]
     idle = [*dataflags.idle_flags()]
     if dataflags.SPLIT.value is not None and SEEDS.value > 1:
@@ -80,6 +78,18 @@ def make_plan(question: ColdStart, experiment: ModuleType) -> Plan:
         grids |= {name: grid for name, grid in tuned.grids.items() if name in grids}
     text = stamp(experiment, left_out, {"tuned": tuned.sha256} if tuned else {})
     return Plan(classics + learners, changes, grids, tuned, protocol, text)
+
+
+def asked_methods(known: methods.Methods, default: list[str]) -> tuple[list[str], list[str]]:
+    """The learners and the classics that the flags ask for; the `default` learners where they ask for none.
+
+    Raises:
+      ValueError: an unknown name, or nothing to run.
+    """
+    learners, classics = chosen(LEARNERS, known.learners, default), chosen(BASELINES, known.classics)
+    if not learners and not classics:
+        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    return learners, classics
 
 
 def log_tuned(plan: Plan, dataset: str, hashes: list[str]) -> None:
@@ -112,26 +122,38 @@ def run(question: ColdStart, plan: Plan, folder: Path) -> dict[str, Any]:
     log_tuned(plan, ratings.name, hashes)
     for trial, split in zip(trials, splits.values(), strict=True):
         write_split(trial.folder / "split.parquet", ratings, split)
-    recipes = question.methods.recipes
-    log, outcomes = Log(folder / "metrics.jsonl"), {name: [] for name in plan.methods}
-    for trial in trials:
-        for name in outcomes:
-            if name in recipes:
-                found = runner.run_learner(name, recipes[name], plan.changes[name], trial, log, devices)
-            else:
-                found = runner.run_baseline(name, question.methods.baselines[name].baseline, plan.grids[name], trial)
-            logging.info("%s, seed %d: %.1f s", name, trial.seed, found.info["seconds"])
-            outcomes[name].append(found)
-            timing[name] = timing.get(name, 0.0) + found.info["seconds"]
-    frame = pl.concat([outcome.predictions for found in outcomes.values() for outcome in found])
-    write_atomic(folder / "predictions.parquet", runner.parquet(frame))
+    known, log = question.methods, Log(folder / "metrics.jsonl")
+
+    def work(name: str, trial: runner.Trial) -> runner.Outcome:
+        if name in known.recipes:
+            return runner.run_learner(name, known.recipes[name], plan.changes[name], trial, log, devices)
+        return runner.run_baseline(name, known.baselines[name].baseline, plan.grids[name], trial)
+
+    outcomes = each(plan.methods, trials, work, timing)
+    write_atomic(folder / "predictions.parquet", all_rows(outcomes))
     return write_up(question, ratings, hashes, trials, outcomes, log, timing | {"total": time.perf_counter() - begun})
+
+
+def each(names: list[str], trials: list, work: Callable[[str, Any], runner.Outcome], timing: dict[str, float]):
+    """Method -> its `Outcome`s by trial, from `work(name, trial)`; the seconds of each method go to `timing`."""
+    outcomes: dict[str, list[runner.Outcome]] = {name: [] for name in names}
+    for trial in trials:
+        for name, found in outcomes.items():
+            found.append(work(name, trial))
+            seconds = found[-1].info["seconds"]
+            logging.info("%s, seed %d: %.1f s", name, trial.seed, seconds)
+            timing[name] = timing.get(name, 0.0) + seconds
+    return outcomes
+
+
+def all_rows(outcomes: dict[str, list[runner.Outcome]]) -> bytes:
+    """What all methods predicted, as the content of a Parquet file."""
+    return runner.parquet(pl.concat([outcome.predictions for found in outcomes.values() for outcome in found]))
 
 
 def write_up(question, ratings, hashes, trials, outcomes, log, timing) -> dict[str, Any]:
     """The content of results.json."""
-    levels = ratings.levels
-    relevant = float(levels[0] + 0.75 * (levels[-1] - levels[0]))  # 4 of 1..5 stars
+    relevant = default_threshold(ratings)
     scores = [score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)]
     first = trials[0]
     split = {
@@ -187,6 +209,12 @@ def main(question: ColdStart, experiment: ModuleType, argv: list[str]) -> None:
     conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question))
 
 
+def make_devices() -> None:
+    """As many devices as the flag asks for: virtual ones, where there is nothing better. Before jax is used."""
+    if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
+        jax.config.update("jax_num_cpu_devices", DEVICES.value)
+
+
 def conduct(
     experiment: str,
     argv: list[str],
@@ -198,8 +226,7 @@ def conduct(
     with one_line_errors():
         only_flags(argv)
         plan = make_plan()
-        if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
-            jax.config.update("jax_num_cpu_devices", DEVICES.value)  # virtual ones, where there is nothing better
+        make_devices()
         folder = claim(experiment, dataflags.label(), plan.stamp)
         if (folder / "results.json").exists():
             print(f"{folder} is done already; this is what it found.\n")

@@ -11,9 +11,9 @@ import numpy as np
 from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines.item_knn import nearest
 from metarec_jax.baselines.item_statistics import MAX_ITEMS, rating_matrix
-from metarec_jax.baselines.means import folded_mean
+from metarec_jax.baselines.owner_bias import with_owner_bias
 from metarec_jax.data.table import Ratings
-from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+from metarec_jax.types import Array, Inputs, Params
 
 
 def unit_rows(values: np.ndarray) -> np.ndarray:
@@ -72,15 +72,4 @@ def before_ratings(params: Params, x: Inputs) -> Array:
     return params["candidate"][x.id] + given / (jnp.sum(weight * params["rated"][:, x.id].T, 1) + params["damping"])
 
 
-def adapt(params: Params, support: Examples) -> Fast:
-    """`params` and owner [], its shrunk bias."""
-    residual = support.y - before_ratings(params, support.x)
-    return {**params, "owner": folded_mean(residual, support.mask, params["reg_owner"])}
-
-
-def predict(fast: Fast, x: Inputs) -> Array:
-    """[N] ratings."""
-    return before_ratings(fast, x) + fast["owner"]
-
-
-CONTENT_KNN = Baseline(fit, adapt, predict)
+CONTENT_KNN = with_owner_bias(fit, before_ratings)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.baselines import bias as bias_model
-from metarec_jax.baselines.means import folded_mean
+from metarec_jax.baselines.owner_bias import with_owner_bias
 from metarec_jax.baselines.ridge import normal_equations, solve_rows
 from metarec_jax.data.table import Ratings
-from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
+from metarec_jax.types import Array, Inputs, Params
 
 COMPONENTS = 48  # of the features; a [candidates, COMPONENTS^2] array is solved
 
@@ -68,15 +68,4 @@ def before_ratings(params: Params, x: Inputs) -> Array:
     return params["candidate"][x.id] + jnp.sum(features * params["taste"][x.id], 1)
 
 
-def adapt(params: Params, support: Examples) -> Fast:
-    """`params` and owner [], its shrunk bias."""
-    residual = support.y - before_ratings(params, support.x)
-    return {**params, "owner": folded_mean(residual, support.mask, params["reg_owner"])}
-
-
-def predict(fast: Fast, x: Inputs) -> Array:
-    """[N] ratings."""
-    return before_ratings(fast, x) + fast["owner"]
-
-
-CONTENT_REGRESSION = Baseline(fit, adapt, predict)
+CONTENT_REGRESSION = with_owner_bias(fit, before_ratings)

@@ -54,11 +54,8 @@ def fit(
     Raises:
       ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
     """
-    mu, item, user = bias_model.fit_biases(train, reg_user=5.0, reg_item=5.0)
-    side, count = train.item_features.values, np.bincount(train.item, minlength=train.num_items)
-    centre, beta = bias_model.content_weights(side, item, count)
-    mean = (mu + np.where(count > 0, item, (side - centre) @ beta)).astype(np.float32)
-    residual = train.rating - mean[train.item] - user[train.user]
+    mean, user, beta = item_means(train)
+    side, residual = train.item_features.values, train.rating - mean[train.item] - user[train.user]
     unit = float(np.mean(residual**2)) + 1e-6
     variance = noise * unit
     phi = gp_features(
@@ -79,6 +76,17 @@ def fit(
         "population": jnp.float32(population[1:]),
         "noise": jnp.float32(variance),
     }
+
+
+def item_means(train: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expected ratings [I] of an average user, the users' biases [U], and what content says of the former, [F].
+
+    An item that nobody has rated has the bias that its content foretells: a constant plus content @ the last.
+    """
+    mu, item, user = bias_model.fit_biases(train, reg_user=5.0, reg_item=5.0)
+    side, count = train.item_features.values, np.bincount(train.item, minlength=train.num_items)
+    centre, beta = bias_model.content_weights(side, item, count)
+    return (mu + np.where(count > 0, item, (side - centre) @ beta)).astype(np.float32), user, beta
 
 
 def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> np.ndarray:

@@ -49,6 +49,19 @@ def info_nce(anchor: Array, positives: Array, negatives: Array, real: Array, tem
     return jnp.logaddexp(near, rest) - near
 
 
+def fold_in(params: Params, rated: Examples, start: Array) -> Array:
+    """[D] what ratings as `above_prior` gives them add to the embedding `start` [D], by ridge regression."""
+    return ridge_weights(rated.x, rated.y - rated.x @ start, rated.mask, jnp.exp(params["log_noise"]))
+
+
+def strangers(net: nn.Module, params: Params, raters: Examples, ids: Array) -> tuple[Array, Array]:
+    """Vectors [M, D] of the users `ids` [M], who are known by these alone, and [M] 1 for those who are no raters."""
+    unknown = jax.tree.map(lambda leaf: jnp.zeros((len(ids), *leaf.shape[1:]), leaf.dtype), raters.x)
+    vectors, _ = net.apply({"params": params["net"]}, unknown._replace(id=ids))
+    rated = (ids[:, None] == raters.x.id) & (raters.mask > 0)
+    return vectors, 1.0 - jnp.any(rated, 1)
+
+
 def clcrec(
     net: nn.Module,
     objective: Objective,
@@ -85,10 +98,6 @@ def clcrec(
         own = params["encoder"]
         return Generator(len(own["out"]["bias"]), hidden, dropout).apply({"params": own}, context, rngs=keys)
 
-    def fold_in(params: Params, rated: Examples, start: Array) -> Array:
-        residual = rated.y - rated.x @ start
-        return ridge_weights(rated.x, residual, rated.mask, jnp.exp(params["log_noise"]))
-
     def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
         return fold_in(params, support, encode(params, context, keys))
 
@@ -97,20 +106,13 @@ def clcrec(
 
     rule = embedding_learner(net, objective, Embedder(init, read, embed))
 
-    def others(params: Params, raters: Examples, key: Array) -> tuple[Array, Array]:
-        """Vectors [M, D] of drawn users, who are known by their ids alone, and [M] whether each is no rater."""
-        ids = jax.random.randint(key, (negatives,), 0, num_ids)
-        unknown = jax.tree.map(lambda leaf: jnp.zeros((negatives, *leaf.shape[1:]), leaf.dtype), raters.x)
-        vectors, _ = net.apply({"params": params["net"]}, unknown._replace(id=ids))
-        rated = (ids[:, None] == raters.x.id) & (raters.mask > 0)
-        return vectors, 1.0 - jnp.any(rated, 1)
-
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         error, _ = rule.loss(params, episode, key, step)
         raters = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
         rated = above_prior(net, params, raters)
         content = encode(params, owner(raters), {"dropout": key})
-        vectors, real = others(params, raters, jax.random.fold_in(key, 1))
+        ids = jax.random.randint(jax.random.fold_in(key, 1), (negatives,), 0, num_ids)
+        vectors, real = strangers(net, params, raters, ids)
         collaborative = fold_in(params, rated, jnp.zeros_like(content))
         of_items = info_nce(collaborative, content[None], vectors, real, temperature)[0]
         of_users = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))

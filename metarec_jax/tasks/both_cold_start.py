@@ -3,7 +3,8 @@
 import numpy as np
 
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.user_cold_start import Order, Split, check_order, held_out, make_split, seeded_hash
+from metarec_jax.tasks.hashing import seeded_hash
+from metarec_jax.tasks.user_cold_start import Order, Split, check_order, has_between, held_out, make_split
 
 BUCKETS = 20
 TRAINING_ITEMS = 14  # of the buckets; the rest is divided between validation and test
@@ -36,8 +37,7 @@ def split_both(
       DataError: time order without timestamps, or a part is empty.
     """
     check_order(ratings, order)
-    counts = np.diff(ratings.user_offsets)
-    fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
+    fits = has_between(ratings, min_ratings, max_ratings)
     users = np.array([seeded_hash(seed, user) % 10 for user in ratings.user_ids])
     items = np.array([seeded_hash(seed, "item", item) % BUCKETS for item in ratings.item_ids])
     middle = (TRAINING_ITEMS + BUCKETS) / 2

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.tasks.hashing import in_hash_order, seeded_hash
 from metarec_jax.tasks.sampling import below, draw_distinct
-from metarec_jax.tasks.user_cold_start import HeldOut, Split, in_hash_order, make_split, pad_rows, seeded_hash
+from metarec_jax.tasks.user_cold_start import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 

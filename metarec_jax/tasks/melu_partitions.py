@@ -1,4 +1,4 @@
-"""MeLU's four partitions (Lee et al. 2019, arXiv:1908.00413, section 4.1): warm and cold users, warm and cold items.
+"""MeLU's four partitions (Lee et al. 2019, arXiv:1908.00413): warm and cold users, warm and cold items.
 
 On MovieLens-1M the cold items are the films from 1998 on and the cold users those who joined last; training sees warm
 users on warm items. A task is a user with 13 to 100 ratings in a partition, of which 10 are the query.
@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.user_cold_start import Split, held_out, make_split, seeded_hash
+from metarec_jax.tasks.hashing import seeded_hash
+from metarec_jax.tasks.user_cold_start import Split, held_out, make_split
 
 LEAST, MOST = 13, 100  # ratings of a task, support and query together
 VALID_USERS, VALID_ITEMS = 0.1, 0.15  # shares of the warm ones that choose settings

@@ -6,7 +6,6 @@ is the same for every K. Training tasks are drawn on the device, inside jit, at 
 """
 
 import dataclasses
-import hashlib
 from typing import Literal, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from metarec_jax.data.table import DataError, Ratings, content_hash
+from metarec_jax.tasks.hashing import in_hash_order, seeded_hash
 from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
@@ -64,8 +64,7 @@ def split_users(
       DataError: time order without timestamps, or no user left in a part.
     """
     check_order(ratings, order)
-    counts = np.diff(ratings.user_offsets)
-    fits = (counts >= min_ratings) & (counts <= (max_ratings or np.inf))
+    fits = has_between(ratings, min_ratings, max_ratings)
     bucket = np.array([seeded_hash(seed, user) % 10 for user in ratings.user_ids])
     training = (bucket < 8) & (fits | (not filter_training))
     parts = [held_out(ratings, fits & (bucket == b), seed=seed, query=query, order=order) for b in (8, 9)]
@@ -101,6 +100,12 @@ def held_out(
         support.append(own[: len(own) - query])
         queries.append(own[len(own) - query :])
     return HeldOut(chosen.astype(np.int32), pad_rows(support), pad_rows(queries))
+
+
+def has_between(ratings: Ratings, least: int, most: int | None) -> np.ndarray:
+    """[U] whether a user has at least, and at most so many ratings; None: any number."""
+    counts = np.diff(ratings.user_offsets)
+    return (counts >= least) & (counts <= (np.inf if most is None else most))
 
 
 def check_order(ratings: Ratings, order: Order) -> None:
@@ -247,17 +252,6 @@ def training_tasks(
         unrated=jnp.asarray(unrated, jnp.int32),
     )
 
-    def hidden(data: _TrainData, key: Array, episode: Episode) -> Episode:
-        """The episode with the ids of unrated items, or as it is."""
-        bits = jax.random.bits(jax.random.fold_in(key, 1), (1 + support + query,))
-        hide = bits[0] < np.uint32(unseen * (2**32 - 1))
-        strange = data.unrated[below(bits[1:], data.unrated.shape[0])]
-
-        def exchange(examples: Examples, ids: Array) -> Examples:
-            return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
-
-        return Episode(exchange(episode.support, strange[:support]), exchange(episode.query, strange[support:]))
-
     def sample(data: _TrainData, key: Array) -> Episode:
         bits = jax.random.bits(key, (2 + support + query,))
         user = below(bits[0], data.count.shape[0])
@@ -274,7 +268,7 @@ def training_tasks(
             _gather(data, user, rows[:support], jnp.arange(support) < supported),
             _gather(data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried),
         )
-        return hidden(data, key, episode) if unseen and len(unrated) else episode
+        return _hide_ids(data, jax.random.fold_in(key, 1), episode, unseen) if unseen and len(unrated) else episode
 
     return Tasks(data, sample)
 
@@ -285,13 +279,14 @@ def _gather(data: _TrainData, user: Array, rows: Array, real: Array) -> Examples
     return Examples(Inputs(items, data.content[items], context), data.rating[rows], real.astype(jnp.float32))
 
 
-def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
-    """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
-    pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
-    return rows[np.argsort([seeded_hash(seed, *pair) for pair in pairs])]
+def _hide_ids(data: _TrainData, key: Array, episode: Episode, share: float) -> Episode:
+    """The episode with the ids of random unrated items, in a `share` of the cases; else as it is."""
+    sizes = [examples.x.id.shape[0] for examples in episode]
+    bits = jax.random.bits(key, (1 + sum(sizes),))
+    hide = bits[0] < np.uint32(share * (2**32 - 1))
+    strange = jnp.split(data.unrated[below(bits[1:], data.unrated.shape[0])], [sizes[0]])
 
+    def exchange(examples: Examples, ids: Array) -> Examples:
+        return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
 
-def seeded_hash(*parts: object) -> int:
-    """63 bits that depend on these parts alone, not on what else there is."""
-    text = "\x1f".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return Episode(*map(exchange, episode, strange))

@@ -398,9 +398,9 @@ def test_unseen_items_have_strange_ids_and_their_own_content():
     table = random_table(2, users=40, items=30, least=6)
     train = table.keep_rows(np.flatnonzero(table.item < 25))
     tasks = training_tasks(train, support=4, query=3, unseen=0.5)
-    drawn = jax.vmap(tasks.sample, in_axes=(None, 0))(tasks.data, jax.random.split(jax.random.key(0), 400))
+    drawn = jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, jax.random.split(jax.random.key(0), 400))
     plain = training_tasks(train, support=4, query=3)
-    same = jax.vmap(plain.sample, in_axes=(None, 0))(plain.data, jax.random.split(jax.random.key(0), 400))
+    same = jax.jit(jax.vmap(plain.sample, in_axes=(None, 0)))(plain.data, jax.random.split(jax.random.key(0), 400))
     for part, own in zip(drawn, same, strict=True):
         np.testing.assert_array_equal(part.x.content, own.x.content)
         np.testing.assert_array_equal(part.y, own.y)
@@ -411,4 +411,4 @@ def test_unseen_items_have_strange_ids_and_their_own_content():
     ids = np.asarray(drawn.query.x.id)
     assert_uniform(np.bincount(ids[ids >= 25] - 25, minlength=5))
     everything = training_tasks(table, support=4, query=3, unseen=1.0)  # nothing is unrated: nothing is hidden
-    assert everything.sample(everything.data, jax.random.key(1)).query.x.id.max() < 30
+    assert jax.jit(everything.sample)(everything.data, jax.random.key(1)).query.x.id.max() < 30

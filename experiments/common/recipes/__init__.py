@@ -11,7 +11,8 @@ from experiments.common.recipes.base import Recipe
 
 RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES
 # For tables whose tasks are items, the side features of which say more than those of users.
-ITEM_RECIPES: dict[str, Recipe] = RECIPES | items.RECIPES
-for name in ("ridge", "attentive_ridge"):
-    start = partial(RECIPES[name].build, reg_population=items.REG_POPULATION)
-    ITEM_RECIPES[name] = RECIPES[name]._replace(build=start)
+RIDGES = {
+    name: RECIPES[name]._replace(build=partial(RECIPES[name].build, reg_population=items.REG_POPULATION))
+    for name in ("ridge", "attentive_ridge")
+}
+ITEM_RECIPES: dict[str, Recipe] = RECIPES | RIDGES | items.RECIPES
