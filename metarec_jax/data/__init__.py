@@ -1,13 +1,13 @@
 """Data sets as `Ratings` tables: each file turns one official layout, or anybody's file, into the one table
 type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metarec_jax.data import goodbooks, movielens, movietweetings
 from metarec_jax.data.table import DataError, Ratings
 
-DATASETS: dict[str, Callable[[Path | None], Ratings]] = {
+DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
     "ml-100k": movielens.load_100k,
     "ml-1m": movielens.load_1m,
     "ml-latest-small": movielens.load_latest_small,
@@ -18,16 +18,17 @@ DATASETS: dict[str, Callable[[Path | None], Ratings]] = {
 }
 
 
-def load(name: str, data_dir: Path | None = None) -> Ratings:
+def load(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """The data set called `name`, fetched into the data directory if it is missing there.
 
     Args:
       name: a key of `DATASETS`.
       data_dir: the data directory; None means METAREC_DATA_DIR, else the user's cache folder.
+      content: groups of item features, for example ("genre", "year", "title"); None means what the set has by default.
 
     Raises:
-      DataError: an unknown name, or whatever the loader finds wrong.
+      DataError: an unknown name, a group that the set has not, or whatever the loader finds wrong.
     """
     if name not in DATASETS:
         raise DataError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}.")
-    return DATASETS[name](data_dir)
+    return DATASETS[name](data_dir, content)

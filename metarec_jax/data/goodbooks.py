@@ -8,16 +8,23 @@ repository has none), language, bin of the year of first publication. The column
 ratings_count, work_ratings_count, work_text_reviews_count and ratings_1 to ratings_5 of books.csv are NEVER
 used: they were counted over all users, test users included, so they leak what is to be predicted.
 
+By `content` the groups can be named one by one: these, author (those of two or more books), title (hashed
+n-grams of it, which names the series and the volume too) and sentence (`data.titles`).
+
 Samples of this set are common and the official file is not versioned, so its size is not checked. Checked:
 ratings are 1, 2, 3, 4 or 5, and every rated book is listed in books.csv.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from metarec_jax.data import download
+from metarec_jax.data.content import chosen, creators, optional_file
 from metarec_jax.data.delimited import Table, ratings_frame, read_text
-from metarec_jax.data.features import binned, joined, multi_hot, one_hot
+from metarec_jax.data.features import binned, multi_hot, one_hot
 from metarec_jax.data.table import DataError, Features, Ratings, build
+from metarec_jax.data.titles import sentence_features, title_features
 
 # The frequent shelves that say what a book is, with other spellings of the same. Shelves such as "to-read"
 # and the catch-alls "fiction" (9 of 10 books) and "literature" are left out.
@@ -42,8 +49,8 @@ _LANGUAGES = {
 _YEAR_EDGES = (1900, 1950, 1970, 1980, 1990, 1995, 2000, 2005, 2010, 2015)
 
 
-def load(data_dir: Path | None = None) -> Ratings:
-    """goodbooks-10k, the full set or a sample of it.
+def load(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
+    """goodbooks-10k, the full set or a sample of it, with the item features that `content` names.
 
     Raises:
       DataError: it cannot be found or fetched, holds other ratings than 1 to 5, or a line is bad.
@@ -56,7 +63,7 @@ def load(data_dir: Path | None = None) -> Ratings:
         folder.name,
         ratings_frame(read_text(folder / "ratings.csv", ",", quotes=True), columns),
         source=download.source(folder),
-        item_features=(ids, _book_features(folder, books, ids)),
+        item_features=(ids, _book_features(folder, books, ids, content)),
         item_titles=dict(zip(ids, books.column("title"), strict=True)),
     )
     if unknown := set(table.item_ids) - set(ids):
@@ -69,22 +76,36 @@ def load(data_dir: Path | None = None) -> Ratings:
     return table
 
 
-def _book_features(folder: Path, books: Table, ids: list[str]) -> Features:
-    languages = [code and _LANGUAGES.get(code, "other") for code in books.column("language_code")]
-    years = books.numbers("original_publication_year", gaps=True).to_list()
-    edges = _YEAR_EDGES
-    return joined(
-        *_genres(folder / "book_genres.csv", ids),
-        one_hot("language", languages),
-        binned("year", years, edges, first=f"before {edges[0]}", last=f"from {edges[-1]}"),
-    )
+def _book_features(folder: Path, books: Table, ids: list[str], content: Sequence[str] | None) -> Features:
+    shelves = folder / "book_genres.csv"
+    titles = books.column("title").to_list()
+    groups = {
+        "genre": partial(_genres, shelves, ids),
+        "language": partial(_languages, books),
+        "year": partial(_years, books),
+        "author": partial(_authors, books),
+        "title": partial(title_features, titles),
+        "sentence": partial(sentence_features, titles),
+    }
+    return chosen(folder.name, groups, content, ("genre",) * shelves.is_file() + ("language", "year"))
 
 
-def _genres(path: Path, ids: list[str]) -> list[Features]:
-    """The genre columns in the order of `ids`, or no table where there is no such file."""
-    if not path.is_file():
-        return []
-    table = read_text(path, ",", quotes=True)
+def _languages(books: Table) -> Features:
+    return one_hot("language", [code and _LANGUAGES.get(code, "other") for code in books.column("language_code")])
+
+
+def _years(books: Table) -> Features:
+    years, edges = books.numbers("original_publication_year", gaps=True).to_list(), _YEAR_EDGES
+    return binned("year", years, edges, first=f"before {edges[0]}", last=f"from {edges[-1]}")
+
+
+def _authors(books: Table) -> Features:
+    return creators("author", [[name.strip() for name in text.split(",")] for text in books.column("authors")])
+
+
+def _genres(path: Path, ids: list[str]) -> Features:
+    """The genre columns in the order of `ids`."""
+    table = read_text(optional_file(path, "genres"), ",", quotes=True)
     shelves = dict(zip(table.ids("book_id"), table.column("genres"), strict=True))
     genres = [[_CANONICAL.get(shelf, "") for shelf in shelves.get(book, "").split(",")] for book in ids]
-    return [multi_hot("genre", genres, tuple(_GENRES))]  # "" is no genre and falls away
+    return multi_hot("genre", genres, tuple(_GENRES))  # "" is no genre and falls away

@@ -4,15 +4,23 @@ F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", A
 are stars: 1 to 5, in halves in the csv sets. Ratings, users and rated films are counted against the official
   figures, since many
 copies on the web are edited. In some copies of 1M a timestamp of 0 stands for "unknown"; it stays 0.
+
+Item features by default: genre and year, the bin of the year in the title. Every loader has a `content` that names the
+groups wanted: these, title (hashed n-grams of it) and sentence (`data.titles`), and of two sets what files add that are
+not in the archives: poster (100K: poster_features.npz, see `content.poster_features`), and director, actor and rated
+(1M: movies_extra.csv with columns movie_id, directors, actors, of names with "|" between them, and rated, as in PG-13).
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from metarec_jax.data import download
+from metarec_jax.data.content import Groups, by_row, chosen, creators, optional_file, poster_features
 from metarec_jax.data.delimited import Table, ratings_frame, read_text
 from metarec_jax.data.features import ages, film_years, joined, multi_hot, one_hot
 from metarec_jax.data.table import DataError, Features, Ratings, build
+from metarec_jax.data.titles import sentence_features, title_features
 
 _COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}
 _CSV_COLUMNS = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "timestamp"}
@@ -24,10 +32,10 @@ _OCCUPATIONS_1M = (  # the codes 0 to 20 of the README
 )  # fmt: skip
 
 
-def load_100k(data_dir: Path | None = None) -> Ratings:
+def load_100k(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """MovieLens-100K: 100,000 ratings of 943 users on 1,682 films, with times.
 
-    Users: age bucket, gender, occupation. Items: 19 genres, bin of the year in the title.
+    Users: age bucket, gender, occupation. Items: 19 genres, bin of the year in the title; more by `content`.
 
     Raises:
       DataError: it cannot be found or fetched, is not the official set, or a line is bad.
@@ -37,57 +45,63 @@ def load_100k(data_dir: Path | None = None) -> Ratings:
     about = ("id", "title", "released", "video", "url")
     films = _latin(folder / "u.item", "|", (*about, *genres))
     flags = films.frame.select(genres).rows()
+    film_ids = films.ids("id").to_list()
     return _table(
         folder,
         _latin(folder / "u.data", "\t", tuple(_COLUMNS)),
         _COLUMNS,
         people=_latin(folder / "u.user", "|", ("id", "age", "gender", "occupation", "zip")),
-        film_ids=films.ids("id").to_list(),
+        film_ids=film_ids,
         titles=films.column("title").to_list(),
         genres=[[g for g, flag in zip(genres, row, strict=True) if flag == "1"] for row in flags],
+        content=content,
+        more={"poster": partial(poster_features, folder / "poster_features.npz", film_ids)},
     )
 
 
-def load_1m(data_dir: Path | None = None) -> Ratings:
+def load_1m(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """MovieLens-1M: 1,000,209 ratings of 6,040 users on 3,706 films, with times.
 
-    Users: age bucket, gender, occupation. Items: 18 genres, bin of the year in the title.
+    Users: age bucket, gender, occupation. Items: 18 genres, bin of the year in the title; more by `content`.
 
     Raises:
       DataError: it cannot be found or fetched, is not the official set, or a line is bad.
     """
     folder = download.locate("ml-1m", data_dir)
     films = _latin(folder / "movies.dat", "::", ("id", "title", "genres"))
+    film_ids = films.ids("id").to_list()
     return _table(
         folder,
         _latin(folder / "ratings.dat", "::", tuple(_COLUMNS)),
         _COLUMNS,
         people=_latin(folder / "users.dat", "::", ("id", "gender", "age", "occupation", "zip")),
-        film_ids=films.ids("id").to_list(),
+        film_ids=film_ids,
         titles=films.column("title").to_list(),
         genres=[text.split("|") for text in films.column("genres")],
+        content=content,
+        more=_extra(folder / "movies_extra.csv", film_ids),
     )
 
 
-def load_latest_small(data_dir: Path | None = None) -> Ratings:
+def load_latest_small(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """MovieLens latest-small (2018): 100,836 ratings of 610 users on 9,724 films. See `load_csv`."""
-    return load_csv("ml-latest-small", data_dir)
+    return load_csv("ml-latest-small", data_dir, content)
 
 
-def load_25m(data_dir: Path | None = None) -> Ratings:
+def load_25m(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """MovieLens-25M: 25,000,095 ratings of 162,541 users. See `load_csv`."""
-    return load_csv("ml-25m", data_dir)
+    return load_csv("ml-25m", data_dir, content)
 
 
-def load_32m(data_dir: Path | None = None) -> Ratings:
+def load_32m(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """MovieLens-32M: 32,000,204 ratings of 200,948 users. See `load_csv`."""
-    return load_csv("ml-32m", data_dir)
+    return load_csv("ml-32m", data_dir, content)
 
 
-def load_csv(name: str, data_dir: Path | None = None) -> Ratings:
+def load_csv(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """A set with ratings.csv and movies.csv, with times.
 
-    Users have no features. Items: genres, bin of the year in the title.
+    Users have no features. Items: genres, bin of the year in the title; more by `content`.
 
     Raises:
       DataError: it cannot be found or fetched, is not the official set, or a line is bad.
@@ -101,6 +115,7 @@ def load_csv(name: str, data_dir: Path | None = None) -> Ratings:
         film_ids=films.ids("movieId").to_list(),
         titles=films.column("title").to_list(),
         genres=[() if text.startswith("(no") else text.split("|") for text in films.column("genres")],
+        content=content,
     )
 
 
@@ -117,18 +132,44 @@ def _table(
     film_ids: list[str],
     titles: list[str],
     genres: Sequence[Sequence[str]],
+    content: Sequence[str] | None,
+    more: Groups | None = None,
 ) -> Ratings:
-    """Put the pieces of the set in `folder` together and count them."""
+    """Put the pieces of the set in `folder` together and count them; `more` are groups that only this set has."""
+    groups = {
+        "genre": partial(multi_hot, "genre", genres),
+        "year": partial(film_years, titles),
+        "title": partial(title_features, titles),
+        "sentence": partial(sentence_features, titles),
+    }
+    features = chosen(folder.name, groups | (more or {}), content, ("genre", "year"))
     table = build(
         folder.name,
         ratings_frame(ratings, columns),
         source=download.source(folder),
         user_features=None if people is None else (people.ids("id").to_list(), _people_features(people)),
-        item_features=(film_ids, joined(multi_hot("genre", genres), film_years(titles))),
+        item_features=(film_ids, features),
         item_titles=dict(zip(film_ids, titles, strict=True)),
     )
     download.check_counts(table, folder)
     return table
+
+
+def _extra(path: Path, film_ids: list[str]) -> Groups:
+    """The groups of a movies_extra.csv, which is read when one of them is asked for."""
+
+    def column(name: str) -> list[str]:
+        table = read_text(optional_file(path, "directors, actors and ratings"), ",", quotes=True)
+        return by_row(table.ids("movie_id").to_list(), table.column(name).to_list(), film_ids, path)
+
+    def people(group: str, name: str) -> Features:
+        return creators(group, [text.split("|") for text in column(name)])
+
+    return {
+        "director": partial(people, "director", "directors"),
+        "actor": partial(people, "actor", "actors"),
+        "rated": lambda: one_hot("rated", column("rated")),
+    }
 
 
 def _people_features(people: Table) -> Features:

@@ -8,18 +8,23 @@ The files have no published checksum. Checked: 100,000 ratings, each a whole num
 of users and films are not checked.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from metarec_jax.data import download
+from metarec_jax.data.content import chosen
 from metarec_jax.data.delimited import ratings_frame, read_text
-from metarec_jax.data.features import film_years, joined, multi_hot
+from metarec_jax.data.features import film_years, multi_hot
 from metarec_jax.data.table import Ratings, build
+from metarec_jax.data.titles import sentence_features, title_features
 
 _COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}
 
 
-def load_100k(data_dir: Path | None = None) -> Ratings:
-    """MovieTweetings 100K. Item features: genres and bin of the year in the title.
+def load_100k(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
+    """MovieTweetings 100K. Item features: genre and year, the bin of that in the title, or the groups that `content`
+    names, among which are also title and sentence (`data.titles`).
 
     Raises:
       DataError: it cannot be found or fetched, is not the whole snapshot, or a line is bad.
@@ -28,11 +33,17 @@ def load_100k(data_dir: Path | None = None) -> Ratings:
     films = read_text(folder / "movies.dat", "::", names=("id", "title", "genres"))
     film_ids, titles = films.ids("id").to_list(), films.column("title").to_list()
     genres = [text.split("|") if text else () for text in films.column("genres")]
+    groups = {
+        "genre": partial(multi_hot, "genre", genres),
+        "year": partial(film_years, titles),
+        "title": partial(title_features, titles),
+        "sentence": partial(sentence_features, titles),
+    }
     table = build(
         folder.name,
         ratings_frame(read_text(folder / "ratings.dat", "::", names=tuple(_COLUMNS)), _COLUMNS),
         source=download.source(folder),
-        item_features=(film_ids, joined(multi_hot("genre", genres), film_years(titles))),
+        item_features=(film_ids, chosen(folder.name, groups, content, ("genre", "year"))),
         item_titles=dict(zip(film_ids, titles, strict=True)),
     )
     download.check_counts(table, folder)

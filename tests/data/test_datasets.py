@@ -50,14 +50,14 @@ TINY = {
 def tiny(tmp_path, monkeypatch):
     """A function that writes a small set in its official layout, with changes, and loads it uncounted."""
 
-    def make(name: str, **changes: str) -> Ratings:
+    def make(name: str, content: tuple[str, ...] | None = None, **changes: str) -> Ratings:
         spec = dataclasses.replace(download.SPECS[name], ratings=None, users=None, items=None)
         monkeypatch.setitem(download.SPECS, name, spec)
         (tmp_path / name).mkdir(exist_ok=True)
         encoding = "latin-1" if name in ("ml-100k", "ml-1m") else "utf-8"
         for file, text in (TINY[name] | changes).items():
             (tmp_path / name / file).write_bytes(text.encode(encoding))
-        return data.load(name, tmp_path)
+        return data.load(name, tmp_path, content)
 
     return make
 
@@ -211,3 +211,39 @@ def test_goodbooks_files():
     table = real("goodbooks-10k")
     assert table.levels.tolist() == [1, 2, 3, 4, 5] and table.num_items <= 10_000
     assert not any("rating" in name or "count" in name for name in table.item_features.names)
+
+
+def test_ml_1m_has_more_by_content(tiny):
+    extra = (
+        "movie_id,year,rated,genres,directors,actors\n"
+        "10,1979,R,Horror,Ridley Scott,Tom Skerritt|Sigourney Weaver\n9,1942,,Drama,Ridley Scott|Other,Tom Skerritt\n"
+    )
+    content = ("rated", "director", "actor", "title")
+    table = tiny("ml-1m", content, **{"movies_extra.csv": extra})
+    shared = {"director=Ridley Scott", "actor=Tom Skerritt"}
+    assert of(table.item_features, 0) == shared
+    assert of(table.item_features, 1) == shared | {"rated=R"}
+    assert sum(name.startswith("title=") for name in table.item_features.names) == 256
+    for bad, message in (("11,,,,,\n", "row 3: item 11 is not in this"), ("9,,,,,\n", "row 3: item 9 is there twice")):
+        with pytest.raises(DataError, match=f"movies_extra.csv: {message}"):
+            tiny("ml-1m", content, **{"movies_extra.csv": extra + bad})
+
+
+def test_extra_files_are_missed_only_when_they_are_asked_for(tiny):
+    tiny("ml-1m", ("genre", "title"))
+    with pytest.raises(DataError, match="ratings are looked for in .*movies_extra.csv, which does not exist"):
+        tiny("ml-1m", ("actor",))
+    with pytest.raises(DataError, match="posters are looked for in .*poster_features.npz"):
+        tiny("ml-100k", ("poster",))
+    with pytest.raises(DataError, match="ml-25m has no item features 'poster'; choose among genre, year, title, sent"):
+        tiny("ml-25m", ("poster",))
+
+
+def test_goodbooks_has_more_by_content(tiny):
+    books = TINY["goodbooks-10k"]["books.csv"].replace("average_rating\n", "average_rating,authors\n")
+    books = (
+        books.replace("4.1\n", '4.1,"J. Austen, X"\n').replace("4.2\n", "4.2,J. Austen\n").replace("1.0\n", "1.0,Y\n")
+    )
+    table = tiny("goodbooks-10k", ("author", "year"), **{"books.csv": books})
+    assert of(table.item_features, 0) == {"author=J. Austen", "year=before 1900"}
+    assert of(table.item_features, 1) == {"author=J. Austen"}
