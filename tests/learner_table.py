@@ -21,6 +21,7 @@ from metarec_jax.learners.melu import melu
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.metaemb import metaemb
 from metarec_jax.learners.mwuf import mwuf
+from metarec_jax.learners.multimodal_ridge import ContentTaste, multimodal_ridge
 from metarec_jax.learners.nlba import nlba
 from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
@@ -32,10 +33,12 @@ from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
 from metarec_jax.models.choice import ChoicePrior
+from metarec_jax.models.content import ContentEncoder, Span
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
 
 ITEMS = 40
+SPANS = (Span("first", 0, 2), Span("second", 2, 5))  # groups of the context
 
 
 def rating_net(**parts) -> RatingNet:
@@ -92,6 +95,12 @@ CLOSED_FORM = {
         keys=Keys(ITEMS, 4),
         prior=ChoicePrior(ITEMS, 6, width=4),
         doubt=ItemDoubt(ITEMS),
+    ),
+    "multimodal_ridge": lambda: multimodal_ridge(
+        ContentTaste(taste_net(), ContentEncoder(SPANS, 6, width=8)),
+        objectives.squared_error,
+        spans=SPANS,
+        prior=ChoicePrior(ITEMS, 6, width=4),
     ),
     "logistic": lambda: logistic(taste_net(), objectives.squared_error, low=1.0, high=6.0),
     "deep_kernel": lambda: deep_kernel(taste_net()),

@@ -11,6 +11,7 @@ import numpy as np
 
 from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines import gp_population
+from metarec_jax.baselines.gp_evidence import group_penalties
 from metarec_jax.baselines.gp_features import content_scale, gp_features
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
 from metarec_jax.data.table import Ratings
@@ -29,6 +30,7 @@ def fit(
     reg_population: float = 60.0,
     em_steps: int = 1,
     prior_ratings: float = 100.0,
+    reg_by_group: bool = False,
 ) -> Params:
     """The fitted weight-space process; `noise`, `bias` and `content` are shares of the variance of the bias residuals.
 
@@ -42,6 +44,8 @@ def fit(
       bias: prior variance of the user's bias.
       content: prior variance that the item features together explain.
       reg_population: ridge penalty on the population's weights, in users.
+      reg_by_group: choose a penalty for each group of the users' features by marginal likelihood (`gp_evidence`),
+        starting from `reg_population`.
       em_steps: steps of EM from the covariance's features; more than one or two overfit.
       prior_ratings: pseudo-ratings that hold an item's features where they were before EM.
 
@@ -67,6 +71,8 @@ def fit(
         phi, variance = em_step(train, users, population, phi, mean, prior_ratings)
         users = user_evidence(train, phi, mean, variance)
         population = population_weights(users, reg_population)
+    if reg_by_group:
+        population = population_weights(users, group_penalties(users, train.user_features.names, reg_population))
     return {
         "phi": jnp.float32(phi),
         "mean": jnp.float32(mean),

@@ -7,6 +7,7 @@ Model of user u with features f_u (a leading 1 included) and ratings r_u of item
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 import scipy.sparse.linalg
 
 from metarec_jax.baselines.item_statistics import rating_matrix
@@ -35,25 +36,49 @@ def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return (matrices @ vectors[:, :, None])[:, :, 0]
 
 
-def population_weights(users: Users, reg: float) -> np.ndarray:
+def population_weights(users: Users, reg: float | np.ndarray) -> np.ndarray:
     """M [1 + G, D] by generalised least squares with each user's own deviation integrated out, plus reg |M|^2.
 
     With V_u = Phi_u Phi_u^T + noise I, M solves
         sum_u f_u f_u^T M (Phi_u^T V_u^-1 Phi_u) + reg M = sum_u f_u (Phi_u^T V_u^-1 (r_u - mean_u))^T,
-    where Phi_u^T V_u^-1 Phi_u = I - cov_u and Phi_u^T V_u^-1 (r_u - mean_u) = cov_u evidence_u (Woodbury). Conjugate
-    gradients never form the (1 + G) D square matrix.
+    where Phi_u^T V_u^-1 Phi_u = I - cov_u and Phi_u^T V_u^-1 (r_u - mean_u) = cov_u evidence_u (Woodbury). `reg` is one
+    penalty or [1 + G] of them, one a row of M.
     """
-    shape = (users.features.shape[1], users.evidence.shape[1])
-    target = users.features.T @ _times(users.cov, users.evidence)
+    return solve_population(users, reg, population_target(users))
+
+
+def population_target(users: Users) -> np.ndarray:
+    """[1 + G, D] the right-hand side of the equation for M."""
+    return users.features.T @ _times(users.cov, users.evidence)
+
+
+def solve_population(users: Users, reg: float | np.ndarray, target: np.ndarray, rtol: float = 1e-5) -> np.ndarray:
+    """[1 + G, D] the solution of the equation for M with `target` [1 + G, D] on its right.
+
+    Conjugate gradients, preconditioned by the diagonal, never form the (1 + G) D square matrix. Features that are
+    mostly zeros (names of creators) are multiplied as a sparse matrix.
+    """
+    shape = target.shape
+    penalty = np.broadcast_to(np.asarray(reg, np.float32), shape[:1])[:, None]
+    features = users.features
+    if np.count_nonzero(features) < 0.1 * features.size:
+        features = scipy.sparse.csr_array(features)
+    transposed = features.T.tocsr() if scipy.sparse.issparse(features) else features.T
 
     def system(flat: np.ndarray) -> np.ndarray:
         m = flat.reshape(shape).astype(np.float32)
-        prior = users.features @ m
-        return (users.features.T @ (prior - _times(users.cov, prior)) + reg * m).ravel()
+        prior = features @ m
+        return (transposed @ (prior - _times(users.cov, prior)) + penalty * m).ravel()
 
+    squares = np.sum(users.features**2, 0)[:, None]
+    known = 1.0 - np.einsum("udd->d", users.cov) / len(users.cov)  # mean diagonal of I - cov_u
+    diagonal = (squares * known + penalty).ravel()
     size = shape[0] * shape[1]
-    operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=system, dtype=np.float32)
-    solution, _ = scipy.sparse.linalg.cg(operator, target.ravel(), rtol=1e-5, maxiter=500)
+    operator, preconditioner = (
+        scipy.sparse.linalg.LinearOperator((size, size), matvec=product, dtype=np.float32)
+        for product in (system, lambda flat: flat / diagonal)
+    )
+    solution, _ = scipy.sparse.linalg.cg(operator, target.ravel(), M=preconditioner, rtol=rtol, maxiter=500)
     return solution.reshape(shape)
 
 

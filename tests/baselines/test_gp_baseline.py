@@ -6,8 +6,16 @@ import pytest
 from helpers import random_table
 
 from metarec_jax.baselines import gp
+from metarec_jax.baselines.gp_evidence import group_penalties
 from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
-from metarec_jax.baselines.gp_population import em_step, item_noise, population_weights, user_evidence
+from metarec_jax.baselines.gp_population import (
+    Users,
+    em_step,
+    item_noise,
+    population_weights,
+    solve_population,
+    user_evidence,
+)
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.types import Examples, Inputs
 
@@ -129,3 +137,36 @@ def test_an_item_without_ratings_is_what_its_content_says():
     for whole, part in (("phi", "content_phi"), ("mean", "content_mean")):
         left = (fitted[whole] - side @ fitted[part])[50:]
         np.testing.assert_allclose(left, np.broadcast_to(left[0], left.shape), atol=1e-5)
+
+
+def test_solutions_with_a_penalty_a_row_and_any_target():
+    """The system of `population_weights`, solved for other right-hand sides, as the evidence needs it."""
+    reg, target = np.array([2.0, 30.0]), RNG.normal(size=(2, 3))
+    system = np.kron(np.diag(reg), np.eye(3))
+    for features, phi, _ in of_users():
+        inverse = np.linalg.inv(phi @ phi.T + NOISE * np.eye(len(phi)))
+        system += np.kron(np.outer(features, features), phi.T @ inverse @ phi)
+    found = solve_population(user_evidence(TABLE, PHI, MEAN, NOISE), reg, target)
+    np.testing.assert_allclose(found, np.linalg.solve(system, target.ravel()).reshape(2, 3), rtol=5e-3, atol=1e-4)
+
+
+def test_evidence_trusts_the_group_that_tells_and_not_the_one_that_does_not():
+    """Of two groups of 6 columns the first moves the weights, with a variance of 0.5 a column, and the second does not:
+    their penalties come near 2 and far above."""
+    rng = np.random.default_rng(0)
+    users, dim, noise = 400, 3, 0.3
+    features = rng.normal(size=(users, 13)).astype(np.float32)
+    features[:, 0] = 1
+    true = np.zeros((13, dim))
+    true[1:7] = rng.normal(0, 0.5**0.5, (6, dim))
+    weights = features @ true + rng.normal(size=(users, dim))
+    cov, evidence = np.zeros((users, dim, dim), np.float32), np.zeros((users, dim), np.float32)
+    for u in range(users):
+        phi = rng.normal(size=(8, dim))
+        cov[u] = np.linalg.inv(np.eye(dim) + phi.T @ phi / noise)
+        evidence[u] = phi.T @ (phi @ weights[u] + rng.normal(0, noise**0.5, 8)) / noise
+    names = (*(f"tells={k}" for k in range(6)), *(f"idle={k}" for k in range(6)))
+    reg = group_penalties(Users(features, cov, evidence), names, start=20.0)
+    assert reg.shape == (13,) and len(set(reg[1:7])) == len(set(reg[7:])) == 1
+    assert 1.0 < reg[1] < 4.0
+    assert reg[7] > 100.0

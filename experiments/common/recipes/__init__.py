@@ -6,7 +6,7 @@ One file a family. `--set=NAME.KEY=VALUE` changes a hyper-parameter: a keyword o
 
 from functools import partial
 
-from experiments.common.recipes import closed_form, gradient, items, metric, model
+from experiments.common.recipes import closed_form, content, gradient, items, metric, model
 from experiments.common.recipes.base import Recipe
 
 RECIPES: dict[str, Recipe] = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | model.RECIPES
@@ -15,4 +15,4 @@ RIDGES = {
     name: RECIPES[name]._replace(build=partial(RECIPES[name].build, reg_population=items.REG_POPULATION))
     for name in ("ridge", "attentive_ridge")
 }
-ITEM_RECIPES: dict[str, Recipe] = RECIPES | RIDGES | items.RECIPES
+ITEM_RECIPES: dict[str, Recipe] = RECIPES | RIDGES | content.RECIPES | items.RECIPES
