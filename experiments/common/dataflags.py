@@ -19,6 +19,9 @@ from metarec_jax.tuning import Shots
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
+CONTENT = flags.DEFINE_list(
+    "content", None, "Kinds of item features of --dataset, such as genre+year,title; default: the set's own."
+)
 RATINGS = flags.DEFINE_string("ratings", None, "A .csv, .tsv or .parquet file of your own instead of --dataset.")
 COLUMNS = flags.DEFINE_string("columns", None, "Columns of --ratings, e.g. user=uid,item=isbn,rating=stars.")
 SPLIT = flags.DEFINE_string("split", None, "File with columns user,item,rating,role instead of a hashed split.")
@@ -70,6 +73,7 @@ def idle_flags() -> Iterator[tuple[flags.FlagHolder, str]]:
     else:
         yield DATASET, "is replaced by --ratings"
         yield DATA_DIR, "is not used with --ratings"
+        yield CONTENT, "is not used with --ratings"
     if SPLIT.value is not None:
         yield from ((flag, "is decided by --split") for flag in (MIN_RATINGS, MAX_RATINGS, HEAVY))
 
@@ -79,11 +83,17 @@ def label() -> str:
     return Path(RATINGS.value).stem if RATINGS.value else DATASET.value
 
 
+def modalities() -> dict[str, list[str]]:
+    """The kinds of item features that --content names, and the groups of columns (parted by "+") of each."""
+    return {kind: kind.split("+") for kind in CONTENT.value or []}
+
+
 def load_ratings() -> Ratings:
     """The table that the flags ask for."""
     if RATINGS.value is not None:
         return read_ratings(Path(RATINGS.value), parse_columns(COLUMNS.value or ""))
-    return data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
+    groups = None if CONTENT.value is None else [group for kind in modalities().values() for group in kind]
+    return data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None, groups)
 
 
 def load_split(question: ColdStart, ratings: Ratings, seed: int) -> Split:

@@ -1,19 +1,26 @@
 """The learner whose prior is made of side features of several kinds."""
 
+import dataclasses
+from collections.abc import Collection, Sequence
+from functools import partial
+
 import jax
+import numpy as np
 
 from experiments.common.recipes.base import Built, Recipe, Training, example
 from experiments.common.recipes.closed_form import choices, fitted_process, with_choice
 from metarec_jax import objectives
-from metarec_jax.data.table import Ratings
+from metarec_jax.data.table import Features, Ratings
+from metarec_jax.learners.context import on_groups
 from metarec_jax.learners.multimodal_ridge import RATES, ContentTaste, multimodal_ridge, start
 from metarec_jax.models.choice import ChoicePrior
-from metarec_jax.models.content import ContentEncoder, group_spans
+from metarec_jax.models.content import ContentEncoder, Span, group_spans
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.spaces import Between, OneOf
 
 
 def build_multimodal_ridge(
+    groups: Collection[str] | None,
     train: Ratings,
     *,
     rank: int = 16,
@@ -23,7 +30,10 @@ def build_multimodal_ridge(
     hide: float = 0.1,
     choice: bool = True,
 ) -> Built:
-    """Multimodal ridge, from a Gaussian process that weighs the groups of features by their evidence."""
+    """Multimodal ridge on some groups of the features (None: all), from a Gaussian process that weighs each by its
+    evidence."""
+    seen = [span for span in group_spans(train.user_features.names) if groups is None or span.name in groups]
+    train = dataclasses.replace(train, user_features=columns_of(train.user_features, seen))
     spans, mean = group_spans(train.user_features.names), float(train.rating.mean())
     fitted = fitted_process(train, rank=rank, shrink=shrink, reg_population=reg_population, reg_by_group=True)
     dim = fitted["phi"].shape[1]
@@ -31,13 +41,19 @@ def build_multimodal_ridge(
     prior = ChoicePrior(train.num_items, dim) if choice else None
     learner = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide, prior=prior)
     params = learner.init(jax.random.key(0), example(train))
-    built = Built(learner, start(params, fitted, mean, spans), RATES if choice else {"net": 1.0, "log_noise": 1.0})
+    built = Built(on_groups(learner, seen), start(params, fitted, mean, spans), RATES)
     return with_choice(built, choices(train)) if choice else built
+
+
+def columns_of(features: Features, spans: Sequence[Span]) -> Features:
+    """The features of these groups alone."""
+    columns = np.concatenate([np.arange(0), *(np.arange(span.first, span.end) for span in spans)])
+    return Features(tuple(features.names[column] for column in columns), features.values[:, columns])
 
 
 RECIPES: dict[str, Recipe] = {
     "multimodal_ridge": Recipe(
-        build_multimodal_ridge,
+        partial(build_multimodal_ridge, None),
         Training(outer_lr=1e-3, weight_decay=0.3, steps=1500, patience=600),
         space={
             "outer_lr": Between(2e-4, 3e-3),
