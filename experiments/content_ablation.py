@@ -3,8 +3,8 @@
     scripts/run.sh experiments/content_ablation.py --content=genre+year,title,poster --seeds=5
     scripts/run.sh experiments/content_ablation.py --dataset=ml-1m --content=genre+year,title,director+actor+rated
 
-Everything is multimodal ridge on item cold start (`item_cold_start.py`); "all", which sees all that --content names, is
-what the others are compared with, so that a positive difference is what the kinds that they lack are worth.
+Everything is multimodal ridge on item cold start (`item_cold_start.py`); "all_content", which sees all that --content
+names, is what the others are compared with, so that a positive difference is what the kinds that they lack are worth.
 """
 
 import sys
@@ -45,7 +45,7 @@ def variants(modalities: dict[str, list[str]]) -> dict[str, Recipe]:
     def of(kinds: Collection[str]) -> list[str]:
         return [group for kind in kinds for group in modalities[kind]]
 
-    found = {"all": recipe(of(modalities), "baseline"), "none": recipe(())}
+    found = {"all_content": recipe(of(modalities), "baseline"), "no_content": recipe(())}
     found |= {f"only_{kind}": recipe(of([kind])) for kind in modalities}
     if len(modalities) > 2:  # else all but one is the other alone
         found |= {f"without_{kind}": recipe(of([k for k in modalities if k != kind])) for kind in modalities}

@@ -73,16 +73,18 @@ def multimodal_ridge(
     return head._replace(loss=loss)
 
 
-def start(params: Params, fitted: Params, mean: float, spans: Sequence[Span]) -> Params:
+def start(params: Params, fitted: Params, mean: float, content: Array, spans: Sequence[Span]) -> Params:
     """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
 
     Args:
       params: from `multimodal_ridge(ContentTaste(TasteNet(...), ContentEncoder(spans, ...)), ...).init`.
       fitted: what `baselines.gp.fit` returned.
       mean: the `TasteNet`'s.
+      content: [I, F] the candidates' side features.
       spans: the groups of the context.
     """
     net = params["net"]
-    own = from_gaussian_process(params | {"net": net["taste"]}, fitted, mean)
+    own = from_gaussian_process(params | {"net": net["taste"]}, fitted, mean, content)
     linear = {f"linear_{name}": {"kernel": fitted["population"][first:end]} for name, first, end in spans}
-    return own | {"net": {"taste": own["net"], "encoder": net["encoder"] | linear}}
+    encoder = {"encoder": net["encoder"] | linear} if spans else {}  # of no group it has no parameters
+    return own | {"net": {"taste": own["net"], **encoder}}

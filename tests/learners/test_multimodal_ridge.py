@@ -37,7 +37,8 @@ def build(hide: float):
     spans = group_spans(table().user_features.names)
     net = ContentTaste(TasteNet(table().num_items, mean, dim), ContentEncoder(spans, dim, 8))
     rule = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide)
-    return net, rule, start(rule.init(jax.random.key(0), episode()), fitted(), mean, spans)
+    content = jnp.asarray(table().item_features.values)
+    return net, rule, start(rule.init(jax.random.key(0), episode()), fitted(), mean, content, spans)
 
 
 def test_it_starts_as_the_process():

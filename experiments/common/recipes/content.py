@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.recipes.base import Built, Recipe, Training, example
@@ -41,7 +42,8 @@ def build_multimodal_ridge(
     prior = ChoicePrior(train.num_items, dim) if choice else None
     learner = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide, prior=prior)
     params = learner.init(jax.random.key(0), example(train))
-    built = Built(on_groups(learner, seen), start(params, fitted, mean, spans), RATES)
+    params = start(params, fitted, mean, jnp.asarray(train.item_features.values), spans)
+    built = Built(on_groups(learner, seen), params, RATES)
     return with_choice(built, choices(train)) if choice else built
 
 
