@@ -17,7 +17,7 @@ from experiments.common import cold_start, dataflags
 from experiments.common.command_line import one_line_errors, parse
 from experiments.common.methods import Methods
 from experiments.common.questions import ITEM_COLD_START, ColdStart
-from experiments.common.recipes import RECIPES
+from experiments.common.recipes import ITEM_RECIPES
 from experiments.common.recipes.base import Recipe
 from experiments.common.recipes.content import build_multimodal_ridge
 
@@ -27,7 +27,7 @@ flags.adopt_module_key_flags(cold_start)
 
 def recipe(groups: Collection[str], kind: str = "learner") -> Recipe:
     """Multimodal ridge that sees these groups of features."""
-    return RECIPES["multimodal_ridge"]._replace(build=partial(build_multimodal_ridge, groups), kind=kind)
+    return ITEM_RECIPES["multimodal_ridge"]._replace(build=partial(build_multimodal_ridge, groups), kind=kind)
 
 
 def variants(modalities: dict[str, list[str]]) -> dict[str, Recipe]:

@@ -20,8 +20,8 @@ from metarec_jax.learners.matching import matching_ratings
 from metarec_jax.learners.melu import melu
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.metaemb import metaemb
-from metarec_jax.learners.mwuf import mwuf
 from metarec_jax.learners.multimodal_ridge import ContentTaste, multimodal_ridge
+from metarec_jax.learners.mwuf import mwuf
 from metarec_jax.learners.nlba import nlba
 from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
