@@ -11,8 +11,8 @@ import numpy as np
 
 from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines import gp_population
-from metarec_jax.baselines.gp_evidence import group_penalties
 from metarec_jax.baselines.gp_features import content_scale, gp_features
+from metarec_jax.baselines.gp_penalties import group_penalties
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
 from metarec_jax.data.table import Ratings
 from metarec_jax.linear import ridge_weights
@@ -44,7 +44,7 @@ def fit(
       bias: prior variance of the user's bias.
       content: prior variance that the item features together explain.
       reg_population: ridge penalty on the population's weights, in users.
-      reg_by_group: choose a penalty for each group of the users' features by marginal likelihood (`gp_evidence`),
+      reg_by_group: choose a penalty for each group of the users' features by cross-validation (`gp_penalties`),
         starting from `reg_population`.
       em_steps: steps of EM from the covariance's features; more than one or two overfit.
       prior_ratings: pseudo-ratings that hold an item's features where they were before EM.
@@ -72,7 +72,7 @@ def fit(
         users = user_evidence(train, phi, mean, variance)
         population = population_weights(users, reg_population)
     if reg_by_group:
-        population = population_weights(users, group_penalties(users, train.user_features.names, reg_population))
+        population = population_weights(users, group_penalties(train, users, phi, mean, reg_population))
     return {
         "phi": jnp.float32(phi),
         "mean": jnp.float32(mean),

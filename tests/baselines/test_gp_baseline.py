@@ -1,15 +1,16 @@
 """The weight-space Gaussian process against the textbook: function space, brute-force GLS, likelihood under EM."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import random_table
 
 from metarec_jax.baselines import gp
-from metarec_jax.baselines.gp_evidence import group_penalties
 from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
+from metarec_jax.baselines.gp_penalties import foretold, group_penalties, make_folds
 from metarec_jax.baselines.gp_population import (
-    Users,
     em_step,
     item_noise,
     population_weights,
@@ -17,6 +18,7 @@ from metarec_jax.baselines.gp_population import (
     user_evidence,
 )
 from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.table import Features, Ratings
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(5, users=40, items=12, least=3, most=10)
@@ -140,7 +142,7 @@ def test_an_item_without_ratings_is_what_its_content_says():
 
 
 def test_solutions_with_a_penalty_a_row_and_any_target():
-    """The system of `population_weights`, solved for other right-hand sides, as the evidence needs it."""
+    """The system of `population_weights`, solved for other right-hand sides, as cross-validation needs it."""
     reg, target = np.array([2.0, 30.0]), RNG.normal(size=(2, 3))
     system = np.kron(np.diag(reg), np.eye(3))
     for features, phi, _ in of_users():
@@ -150,23 +152,40 @@ def test_solutions_with_a_penalty_a_row_and_any_target():
     np.testing.assert_allclose(found, np.linalg.solve(system, target.ravel()).reshape(2, 3), rtol=5e-3, atol=1e-4)
 
 
-def test_evidence_trusts_the_group_that_tells_and_not_the_one_that_does_not():
-    """Of two groups of 6 columns the first moves the weights, with a variance of 0.5 a column, and the second does not:
-    their penalties come near 2 and far above."""
+def telling_table() -> Ratings:
+    """400 users with 12 features: the first 6 move the weights, with a variance of 0.5 each, the last 6 do not."""
     rng = np.random.default_rng(0)
-    users, dim, noise = 400, 3, 0.3
-    features = rng.normal(size=(users, 13)).astype(np.float32)
-    features[:, 0] = 1
-    true = np.zeros((13, dim))
-    true[1:7] = rng.normal(0, 0.5**0.5, (6, dim))
-    weights = features @ true + rng.normal(size=(users, dim))
-    cov, evidence = np.zeros((users, dim, dim), np.float32), np.zeros((users, dim), np.float32)
-    for u in range(users):
-        phi = rng.normal(size=(8, dim))
-        cov[u] = np.linalg.inv(np.eye(dim) + phi.T @ phi / noise)
-        evidence[u] = phi.T @ (phi @ weights[u] + rng.normal(0, noise**0.5, 8)) / noise
+    table = random_table(6, users=400, items=12, least=6, most=10)
+    features = rng.normal(size=(400, 12)).astype(np.float32)
+    weights = features[:, :6] @ rng.normal(0, 0.5**0.5, (6, 3)) + rng.normal(size=(400, 3))
+    noise = rng.normal(0, 0.3**0.5, len(table.user))
+    rating = MEAN[table.item] + np.sum(PHI[table.item] * weights[table.user], 1) + noise
     names = (*(f"tells={k}" for k in range(6)), *(f"idle={k}" for k in range(6)))
-    reg = group_penalties(Users(features, cov, evidence), names, start=20.0)
+    return dataclasses.replace(table, rating=rating.astype(np.float32), user_features=Features(names, features))
+
+
+def test_penalties_trust_the_group_that_tells_and_not_the_one_that_does_not():
+    table = telling_table()
+    reg = group_penalties(table, user_evidence(table, PHI, MEAN, 0.3), PHI, MEAN, start=20.0)
     assert reg.shape == (13,) and len(set(reg[1:7])) == len(set(reg[7:])) == 1
-    assert 1.0 < reg[1] < 4.0
-    assert reg[7] > 100.0
+    assert reg[0] == 20.0
+    assert reg[1] < 10.0
+    assert reg[7] > 200.0
+
+
+def test_what_decides_is_the_error_on_users_left_out():
+    """Against a loop over the users: what features foretell, less what the mean alone does."""
+    table, penalties = telling_table(), np.full(13, 8.0)
+    folds = make_folds(table, user_evidence(table, PHI, MEAN, 0.3), PHI, MEAN, seed=0)
+    foretelling, alone, weight = 0.0, 0.0, 0.0
+    for fold in folds:
+        population = solve_population(fold.users, penalties, fold.target)
+        for features in fold.features:
+            u = int(np.flatnonzero((table.user_features.values == features[1:]).all(1))[0])
+            items, rating = table.item[table.user == u], table.rating[table.user == u]
+            expected = MEAN[items] + PHI[items] @ (features @ population)
+            share = min(len(items), 10) / len(items)
+            foretelling += share * np.sum((rating - expected) ** 2)
+            alone, weight = alone + share * np.sum((rating - MEAN[items]) ** 2), weight + share * len(items)
+    assert sum(len(fold.features) for fold in folds) == 400
+    assert foretold(folds, penalties) == pytest.approx((foretelling - alone) / weight, rel=1e-3)

@@ -31,8 +31,8 @@ def build_multimodal_ridge(
     hide: float = 0.1,
     choice: bool = True,
 ) -> Built:
-    """Multimodal ridge on some groups of the features (None: all), from a Gaussian process that weighs each by its
-    evidence."""
+    """Multimodal ridge on some groups of the features (None: all), from a Gaussian process that weighs each by what
+    it tells of new ones."""
     seen = [span for span in group_spans(train.user_features.names) if groups is None or span.name in groups]
     train = dataclasses.replace(train, user_features=columns_of(train.user_features, seen))
     spans, mean = group_spans(train.user_features.names), float(train.rating.mean())
