@@ -1,17 +1,31 @@
 """Eight virtual CPU devices for the whole test run, threads enough for their collectives, typed keys only."""
 
 import os
+import shutil
+import tempfile
 
 os.environ["NPROC"] = "16"  # read when jax starts; with fewer threads than devices a collective can deadlock
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of these tests is compiling: LLVM's optimisations cost more than they give. XLA's own are all on.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# What several tests or the experiments that they start compile alike is compiled once in a run of the tests.
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+OWN_CACHE = COMPILED not in os.environ
+if OWN_CACHE:  # set by the first process, so that those it starts share the folder
+    os.environ[COMPILED] = tempfile.mkdtemp(prefix="compiled_")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_legacy_prng_key", "error")
+
+
+def pytest_unconfigure() -> None:
+    """The process that made the folder of compiled programs takes it away."""
+    if OWN_CACHE:
+        shutil.rmtree(os.environ[COMPILED], ignore_errors=True)
 
 
 def pytest_itemcollected(item) -> None:

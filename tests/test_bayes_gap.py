@@ -12,7 +12,7 @@ from metarec_jax.learners.ridge import ridge
 from metarec_jax.models.recommender import RatingNet, TasteNet
 from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
 
-ITEMS, K, STEPS = 60, 10, 1000
+ITEMS, K, STEPS = 60, 10, 750
 RULES = {
     "ridge": (ridge(TasteNet(ITEMS, 3.5, dim=8), objectives.squared_error), 0.9),
     "maml": (maml(RatingNet(ITEMS, 3.5, id_dim=16), objectives.squared_error, lr=0.05, steps=3), 0.65),

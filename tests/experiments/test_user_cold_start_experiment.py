@@ -1,7 +1,7 @@
 """The user cold-start experiment as people meet it: a whole run, its figures again, kills, repeats and bad input.
 
 One small run of four learners is shared by these tests, and two kills on the way to another one must lead to the same
-bytes. What needs a process of its own shares a compilation cache; the rest runs here, with the flags parsed anew.
+bytes. Kills need a process of their own; the rest runs here, with the flags parsed anew.
 """
 
 import itertools
@@ -36,15 +36,9 @@ BASELINE_NAMES = ["item_mean", "popularity"]  # one predicts ratings, the other 
 LEARNER_NAMES = ["protonet", "maml", "ridge", "cnp"]  # one of each family
 
 
-def start(cache: Path, *arguments: str, program: tuple[str, ...] = ("-m", "experiments.user_cold_start")):
+def start(*arguments: str, program: tuple[str, ...] = ("-m", "experiments.user_cold_start")):
     """The experiment as a process of its own, on one device."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a third less to compile; what runs is small
-    }
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [sys.executable, *program, *arguments],
         cwd=ROOT,
@@ -60,7 +54,6 @@ class Finished(NamedTuple):
 
     folder: Path
     ratings: Path
-    cache: Path
     arguments: list[str]
     output: str
 
@@ -80,10 +73,10 @@ def finished(tmp_path_factory):
     arguments = [f"--ratings={base / 'mine.csv'}", f"--baselines={','.join(BASELINE_NAMES)}", *SMALL]
     arguments += [f"--learners={','.join(LEARNER_NAMES)}", "--set=maml.inner_lr=0.1"]
     folder = base / "work"
-    process = start(base / "cache", *arguments, f"--workdir={folder}")
+    process = start(*arguments, f"--workdir={folder}")
     output, errors = process.communicate()
     assert process.returncode == 0, errors
-    return Finished(folder, base / "mine.csv", base / "cache", arguments, output)
+    return Finished(folder, base / "mine.csv", arguments, output)
 
 
 @pytest.fixture
@@ -308,20 +301,20 @@ app.run(experiment.main, flags_parser=experiment.parse)
 def test_two_kills_lead_to_the_same_bytes(finished, tmp_path):
     folder = tmp_path / "killed"
     arguments = [f"--flagfile={finished.folder / 'flags.txt'}", f"--workdir={folder}"]
-    process = start(finished.cache, *arguments)
+    process = start(*arguments)
     while process.poll() is None and not list(folder.glob("seed_0/*/checkpoint.msgpack")):
         time.sleep(0.001)
     process.kill()
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors  # else the kill came too late to say anything
     assert not (folder / "results.json").exists()
-    process = start(finished.cache, *arguments, program=("-c", KILLED_IN_A_SAVE))
+    process = start(*arguments, program=("-c", KILLED_IN_A_SAVE))
     _, errors = process.communicate()
     assert process.returncode == -signal.SIGKILL, errors
     assert not (folder / "results.json").exists()
     log = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text(log + '{"seed": 0, "name": "maml", "st')  # and half a line
-    process = start(finished.cache, *arguments)
+    process = start(*arguments)
     output, errors = process.communicate()
     assert process.returncode == 0, errors
 
