@@ -23,14 +23,21 @@ from metarec_jax.types import Learner, Params
 
 
 def build_ridge(
-    train: Ratings, *, rank: int = 32, shrink: float = 50.0, reg_population: float = 60.0, choice: bool = True
+    train: Ratings,
+    *,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    reg_by_group: bool = False,
+    choice: bool = True,
 ) -> Built:
     """Ridge head, from a Gaussian process, with a prior mean from which items were rated unless `choice` is false."""
 
     def rule(net: TasteNet) -> Learner:
         return ridge(net, objectives.squared_error, prior=ChoicePrior(net.num_ids, net.dim) if choice else None)
 
-    built = start_from_gp(train, rule, rank, shrink=shrink, reg_population=reg_population)
+    process = {"shrink": shrink, "reg_population": reg_population, "reg_by_group": reg_by_group}
+    built = start_from_gp(train, rule, rank, **process)
     return with_choice(built, choices(train)) if choice else built
 
 
@@ -40,6 +47,7 @@ def build_attentive_ridge(
     rank: int = 32,
     shrink: float = 50.0,
     reg_population: float = 60.0,
+    reg_by_group: bool = False,
     key_dim: int = 16,
     sharpness: float = 4.0,
 ) -> Built:
@@ -49,7 +57,8 @@ def build_attentive_ridge(
         keys, prior, doubt = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemDoubt(net.num_ids)
         return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness)
 
-    vectors, process = choices(train), {"rank": rank, "shrink": shrink, "reg_population": reg_population}
+    process = {"rank": rank, "shrink": shrink, "reg_population": reg_population, "reg_by_group": reg_by_group}
+    vectors = choices(train)
     built = with_choice(start_from_gp(train, rule, **process), vectors)
     mix = jax.random.normal(jax.random.key(0), (CHOICE_DIM, key_dim)) / CHOICE_DIM**0.5
     attention = built.params["attention"]
