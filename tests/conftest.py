@@ -8,12 +8,6 @@ os.environ["NPROC"] = "16"  # read when jax starts; with fewer threads than devi
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of these tests is compiling: LLVM's optimisations cost more than they give. XLA's own are all on.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# What several tests or the experiments that they start compile alike is compiled once in a run of the tests.
-COMPILED = "JAX_COMPILATION_CACHE_DIR"
-OWN_CACHE = COMPILED not in os.environ
-if OWN_CACHE:  # set by the first process, so that those it starts share the folder
-    os.environ[COMPILED] = tempfile.mkdtemp(prefix="compiled_")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import pytest
@@ -22,10 +16,27 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_legacy_prng_key", "error")
 
 
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+own_folder: list[str] = []
+
+
+def pytest_configure() -> None:
+    """What several tests, or the experiments that they start, compile alike is compiled once in a run of the tests.
+
+    The first process makes the folder; those that it starts find it in their environment.
+    """
+    if COMPILED not in os.environ:
+        os.environ[COMPILED] = tempfile.mkdtemp(prefix="compiled_")
+        own_folder.append(os.environ[COMPILED])
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
 def pytest_unconfigure() -> None:
-    """The process that made the folder of compiled programs takes it away."""
-    if OWN_CACHE:
-        shutil.rmtree(os.environ[COMPILED], ignore_errors=True)
+    """The process that made the folder takes it away."""
+    for folder in own_folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_itemcollected(item) -> None:
