@@ -88,6 +88,58 @@ def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> 
     return solve_positive_definite(gram, z.T @ t)
 
 
+def ridge_covariance(features: Array, mask: Array, noise: Array) -> Array:
+    """[D, D] posterior covariance of w ~ N(0, I) whose mean is `ridge_weights` of the same features, mask and noise.
+
+    A compiled program that does not read it does not compute it.
+    """
+    z, _ = _whiten(features, jnp.zeros(len(mask)), mask, noise)
+    k, d = z.shape
+    if k <= d:  # Woodbury
+        inverse, _ = inverse_and_log_determinant(jnp.matmul(z, z.T, precision="highest") + jnp.eye(k, dtype=z.dtype))
+        return jnp.eye(d, dtype=z.dtype) - jnp.matmul(z.T, inverse @ z, precision="highest")
+    return inverse_and_log_determinant(jnp.matmul(z.T, z, precision="highest") + jnp.eye(d, dtype=z.dtype))[0]
+
+
+def absorb(
+    weights: Array, covariance: Array, features: Array, target: Array, mask: Array, noise: Array
+) -> tuple[Array, Array]:
+    """The posterior mean [D] and covariance [D, D] after more examples, from those before: the batch solution exactly.
+
+    A rank-one step an example (Sherman and Morrison 1950; the Kalman filter's), O(D^2), without any of the old ones.
+
+    Args:
+      weights, covariance: [D] and [D, D] so far.
+      features: [N, D] of the new examples.
+      target: [N] what features . w is to explain.
+      mask: [N] 1 real, 0 padding.
+      noise: [], or [N] one a row: variance of the noise.
+    """
+
+    def take(carry: tuple[Array, Array], row: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        (mean, cov), (feature, value, real, variance) = carry, row
+        direction = cov @ feature
+        gain = real * direction / (variance + feature @ direction)
+        return (mean + gain * (value - feature @ mean), cov - jnp.outer(gain, direction)), None
+
+    rows = (features, target, mask, jnp.broadcast_to(noise, mask.shape))
+    return jax.lax.scan(take, (weights, covariance), rows)[0]
+
+
+def relax(weights: Array, covariance: Array, mean: Array, prior: Array, share: Array) -> tuple[Array, Array]:
+    """A posterior N(weights, covariance) after the taste has drifted: `share` of the deviation from the prior is left.
+
+    w' - mean = share (w - mean) + sqrt(1 - share^2) e with e ~ N(0, prior), an autoregression that leaves the prior
+    N(mean, prior) as it is; the prediction step of the Kalman filter. share = 1 changes nothing.
+
+    Args:
+      weights, covariance: [D] and [D, D].
+      mean, prior: [D] and [D, D] of the prior.
+      share: [] in 0..1.
+    """
+    return mean + share * (weights - mean), prior + share**2 * (covariance - prior)
+
+
 def gaussian_posterior(
     features: Array, target: Array, mask: Array, noise: Array, precision: Array
 ) -> tuple[Array, Array]:

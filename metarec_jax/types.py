@@ -55,19 +55,22 @@ class Learner(NamedTuple):
     loss: Callable[..., tuple[Array, Metrics]]  # (params, episode, key, step=0) -> (scalar, metrics)
     variance: Callable[[Fast, Any], Array] | None = None  # (fast, x) -> [N] variance of y given x, noise included
     update: Callable[[Fast, Examples], Fast] | None = None  # fast of all examples so far, from fast and new ones
+    forget: Callable[[Fast, Array], Fast] | None = None  # (fast, share kept in 0..1) -> fast as if time had passed
 
 
 class Baseline(NamedTuple):
     """A classical method: fitted once on the training ratings, then the same two functions as a learner.
 
     `output` is "rating" when predictions are in rating units and "score" when only their order means anything
-    (RMSE and MAE of a score are undefined and reported so).
+    (RMSE and MAE of a score are undefined and reported so). `update` and `forget` are a learner's.
     """
 
     fit: Callable[..., Params]  # (train: data.table.Ratings, **settings) -> params
     adapt: Callable[[Params, Examples], Fast]
     predict: Callable[[Fast, Any], Array]
     output: str = "rating"
+    update: Callable[[Fast, Examples], Fast] | None = None
+    forget: Callable[[Fast, Array], Fast] | None = None
 
 
 class Tasks(NamedTuple):

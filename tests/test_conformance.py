@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE
+from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE, STEPWISE
 
 from metarec_jax import checkpoint, objectives, training
 from metarec_jax.data.synthetic import World, make_world
@@ -154,8 +154,8 @@ def test_learnt_variance_is_positive_and_falls_on_average(name):
 
 def test_updating_one_by_one_equals_adapting_at_once(name):
     rule, params, support = learner(name), trained(name).best_params, one_task().support
-    if rule.update is None:
-        pytest.skip("has no update")
+    if rule.update is None or name in STEPWISE:
+        pytest.skip("has no update that is exact")
     update = jax.jit(rule.update)
     fast = rule.adapt(params, jax.tree.map(lambda leaf: leaf[:0], support))
     for row in range(len(support.mask)):

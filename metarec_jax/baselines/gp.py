@@ -15,7 +15,7 @@ from metarec_jax.baselines.gp_features import content_scale, gp_features
 from metarec_jax.baselines.gp_penalties import group_penalties
 from metarec_jax.baselines.gp_population import em_step, population_weights, user_evidence
 from metarec_jax.data.table import Ratings
-from metarec_jax.linear import ridge_weights
+from metarec_jax.linear import absorb, relax, ridge_covariance, ridge_weights
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
@@ -110,10 +110,11 @@ def prior_mean(params: Params, x: Inputs) -> Array:
 
 
 def adapt(params: Params, support: Examples) -> Fast:
-    """`params` and weights [D], the posterior mean of the user's deviation from the prior mean."""
+    """`params`, and the posterior of the user's deviation from the prior mean: weights [D] and covariance [D, D]."""
     residual = support.y - prior_mean(params, support.x)
     weights = ridge_weights(params["phi"][support.x.id], residual, support.mask, params["noise"])
-    return {**params, "weights": weights}
+    covariance = ridge_covariance(params["phi"][support.x.id], support.mask, params["noise"])
+    return {**params, "weights": weights, "covariance": covariance}
 
 
 def predict(fast: Fast, x: Inputs) -> Array:
@@ -121,4 +122,19 @@ def predict(fast: Fast, x: Inputs) -> Array:
     return prior_mean(fast, x) + fast["phi"][x.id] @ fast["weights"]
 
 
-GP = Baseline(fit, adapt, predict)
+def update(fast: Fast, new: Examples) -> Fast:
+    """`fast` after more ratings, as if they had been in the support."""
+    residual = new.y - prior_mean(fast, new.x)
+    state, phi = (fast["weights"], fast["covariance"]), fast["phi"][new.x.id]
+    weights, covariance = absorb(*state, phi, residual, new.mask, fast["noise"])
+    return fast | {"weights": weights, "covariance": covariance}
+
+
+def forget(fast: Fast, share: Array) -> Fast:
+    """`fast` after a time in which `share` of the user's deviation from the prior is left; see `linear.relax`."""
+    mean, prior = jnp.zeros_like(fast["weights"]), jnp.eye(len(fast["weights"]))
+    weights, covariance = relax(fast["weights"], fast["covariance"], mean, prior, share)
+    return fast | {"weights": weights, "covariance": covariance}
+
+
+GP = Baseline(fit, adapt, predict, update=update, forget=forget)

@@ -13,10 +13,9 @@ units here the prior does not move when the noise is learnt. m(x) is new: the pa
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from metarec_jax.linear import gaussian_posterior
+from metarec_jax.linear import absorb, gaussian_posterior, inverse_and_log_determinant, relax
 from metarec_jax.objectives import gaussian_nll, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
@@ -45,7 +44,8 @@ def alpaca(net: nn.Module, *, noise: float = 1.0) -> Learner:
         residual = support.y - mean - features @ prior
         precision = jnp.matmul(factor, factor.T, precision="highest")
         change, covariance = gaussian_posterior(features, residual, support.mask, noise, precision)
-        return {"net": params["net"], "noise": noise, "weights": prior + change, "covariance": covariance}
+        own = {"weights": prior + change, "covariance": covariance}
+        return own | {"net": params["net"], "noise": noise, "prior": prior, "precision": precision}
 
     def predict(fast: Fast, x) -> Array:
         features, mean = net.apply({"params": fast["net"]}, x)
@@ -57,18 +57,16 @@ def alpaca(net: nn.Module, *, noise: float = 1.0) -> Learner:
 
     def update(fast: Fast, new: Examples) -> Fast:
         features, mean = net.apply({"params": fast["net"]}, new.x)
+        state = (fast["weights"], fast["covariance"])
+        weights, covariance = absorb(*state, features, new.y - mean, new.mask, fast["noise"])
+        return fast | {"weights": weights, "covariance": covariance}
 
-        def take(carry: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
-            (weights, covariance), (feature, residual, real) = carry, row
-            direction = covariance @ feature
-            gain = real * direction / (fast["noise"] + feature @ direction)
-            return (weights + gain * (residual - feature @ weights), covariance - jnp.outer(gain, direction)), None
-
-        rows = (features, new.y - mean, new.mask)
-        (weights, covariance), _ = jax.lax.scan(take, (fast["weights"], fast["covariance"]), rows)
+    def forget(fast: Fast, share: Array) -> Fast:
+        prior, _ = inverse_and_log_determinant(fast["precision"])
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["prior"], prior, share)
         return fast | {"weights": weights, "covariance": covariance}
 
     def density(fast: Fast, x) -> tuple[Array, Array]:
         return predict(fast, x), variance(fast, x)
 
-    return Learner(init, adapt, predict, query_loss(adapt, density, gaussian_nll), variance, update)
+    return Learner(init, adapt, predict, query_loss(adapt, density, gaussian_nll), variance, update, forget)

@@ -93,8 +93,7 @@ def attentive_ridge(
     def adapt(params: Params, support: Examples) -> Fast:
         fast = head.adapt(params, support)
         left = support.y - head.predict(fast, support.x)
-        own = {"attention": params["attention"], "keys": key_vectors(params, support.x)}
-        return fast | own | {"left": left, "mask": support.mask}
+        return fast | {"keys": key_vectors(params, support.x), "left": left, "mask": support.mask}
 
     def predict(fast: Fast, x) -> Array:
         own = fast["attention"]

@@ -43,4 +43,5 @@ def on_groups(learner: Learner, spans: Sequence[Span]) -> Learner:
         loss,
         None if variance is None else lambda fast, x: variance(fast, seen(x)),
         None if update is None else lambda fast, new: update(fast, shown(new)),
+        learner.forget,
     )

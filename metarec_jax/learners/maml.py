@@ -46,10 +46,11 @@ def maml(
         return net.init(key, episode.support.x)["params"]
 
     def adapt(params: Params, support: Examples) -> Fast:
+        """Also `update`: the inner steps on the newest examples alone, from where those before have led."""
         loop = {"optimiser": optimiser(lr), "steps": steps, "first_order": first_order, "checkpoint": checkpoint}
         return fit_support(net, objective, params, support, shared=shared, prior_count=prior_count, **loop)[0]
 
     def predict(fast: Fast, x) -> Array:
         return net.apply({"params": fast}, x)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), update=adapt)

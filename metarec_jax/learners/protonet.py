@@ -52,17 +52,25 @@ def level_params(key: Array, levels: int, dim: int, prior_count: float) -> Param
     }
 
 
-def shrunk_levels(params: Params, embedded: Array, support: Examples, values: Array) -> tuple[Array, Array]:
-    """Prototypes [L, D] and log shares [L] of a task's rating levels, shrunk to the global ones of `level_params`.
+def level_sums(embedded: Array, support: Examples, values: Array) -> tuple[Array, Array]:
+    """Sum of the embedded support of each rating level [L, D] and its size [L]; those of two supports add up.
 
     Args:
-      params: with the entries of `level_params`.
       embedded: [N, D] the support.
       support: its ratings and mask; a rating counts for the nearest level.
       values: [L] the levels.
     """
     nearest = jnp.argmin(jnp.abs(support.y[:, None] - values), -1)
-    sums, counts = class_sums(embedded, nearest, support.mask, len(values))
+    return class_sums(embedded, nearest, support.mask, len(values))
+
+
+def shrunk_levels(params: Params, sums: Array, counts: Array) -> tuple[Array, Array]:
+    """Prototypes [L, D] and log shares [L] of a task's rating levels, shrunk to the global ones of `level_params`.
+
+    Args:
+      params: with the entries of `level_params`.
+      sums, counts: from `level_sums`.
+    """
     count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
     prototypes = (count * params["prototypes"] + sums) / (count + counts)[:, None]
     shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
@@ -138,19 +146,24 @@ def protonet_ratings(
             **level_params(level_key, len(levels), embedded.shape[-1], prior_count),
         }
 
+    def read(params: Params, support: Examples) -> tuple[Array, Array]:
+        return level_sums(net.apply({"params": params["net"]}, support.x), support, values)
+
     def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
-        prototypes, log_shares = shrunk_levels(params, embedded, support, values)
-        return {
-            "net": params["net"],
-            "log_temperature": params["log_temperature"],
-            "prototypes": prototypes,
-            "log_shares": log_shares,
-        }
+        sums, counts = read(params, support)
+        return params | {"sums": sums, "counts": counts}
 
     def predict(fast: Fast, x) -> Array:
         embedded = net.apply({"params": fast["net"]}, x)
-        scaled = distances(embedded, fast["prototypes"], distance) * jnp.exp(-fast["log_temperature"])
-        return jax.nn.softmax(fast["log_shares"] - scaled, -1) @ values
+        prototypes, log_shares = shrunk_levels(fast, fast["sums"], fast["counts"])
+        scaled = distances(embedded, prototypes, distance) * jnp.exp(-fast["log_temperature"])
+        return jax.nn.softmax(log_shares - scaled, -1) @ values
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    def update(fast: Fast, new: Examples) -> Fast:
+        sums, counts = read(fast, new)
+        return fast | {"sums": fast["sums"] + sums, "counts": fast["counts"] + counts}
+
+    def forget(fast: Fast, share: Array) -> Fast:
+        return fast | {"sums": share * fast["sums"], "counts": share * fast["counts"]}
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), None, update, forget)

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarec_jax.learners.protonet import class_sums, level_params, shrunk_levels
+from metarec_jax.learners.protonet import class_sums, level_params, level_sums, shrunk_levels
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
@@ -101,7 +101,7 @@ def relation_ratings(
 
     def adapt(params: Params, support: Examples) -> Fast:
         embedded, _ = net.apply({"params": params["net"]}, support.x)
-        prototypes, log_shares = shrunk_levels(params, embedded, support, values)
+        prototypes, log_shares = shrunk_levels(params, *level_sums(embedded, support, values))
         return params | {"task_prototypes": prototypes, "task_log_shares": log_shares}
 
     def predict(fast: Fast, x) -> Array:

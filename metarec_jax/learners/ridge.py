@@ -13,7 +13,7 @@ tells of the taste before the ratings are read (`ChoicePrior`; the implicit feed
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metarec_jax.linear import ridge_weights
+from metarec_jax.linear import absorb, relax, ridge_covariance, ridge_weights
 from metarec_jax.models.recommender import IdTable
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
@@ -34,7 +34,7 @@ def ridge(
       objective: masked loss on the query, for example `objectives.squared_error`.
       noise: initial noise variance, in squared units of y; learnt.
       prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
-        it does not see y. None: 0.
+        it does not see y, and is `expect` of a `summary` that adds up over examples. None: 0.
       doubt: Flax module from the support's x to [N], the log of how much noisier than usual a rating is, for example
         `ItemDoubt`. None: 0.
     """
@@ -48,23 +48,56 @@ def ridge(
             params["doubt"] = doubt.init(key, support.x)["params"]
         return params
 
+    def of_prior(fast: Fast, method: str, *arguments) -> Array:
+        return prior.apply({"params": fast["prior"]}, *arguments, method=method)
+
+    def noise_of(fast: Fast, x) -> Array:
+        own = 0.0 if doubt is None else doubt.apply({"params": fast["doubt"]}, x)
+        return jnp.exp(fast["log_noise"] + own)
+
     def adapt(params: Params, support: Examples) -> Fast:
         features, mean = net.apply({"params": params["net"]}, support.x)
-        expected = jnp.zeros(features.shape[-1], features.dtype)
+        expected, own = jnp.zeros(features.shape[-1], features.dtype), {}
         if prior is not None:
-            expected = prior.apply({"params": params["prior"]}, support.x, support.mask)
-        log_noise = params["log_noise"]
-        if doubt is not None:
-            log_noise += doubt.apply({"params": params["doubt"]}, support.x)
+            own["summary"] = of_prior(params, "summary", support.x, support.mask)
+            expected = of_prior(params, "expect", own["summary"])
+        noise = noise_of(params, support.x)
         residual = support.y - mean - features @ expected
-        weights = expected + ridge_weights(features, residual, support.mask, jnp.exp(log_noise))
-        return {"net": params["net"], "weights": weights}
+        return (
+            params
+            | own
+            | {
+                "expected": expected,
+                "weights": expected + ridge_weights(features, residual, support.mask, noise),
+                "covariance": ridge_covariance(features, support.mask, noise),
+            }
+        )
 
     def predict(fast: Fast, x) -> Array:
         features, mean = net.apply({"params": fast["net"]}, x)
         return mean + features @ fast["weights"]
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    def variance(fast: Fast, x) -> Array:
+        features, _ = net.apply({"params": fast["net"]}, x)
+        return noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
+
+    def update(fast: Fast, new: Examples) -> Fast:
+        features, mean = net.apply({"params": fast["net"]}, new.x)
+        if prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
+            summary = fast["summary"] + of_prior(fast, "summary", new.x, new.mask)
+            expected = of_prior(fast, "expect", summary)
+            moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
+            fast = fast | {"summary": summary, "expected": expected, "weights": moved}
+        state = (fast["weights"], fast["covariance"])
+        weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise_of(fast, new.x))
+        return fast | {"weights": weights, "covariance": covariance}
+
+    def forget(fast: Fast, share: Array) -> Fast:
+        prior_covariance = jnp.eye(len(fast["weights"]))
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, share)
+        return fast | {"weights": weights, "covariance": covariance}
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, forget)
 
 
 class ItemDoubt(nn.Module):

@@ -59,10 +59,19 @@ class ChoicePrior(nn.Module):
     dim: int
     width: int = 32 + STATISTICS
 
-    @nn.compact
-    def __call__(self, x: Inputs, mask: Array) -> Array:
-        chosen = IdTable(self.num_ids, self.width, scale=1.0, name="id_choice")(x.id)
-        count = jnp.sum(mask)
+    def setup(self) -> None:
+        self.id_choice = IdTable(self.num_ids, self.width, scale=1.0)
+        self.expected = nn.Dense(self.dim, kernel_init=nn.initializers.zeros)
+
+    def summary(self, x: Inputs, mask: Array) -> Array:
+        """[width + 1] the sum of the candidates' vectors, and K; summaries of two supports add up to that of both."""
+        return jnp.append(mask @ self.id_choice(x.id), jnp.sum(mask))
+
+    def expect(self, summary: Array) -> Array:
+        """[dim] expected weights from a `summary`."""
+        total, count = summary[:-1], summary[-1]
         shrink = jax.lax.rsqrt(count + 1.0)
-        summary = jnp.concatenate([mask @ chosen * shrink, jnp.stack([jnp.log1p(count) / 3.0, shrink])])
-        return nn.Dense(self.dim, kernel_init=nn.initializers.zeros, name="expected")(summary)
+        return self.expected(jnp.concatenate([total * shrink, jnp.stack([jnp.log1p(count) / 3.0, shrink])]))
+
+    def __call__(self, x: Inputs, mask: Array) -> Array:
+        return self.expect(self.summary(x, mask))

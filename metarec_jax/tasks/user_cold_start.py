@@ -182,10 +182,10 @@ def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: i
     users = held_out.users[kept]
     support = held_out.support[kept, :shots]
     support = np.pad(support, ((0, 0), (0, max(0, width - shots))), constant_values=-1)
-    return Episode(_examples(ratings, users, support), _examples(ratings, users, held_out.query[kept])), kept
+    return Episode(row_examples(ratings, users, support), row_examples(ratings, users, held_out.query[kept])), kept
 
 
-def _examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examples:
+def row_examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examples:
     """Table rows [T, N] (-1 padding) as examples with leading [T, N]; padding repeats row 0 under a mask of 0."""
     safe = np.maximum(rows, 0)
     items = ratings.item[safe]
