@@ -26,7 +26,7 @@ from experiments.common.runner import Outcome, Protocol
 from experiments.common.workdir import Log, mark, stamp
 from metarec_jax.baselines import RANKING
 from metarec_jax.checkpoint import write_atomic
-from metarec_jax.data.table import Ratings
+from metarec_jax.evaluation import result_rows
 from metarec_jax.tasks.catalogue import default_threshold, liked_only, split_liked
 from metarec_jax.tasks.split_file import write_split
 
@@ -109,20 +109,10 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
 
     outcomes = cold_start.each(plan.methods, trials, work, timing)
     write_atomic(folder / "per_task.parquet", cold_start.all_rows(outcomes))
-    return write_up(ratings, trials, splits, shots, outcomes, log, timing | {"total": time.perf_counter() - begun})
-
-
-def write_up(ratings: Ratings, trials, splits, shots, outcomes, log, timing) -> dict[str, Any]:
-    """The content of results.json."""
-    hashes = [split.sha256 for split in splits.values()]
-    split = {
-        "sha256": hashes[0] if len(hashes) == 1 else hashes,
-        "train_tasks": trials[0].train.num_users,
-        "valid_tasks": len(splits[trials[0].seed].valid.users),
-        "test_tasks": len(splits[trials[0].seed].test.users),
-    }
     scores = [score for name, found in outcomes.items() for score in catalogue.scores(name, found, shots)]
-    return compose(EXPERIMENT, METHODS.recipes, ratings, split, list(splits), scores, outcomes, log, timing)
+    described, timing = cold_start.describe(liked, splits), timing | {"total": time.perf_counter() - begun}
+    rows = result_rows(scores)
+    return compose(EXPERIMENT, METHODS.recipes, ratings, described, list(splits), rows, outcomes, log, timing)
 
 
 main = partial(conduct, EXPERIMENT, make_plan=make_plan, run=run, metric=catalogue.METRICS[0])

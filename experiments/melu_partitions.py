@@ -110,7 +110,7 @@ def main(argv: list[str]) -> None:
             part = folder / f"{number}_{name.replace(', ', '_').replace(' ', '_')}"
             if not (part / "results.json").exists():
                 question = question_of(name, path)
-                cold_start.report(cold_start.run(question, plan, part), part)
+                cold_start.report(cold_start.run(question, cold_start.AT_EVERY_K, plan, part), part)
             found = results.read_json(part / "results.json")
             predictions[name] = pl.read_parquet(part / "predictions.parquet")
             print(table.text_table(found, "mae"))

@@ -95,16 +95,17 @@ class Scores(NamedTuple):
     values: dict[str, np.ndarray]  # metric -> [T], NaN where undefined
 
 
-def result_rows(scores: list[Scores]) -> list[dict]:
+def result_rows(scores: list[Scores], same_query: bool = True) -> list[dict]:
     """The rows of `results.json`: estimates, the best baseline's paired comparison, and what adaptation adds.
 
     The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour. For RMSE and MAE less
-    is better, for all other metrics more. "versus" names the best by the first metric of `values`.
+    is better, for all other metrics more. "versus" names the best by the first metric of `values`. What adaptation adds
+    can be told only where a task is asked the `same_query` at every K.
     """
-    return [_row(score, scores) for score in scores]
+    return [_row(score, scores, same_query) for score in scores]
 
 
-def _row(score: Scores, scores: list[Scores]) -> dict:
+def _row(score: Scores, scores: list[Scores], same_query: bool) -> dict:
     row = {"name": score.name, "kind": score.kind, "shots": score.shots}
     row["metrics"] = {metric: _estimate(score, metric) for metric in score.values}
     if score.kind != "learner":
@@ -116,7 +117,7 @@ def _row(score: Scores, scores: list[Scores]) -> dict:
             metric: {"baseline": rival.name} | _difference(score, rival, metric) for metric, rival in best.items()
         }
     before = [other for other in scores if other.name == score.name and other.shots == 0]
-    if before and score.shots != 0:
+    if before and score.shots != 0 and same_query:
         row["adaptation"] = {metric: _difference(score, before[0], metric) for metric in score.values}
     return row
 

@@ -17,6 +17,7 @@ from absl import flags, logging
 os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
 
 import jax
+import numpy as np
 import polars as pl
 
 from experiments.common import dataflags, jobs, methods, runner, workdir
@@ -28,9 +29,11 @@ from experiments.common.tuned import Tuned, read_tuned
 from experiments.common.workdir import Log, claim, mark, stamp
 from metarec_jax import evaluation
 from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data.table import Ratings
 from metarec_jax.report import html, plots, results, table
 from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.tasks.split_file import write_split
+from metarec_jax.tasks.user_cold_start import Split
 
 LEARNERS = flags.DEFINE_list("learners", None, "all, none, or names of learners; a wrong name shows all of them.")
 BASELINES = flags.DEFINE_list("baselines", "all", "all, none, or names of baselines; a wrong name shows all of them.")
@@ -105,7 +108,24 @@ def log_tuned(plan: Plan, dataset: str, hashes: list[str]) -> None:
         logging.warning("%s was tuned on another split: its validation users may be test users here.", TUNED.value)
 
 
-def run(question: ColdStart, plan: Plan, folder: Path) -> dict[str, Any]:
+class Flow(NamedTuple):
+    """How methods are run and scored: at every K, unless an experiment has its own."""
+
+    make_trial: Callable[[ColdStart, Plan, int, Ratings, Split, Path], Any]  # of a seed, in its folder
+    run_baseline: Callable[..., runner.Outcome]  # (name, baseline, grid, trial)
+    run_learner: Callable[..., runner.Outcome]  # (name, recipe, changes, trial, log, devices)
+    scores: Callable[..., list[evaluation.Scores]]  # (name, outcomes, trials, rating from which an item is liked)
+    same_query: bool = True  # whether a task is asked the same at every K
+
+
+def _make_trial(question: ColdStart, plan: Plan, seed: int, ratings: Ratings, split: Split, folder: Path):
+    return runner.make_trial(seed, ratings, split, plan.protocol, folder, unseen=question.unseen)
+
+
+AT_EVERY_K = Flow(_make_trial, runner.run_baseline, runner.run_learner, runner.scores)
+
+
+def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
     devices = jobs.Devices(DEVICES.value, PARALLEL.value)
     begun = time.perf_counter()
@@ -113,25 +133,38 @@ def run(question: ColdStart, plan: Plan, folder: Path) -> dict[str, Any]:
     timing = {"load": time.perf_counter() - begun}
     first = dataflags.SEED.value
     splits = {seed: dataflags.load_split(question, ratings, seed) for seed in range(first, first + SEEDS.value)}
-    trials = [
-        runner.make_trial(seed, ratings, split, plan.protocol, folder / f"seed_{seed}", unseen=question.unseen)
-        for seed, split in splits.items()
-    ]
+    folders = {seed: folder / f"seed_{seed}" for seed in splits}
+    trials = [flow.make_trial(question, plan, seed, ratings, split, folders[seed]) for seed, split in splits.items()]
     hashes = [split.sha256 for split in splits.values()]
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": hashes})
     log_tuned(plan, ratings.name, hashes)
-    for trial, split in zip(trials, splits.values(), strict=True):
-        write_split(trial.folder / "split.parquet", ratings, split)
+    for seed, split in splits.items():
+        write_split(folders[seed] / "split.parquet", ratings, split)
     known, log = question.methods, Log(folder / "metrics.jsonl")
 
-    def work(name: str, trial: runner.Trial) -> runner.Outcome:
+    def work(name: str, trial: Any) -> runner.Outcome:
         if name in known.recipes:
-            return runner.run_learner(name, known.recipes[name], plan.changes[name], trial, log, devices)
-        return runner.run_baseline(name, known.baselines[name].baseline, plan.grids[name], trial)
+            return flow.run_learner(name, known.recipes[name], plan.changes[name], trial, log, devices)
+        return flow.run_baseline(name, known.baselines[name].baseline, plan.grids[name], trial)
 
     outcomes = each(plan.methods, trials, work, timing)
     write_atomic(folder / "predictions.parquet", all_rows(outcomes))
-    return write_up(question, ratings, hashes, trials, outcomes, log, timing | {"total": time.perf_counter() - begun})
+    relevant = default_threshold(ratings)
+    scores = [score for name, found in outcomes.items() for score in flow.scores(name, found, trials, relevant)]
+    described, timing = describe(ratings, splits), timing | {"total": time.perf_counter() - begun}
+    rows = evaluation.result_rows(scores, flow.same_query)
+    return compose(question.name, known.recipes, ratings, described, list(splits), rows, outcomes, log, timing)
+
+
+def describe(ratings: Ratings, splits: dict[int, Split]) -> dict[str, Any]:
+    """What results.json says of the splits by seed: all hashes, and the sizes of the first."""
+    first, hashes = next(iter(splits.values())), [split.sha256 for split in splits.values()]
+    return {
+        "sha256": hashes[0] if len(hashes) == 1 else hashes,
+        "train_tasks": len(np.unique(ratings.user[first.train_rows])),
+        "valid_tasks": len(first.valid.users),
+        "test_tasks": len(first.test.users),
+    }
 
 
 def each(names: list[str], trials: list, work: Callable[[str, Any], runner.Outcome], timing: dict[str, float]):
@@ -151,24 +184,8 @@ def all_rows(outcomes: dict[str, list[runner.Outcome]]) -> bytes:
     return runner.parquet(pl.concat([outcome.predictions for found in outcomes.values() for outcome in found]))
 
 
-def write_up(question, ratings, hashes, trials, outcomes, log, timing) -> dict[str, Any]:
-    """The content of results.json."""
-    relevant = default_threshold(ratings)
-    scores = [score for name, found in outcomes.items() for score in runner.scores(name, found, trials, relevant)]
-    first = trials[0]
-    split = {
-        "sha256": hashes[0] if len(hashes) == 1 else hashes,
-        "train_tasks": first.train.num_users,
-        "valid_tasks": max(len(tasks.query.mask) for tasks in first.valid.values()),
-        "test_tasks": max(len(tasks.query.mask) for tasks in first.test.values()),
-    }
-    seeds = [trial.seed for trial in trials]
-    return compose(question.name, question.methods.recipes, ratings, split, seeds, scores, outcomes, log, timing)
-
-
-def compose(experiment, recipes, ratings, split, seeds, scores, outcomes, log, timing) -> dict[str, Any]:
-    """The content of results.json from one `Scores` a method and K, and the `Outcome`s of each method by seed."""
-    rows = evaluation.result_rows(scores)
+def compose(experiment, recipes, ratings, split, seeds, rows, outcomes, log, timing) -> dict[str, Any]:
+    """The content of results.json from its rows without settings, and the `Outcome`s of each method by seed."""
     for row in rows:
         row["settings"] = outcomes[row["name"]][0].info["settings"][str(row["shots"])]
     return {
@@ -198,15 +215,16 @@ def report(found: dict[str, Any], folder: Path) -> None:
     results.write_json(folder / "results.json", found)
 
 
-def main(question: ColdStart, experiment: ModuleType, argv: list[str]) -> None:
+def main(question: ColdStart, experiment: ModuleType, argv: list[str], flow: Flow = AT_EVERY_K) -> None:
     """Run, or show what an earlier run in this work directory found.
 
     Args:
       question: what is asked.
       experiment: the module of the script; its flags are this module's, adopted, and its own.
       argv: what is left of the command line.
+      flow: how methods are run and scored.
     """
-    conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question))
+    conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question, flow))
 
 
 def make_devices() -> None:

@@ -19,7 +19,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores, predict_tasks
 from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
 from metarec_jax.tuning import Shots, tune
-from metarec_jax.types import Baseline, Episode, Params, Tasks
+from metarec_jax.types import Baseline, Episode, Learner, Params, Tasks
 
 
 class Protocol(NamedTuple):
@@ -157,17 +157,23 @@ def run_learner(
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        own, outer = hyperparameters(recipe, changes, name)
-        built = recipe.build(trial.train, **own)
-        tasks = user_tasks(trial)
-        programs = jobs.make_programs(built, outer, tasks.sample, devices)
-        job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
-        params = jobs.train(name, job, trial.seed, trial.folder / name, log)
-        settings = own | vars(outer)
-        predictions = {k: _predict(name, built.learner, params, trial, k) for k in trial.protocol.shots}
+        learner, params, settings = train_learner(name, recipe, changes, trial, log, devices)
+        predictions = {k: _predict(name, learner, params, trial, k) for k in trial.protocol.shots}
         return _frames(name, trial, predictions), {str(k): settings for k in trial.protocol.shots}
 
     return run_once(name, recipe.kind, "rating", trial.folder / name, work)
+
+
+def train_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
+) -> tuple[Learner, Params, dict[str, Any]]:
+    """A learner, what meta-training made of it, and its settings; goes on from a checkpoint in the trial's folder."""
+    own, outer = hyperparameters(recipe, changes, name)
+    built = recipe.build(trial.train, **own)
+    tasks = user_tasks(trial)
+    programs = jobs.make_programs(built, outer, tasks.sample, devices)
+    job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
+    return built.learner, jobs.train(name, job, trial.seed, trial.folder / name, log), own | vars(outer)
 
 
 def user_tasks(trial: Trial) -> Tasks:
