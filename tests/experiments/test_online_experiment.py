@@ -1,0 +1,74 @@
+"""Online adaptation and export as people meet them, on a small table."""
+
+import zipfile
+
+import numpy as np
+import polars as pl
+import pytest
+from absl import flags
+from helpers import write_ratings
+
+from experiments import export, online
+from experiments.common.command_line import parse
+from experiments.common.online import SHARES
+from metarec_jax.report import results
+
+
+def call(program, *arguments) -> None:
+    """An experiment in this process, with the flags parsed anew."""
+    flags.FLAGS.unparse_flags()
+    try:
+        program.main(parse(["program.py", *map(str, arguments)]))
+    finally:
+        flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("online")
+    write_ratings(folder / "mine.csv")
+    arguments = [f"--ratings={folder / 'mine.csv'}", "--positions=8", "--shots=0,2", "--query=3", "--steps=4"]
+    arguments += ["--learners=protonet,maml", "--baselines=bias", f"--workdir={folder / 'work'}"]
+    call(online, *arguments)
+    return folder, arguments
+
+
+def test_columns_are_positions(followed):
+    found = results.read_json(followed[0] / "work" / "results.json")
+    rows = pl.read_parquet(followed[0] / "work" / "predictions.parquet")
+    assert {row["name"] for row in found["rows"]} == {"bias", "protonet", "maml"}
+    for row in found["rows"]:
+        assert "adaptation" not in row  # other ratings at every position
+        first, end = {0: (0, 1), 1: (1, 5), 5: (5, 8), "all": (0, 8)}[row["shots"]]
+        part = rows.filter((pl.col("name") == row["name"]) & pl.col("position").is_between(first, end - 1))
+        squares = part.with_columns(error=(pl.col("rating") - pl.col("prediction")) ** 2)
+        expected = np.sqrt(squares.group_by("user").agg(pl.col("error").mean())["error"].mean())
+        assert row["metrics"]["rmse"]["mean"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_way_of_taking_ratings_in_is_told(followed):
+    found = results.read_json(followed[0] / "work" / "results.json")
+    way = {row["name"]: row["settings"]["adaptation"] for row in found["rows"]}
+    assert way["bias"] == "again"
+    assert way["maml"] in ("again", "update")
+    assert way["protonet"] in {f"share {share:g}" for share in SHARES}
+
+
+def test_a_second_run_shows_what_the_first_found(followed, capsys):
+    before = (followed[0] / "work" / "results.json").read_bytes()
+    call(online, *followed[1])
+    assert "done already" in capsys.readouterr().out
+    assert (followed[0] / "work" / "results.json").read_bytes() == before
+
+
+def test_a_file_says_what_its_learner_says(tmp_path, capsys):
+    write_ratings(tmp_path / "mine.csv")
+    arguments = [f"--ratings={tmp_path / 'mine.csv'}", "--support=2", "--query=3"]
+    arguments.append(f"--workdir={tmp_path / 'work'}")
+    call(export, *arguments, "--learner=protonet", "--steps=2")
+    told = capsys.readouterr().out
+    assert float(told.split("differ by ")[1]) < 1e-4
+    with zipfile.ZipFile(tmp_path / "work" / "protonet.zip") as archive:
+        assert {"about.json", "arrays.npz", "adapt", "predict", "update"} == set(archive.namelist())
+    with pytest.raises(SystemExit, match="error: .*--learner"):
+        call(export, *arguments, "--learner=popularity")
