@@ -59,9 +59,11 @@ def _derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Ar
 def _whiten(features: Array, target: Array, mask: Array, noise: Array) -> tuple[Array, Array]:
     """Features [K, D] and target [K] over the noise's standard deviation; padding becomes rows of zeros.
 
-    mask / sqrt(noise) and not sqrt(mask / noise): the slope of a root at 0 is infinite, and 0 times it is NaN.
+    A row of weight 2 is the row twice, so what they are multiplied with is the root of the weight. The slope of a root
+    at 0 is infinite, and 0 times it is NaN: there it is taken as 0.
     """
-    scale = mask * jax.lax.rsqrt(noise)
+    real = mask > 0
+    scale = jnp.where(real, jnp.sqrt(jnp.where(real, mask, 1.0)), 0.0) * jax.lax.rsqrt(noise)
     return features * scale[:, None], target * scale
 
 
@@ -73,7 +75,7 @@ def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> 
     Args:
       features: [K, D], scaled so that the prior covariance of w is the identity.
       target: [K] residuals of the support ratings from the prior mean.
-      mask: [K] 1 real, 0 padding.
+      mask: [K] 1 real, 0 padding; or the weight of a row, of which 2 is the row twice.
       noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
 
     Returns:
@@ -151,7 +153,7 @@ def gaussian_posterior(
     Args:
       features: [K, D].
       target: [K] residuals of the support ratings from what the prior expects.
-      mask: [K] 1 real, 0 padding.
+      mask: [K] 1 real, 0 padding; or the weight of a row, of which 2 is the row twice.
       noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
       precision: [D, D] positive definite.
     """

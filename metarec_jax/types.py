@@ -32,7 +32,7 @@ class Examples(NamedTuple):
 
     x: Any  # pytree of [N, ...]; `Inputs` in recommendation
     y: Array  # [N, ...]; ratings are in their own units, for example stars
-    mask: Array  # [N] float32, 1 real, 0 padding
+    mask: Array  # [N] float32, 1 real, 0 padding; in `explain.py` a weight: 2 is the example twice
 
 
 class Episode(NamedTuple):

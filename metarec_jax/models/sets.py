@@ -28,6 +28,12 @@ def shrunk_mean(values: Array, mask: Array, count: float) -> Array:
     return mask @ counted / (jnp.sum(mask) + count)
 
 
+def weighed(logits: Array, mask: Array) -> Array:
+    """Logits [..., K] of a softmax over the real of K: an entry of weight 2 (mask [K]) is the entry twice."""
+    real = mask > 0
+    return jnp.where(real, logits + jnp.log(jnp.where(real, mask, 1.0)), -1e9)
+
+
 def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
     """Scaled dot-product attention, softmax(Q K' / sqrt(d)) V (Vaswani 2017, eq. 1), a head at a time.
 
@@ -40,7 +46,7 @@ def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
       [N, H, e].
     """
     scores = jnp.einsum("nhd,khd->nhk", queries, keys) / jnp.sqrt(jnp.asarray(keys.shape[-1], keys.dtype))
-    return jnp.einsum("nhk,khe->nhe", jax.nn.softmax(jnp.where(mask > 0, scores, -1e9), -1), values)
+    return jnp.einsum("nhk,khe->nhe", jax.nn.softmax(weighed(scores, mask), -1), values)
 
 
 def attend_or_none(logits: Array, mask: Array, none: Array) -> Array:
@@ -48,7 +54,7 @@ def attend_or_none(logits: Array, mask: Array, none: Array) -> Array:
 
     What the slot takes is lost, so that shares add up to less than 1, and to 0 at K = 0.
     """
-    logits = jnp.where(mask > 0, logits, -1e9)
+    logits = weighed(logits, mask)
     slot = jnp.broadcast_to(none, (logits.shape[0], 1))
     return jax.nn.softmax(jnp.concatenate([logits, slot], -1), -1)[:, :-1]
 
