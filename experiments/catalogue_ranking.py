@@ -27,6 +27,7 @@ from experiments.common.workdir import Log, mark, stamp
 from metarec_jax.baselines import RANKING
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.evaluation import result_rows
+from metarec_jax.report import table
 from metarec_jax.tasks.catalogue import default_threshold, liked_only, split_liked
 from metarec_jax.tasks.split_file import write_split
 
@@ -115,7 +116,9 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     return compose(EXPERIMENT, METHODS.recipes, ratings, described, list(splits), rows, outcomes, log, timing)
 
 
-main = partial(conduct, EXPERIMENT, make_plan=make_plan, run=run, metric=catalogue.METRICS[0])
+main = partial(
+    conduct, EXPERIMENT, make_plan=make_plan, run=run, text=partial(table.text_table, metric=catalogue.METRICS[0])
+)
 
 if __name__ == "__main__":
     app.run(main, flags_parser=parse)

@@ -99,6 +99,25 @@ def estimate(values: np.ndarray, groups: np.ndarray, root: bool) -> Estimate:
     return Estimate(float(statistic(column.mean(axis=0)[None])[0]), low, high, tasks, undefined)
 
 
+def correlation(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> Estimate:
+    """Pearson correlation of a [T] and b [T] with a 95% bootstrap interval over groups [T]; NaN where one is constant.
+
+    Raises:
+      ValueError: the three are not vectors of one length.
+    """
+    (a, groups), (b, _) = _checked(a, groups), _checked(b, groups)
+    a, b = a - a.mean(), b - b.mean()  # so that no digits are lost in the moments
+
+    def statistic(means: np.ndarray) -> np.ndarray:
+        of_a, of_b, aa, bb, ab = means.T
+        with np.errstate(invalid="ignore"):
+            return (ab - of_a * of_b) / np.sqrt((aa - of_a**2) * (bb - of_b**2))
+
+    moments = np.stack([a, b, a * a, b * b, a * b], axis=1)
+    low, high = _interval(*_group_sums(moments, groups), statistic)
+    return Estimate(float(statistic(moments.mean(axis=0)[None])[0]), low, high, len(a), 0)
+
+
 def compare(a: np.ndarray, b: np.ndarray, groups: np.ndarray, root: bool) -> Difference:
     """Difference a - b on the tasks where both are defined: a paired bootstrap interval and a paired t-test.
 

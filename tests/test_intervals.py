@@ -105,3 +105,15 @@ def test_shapes_are_checked():
         intervals.estimate([1.0, 2.0], [0], root=False)
     with pytest.raises(ValueError, match="one group a task"):
         intervals.compare([1.0, 2.0], [1.0], [0, 1], root=False)
+
+
+def test_correlation_is_numpy_s_and_groups_are_drawn_together():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400) + 7.0
+    b = 0.6 * a + rng.normal(size=400)
+    found = intervals.correlation(a, b, np.arange(400) // 4)
+    assert found.mean == pytest.approx(np.corrcoef(a, b)[0, 1])
+    assert found.low < found.mean < found.high and found.tasks == 400
+    twice = intervals.correlation(np.tile(a, 4), np.tile(b, 4), np.tile(np.arange(400) // 4, 4))
+    assert twice.high - twice.low == pytest.approx(found.high - found.low)  # copies add nothing
+    assert np.isnan(intervals.correlation(np.ones(9), np.arange(9.0), np.arange(9)).mean)

@@ -125,12 +125,21 @@ def _make_trial(question: ColdStart, plan: Plan, seed: int, ratings: Ratings, sp
 AT_EVERY_K = Flow(_make_trial, runner.run_baseline, runner.run_learner, runner.scores)
 
 
-def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
-    devices = jobs.Devices(DEVICES.value, PARALLEL.value)
+class Material(NamedTuple):
+    """What a run works on."""
+
+    ratings: Ratings
+    splits: dict[int, Split]  # by seed
+    trials: list[Any]  # by seed
+    log: Log
+    seconds: float  # that it took to read the ratings
+
+
+def prepare(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> Material:
+    """Read the ratings and split them. Nothing is written before they are in order."""
     begun = time.perf_counter()
     ratings = question.table(dataflags.load_ratings())
-    timing = {"load": time.perf_counter() - begun}
+    seconds = time.perf_counter() - begun
     first = dataflags.SEED.value
     splits = {seed: dataflags.load_split(question, ratings, seed) for seed in range(first, first + SEEDS.value)}
     folders = {seed: folder / f"seed_{seed}" for seed in splits}
@@ -140,7 +149,14 @@ def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, 
     log_tuned(plan, ratings.name, hashes)
     for seed, split in splits.items():
         write_split(folders[seed] / "split.parquet", ratings, split)
-    known, log = question.methods, Log(folder / "metrics.jsonl")
+    return Material(ratings, splits, trials, Log(folder / "metrics.jsonl"), seconds)
+
+
+def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Everything between the flags and the results dict."""
+    begun, devices = time.perf_counter(), jobs.Devices(DEVICES.value, PARALLEL.value)
+    ratings, splits, trials, log, seconds = prepare(question, flow, plan, folder)
+    known, timing = question.methods, {"load": seconds}
 
     def work(name: str, trial: Any) -> runner.Outcome:
         if name in known.recipes:
@@ -191,20 +207,25 @@ def compose(experiment, recipes, ratings, split, seeds, rows, outcomes, log, tim
     return {
         "schema": results.SCHEMA,
         "experiment": experiment,
-        "dataset": {
-            "name": ratings.name,
-            f"{ratings.roles[0]}s": ratings.num_users,
-            f"{ratings.roles[1]}s": ratings.num_items,
-            "ratings": len(ratings.rating),
-            "sha256": ratings.sha256,
-            "source": ratings.source,
-        },
+        "dataset": facts(ratings),
         "split": split,
         "seeds": seeds,
         "rows": rows,
         "curves": {name: log.curve(seeds[0], name) for name in outcomes if name in recipes},
         "timing": {stage: round(seconds, 2) for stage, seconds in timing.items()},
         "environment": environment(),
+    }
+
+
+def facts(ratings: Ratings) -> dict[str, Any]:
+    """What results.json says of a data set."""
+    return {
+        "name": ratings.name,
+        f"{ratings.roles[0]}s": ratings.num_users,
+        f"{ratings.roles[1]}s": ratings.num_items,
+        "ratings": len(ratings.rating),
+        "sha256": ratings.sha256,
+        "source": ratings.source,
     }
 
 
@@ -238,9 +259,10 @@ def conduct(
     argv: list[str],
     make_plan: Callable[[], Plan],
     run: Callable[[Plan, Path], dict[str, Any]],
-    metric: str = "rmse",
+    report: Callable[[dict[str, Any], Path], None] = report,
+    text: Callable[[dict[str, Any]], str] = table.text_table,
 ) -> None:
-    """Check the flags, `run` what was not run before, write the report and print the tables of a metric."""
+    """Check the flags, `run` what was not run before, write its `report` and print its `text`."""
     with one_line_errors():
         only_flags(argv)
         plan = make_plan()
@@ -252,5 +274,5 @@ def conduct(
         else:
             found = run(plan, folder)
             report(found, folder)
-    print(table.text_table(found, metric))
+    print(text(found))
     print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")

@@ -157,23 +157,32 @@ def run_learner(
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        learner, params, settings = train_learner(name, recipe, changes, trial, log, devices)
-        predictions = {k: _predict(name, learner, params, trial, k) for k in trial.protocol.shots}
-        return _frames(name, trial, predictions), {str(k): settings for k in trial.protocol.shots}
+        found = train_learner(name, recipe, changes, trial, log, devices)
+        predictions = {k: _predict(name, found.learner, found.params, trial, k) for k in trial.protocol.shots}
+        return _frames(name, trial, predictions), {str(k): found.settings for k in trial.protocol.shots}
 
     return run_once(name, recipe.kind, "rating", trial.folder / name, work)
 
 
+class Trained(NamedTuple):
+    """A learner after meta-training."""
+
+    learner: Learner
+    params: Params
+    settings: dict[str, Any]
+
+
 def train_learner(
     name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
-) -> tuple[Learner, Params, dict[str, Any]]:
-    """A learner, what meta-training made of it, and its settings; goes on from a checkpoint in the trial's folder."""
+) -> Trained:
+    """Meta-train with early stopping on the validation tasks, going on from a checkpoint."""
     own, outer = hyperparameters(recipe, changes, name)
     built = recipe.build(trial.train, **own)
     tasks = user_tasks(trial)
     programs = jobs.make_programs(built, outer, tasks.sample, devices)
     job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
-    return built.learner, jobs.train(name, job, trial.seed, trial.folder / name, log), own | vars(outer)
+    params = jobs.train(name, job, trial.seed, trial.folder / name, log)
+    return Trained(built.learner, params, own | vars(outer))
 
 
 def user_tasks(trial: Trial) -> Tasks:

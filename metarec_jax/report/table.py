@@ -125,7 +125,7 @@ def _main_block(results: Results, metric: str) -> list[str]:
     for kind in ("baseline", "learner"):
         table = cells(results, metric, kind).items()
         groups.append([[name, *(c.text + ("*" if c.best else " ") for c in row)] for name, row in table])
-    lines = iter(_align([row for group in groups for row in group]))
+    lines = iter(align([row for group in groups for row in group]))
     title = f"{r.label(metric)} on the test tasks ({r.direction(metric)}, * best of the column)"
     if len(results["seeds"]) > 1:
         title += f", ± deviation over {len(results['seeds'])} seeds"
@@ -137,7 +137,7 @@ def _main_block(results: Results, metric: str) -> list[str]:
     return block
 
 
-def _align(rows: list[list[str]]) -> list[str]:
+def align(rows: list[list[str]]) -> list[str]:
     """Rows of equal length -> lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     gap = "  " if sum(widths) + 2 * len(widths[1:]) <= WIDTH else " "

@@ -1,0 +1,61 @@
+"""Reasons as people meet them: a page that says why, safely, and a table that says whether it is true."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from absl import flags
+
+from experiments import reasons
+from experiments.common.command_line import parse
+from metarec_jax.report import results
+
+
+def call(*arguments) -> None:
+    """The experiment in this process, with the flags parsed anew."""
+    flags.FLAGS.unparse_flags()
+    try:
+        reasons.main(parse(["reasons.py", *map(str, arguments)]))
+    finally:
+        flags.FLAGS.unparse_flags()
+
+
+def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    taste, quality = rng.normal(size=(120, 2)), rng.normal(size=(40, 2))
+    lines = ["user,item,rating"]
+    for user in range(120):
+        for item in rng.choice(40, 16, replace=False):
+            stars = int(np.clip(np.round(3.4 + taste[user] @ quality[item] + 0.3 * rng.normal()), 1, 5))
+            lines.append(f"u{user},<b>i{item},{stars}")
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    arguments = [f"--ratings={tmp_path / 'mine.csv'}", "--learners=protonet", "--shots=4", "--query=3", "--steps=20"]
+    arguments += ["--examples=2", f"--workdir={tmp_path / 'work'}"]
+    call(*arguments)
+    found = results.read_json(tmp_path / "work" / "results.json")
+    frame = pl.read_parquet(tmp_path / "work" / "influences.parquet")
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["gp", "protonet"] and rows["gp"]["kind"] == "baseline"
+    for name, row in rows.items():
+        own = frame.filter(pl.col("name") == name)
+        assert row["metrics"]["correlation"]["tasks"] == len(own) == found["split"]["test_tasks"] * 3 * 4
+        pair = np.corrcoef(-own["by_weight"], own["effect"])[0, 1]
+        assert row["metrics"]["correlation"]["mean"] == pytest.approx(pair, abs=1e-4)
+    assert rows["gp"]["metrics"]["correlation"]["low"] > 0.9 and rows["gp"]["beyond_random"]["low"] > 0
+    assert (frame.filter(pl.col("name") == "protonet")["by_rating"] == 0).all()
+    page = (tmp_path / "work" / "report.html").read_text()
+    assert "you gave &lt;b&gt;i" in page and "<b>i" not in page and "http" not in page
+    best = frame.filter(pl.col("name") == "gp", pl.col("user") == found["examples"]["gp"][0]["user"])
+    assert found["examples"]["gp"][0]["prediction"] == pytest.approx(best["prediction"].max())
+    assert len(found["examples"]["gp"]) == 2 and "most - random" in capsys.readouterr().out
+    before = json.dumps(found)
+    call(*arguments)  # shows what was found
+    assert "is done already" in capsys.readouterr().out
+    assert json.dumps(results.read_json(tmp_path / "work" / "results.json")) == before
+
+
+def test_reasons_need_a_known_number_of_ratings(tmp_path):
+    for shots in ("0,5", "all"):
+        with pytest.raises(SystemExit, match="--shots: reasons are ratings that are known"):
+            call(f"--shots={shots}", f"--workdir={tmp_path / 'work'}")
