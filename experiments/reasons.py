@@ -6,6 +6,13 @@
 For every test user, predicted item and known rating the influence by weight (`metarec_jax/explain.py`) foretells what
 leaving the rating out would do; then it is left out. The page shows what a person would be told: for the one of the
 user's ten predicted items that is predicted highest, the ratings that speak for and against it.
+
+Result on MovieLens-100K, 10,000 predictions at K = 10, correlation of the foretold and the true effect: prototypes
+0.959 [0.953, 0.965], MAML 0.999 [0.998, 0.999], ridge 0.986 [0.984, 0.988], the Gaussian process 0.993 [0.992, 0.994].
+Leaving out the most influential rating moves the prediction the way that was foretold in 99.9% of the cases or more, by
+0.135, 0.143, 0.191 and 0.171 stars, and by 0.073 [0.065, 0.081], 0.087 [0.080, 0.094], 0.133 [0.123, 0.143] and 0.119
+[0.110, 0.128] more than leaving out a random one. Of heads of closed form the first order foretells too little: in
+truth a rating's leverage is gone with it.
 """
 
 import sys
