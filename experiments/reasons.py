@@ -70,7 +70,7 @@ def make_plan() -> Plan:
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
     devices = jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
-    material = cold_start.prepare(QUESTION, plan, folder)
+    material = cold_start.prepare(QUESTION, cold_start.AT_EVERY_K, plan, folder)
     timing: dict[str, float] = {"load": material.seconds}
 
     def work(name: str, trial: Trial) -> runner.Outcome:
@@ -129,13 +129,13 @@ def write_up(material: cold_start.Material, plan: Plan, outcomes, timing: dict[s
         for name, frame in frames.items()
         for k in plan.protocol.shots
     ]
-    first, seeds = material.trials[0], [trial.seed for trial in material.trials]
+    seeds = list(material.splits)
     shown = {name: frame.filter(pl.col("shots") == last, pl.col("seed") == seeds[0]) for name, frame in frames.items()}
     return {
         "schema": results.SCHEMA,
         "experiment": EXPERIMENT,
         "dataset": cold_start.facts(material.ratings),
-        "split": {"sha256": material.hashes, "test_tasks": len(first.test[last].query.mask)},
+        "split": cold_start.describe(material.ratings, material.splits),
         "seeds": seeds,
         "rows": rows,
         "examples": {name: examples(material.ratings, frame) for name, frame in shown.items()},

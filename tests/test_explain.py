@@ -120,8 +120,9 @@ def test_prototypes_are_their_closed_form():
     levels = np.asarray(episode.support.y, int) - 1
     counts = np.bincount(levels, minlength=len(values))
     kappa, s, t = (float(np.exp(params[key])) for key in ("log_count", "log_share_count", "log_temperature"))
-    pi, prototypes = np.asarray(jax.nn.softmax(params["shares"])), np.asarray(fast["prototypes"])
-    logits = np.asarray(fast["log_shares"]) - np.square(points[:, None] - prototypes).sum(-1) / t
+    prototypes, log_shares = map(np.asarray, shrunk_levels(fast, fast["sums"], fast["counts"]))
+    pi = np.asarray(jax.nn.softmax(params["shares"]))
+    logits = log_shares - np.square(points[:, None] - prototypes).sum(-1) / t
     q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     slope = q * (values - (q @ values)[:, None])
     expected = np.zeros((N, K))
