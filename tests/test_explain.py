@@ -17,6 +17,7 @@ from metarec_jax.explain import (
     influence_by_weight,
     reason,
 )
+from metarec_jax.learners.protonet import shrunk_levels
 from metarec_jax.tasks.user_cold_start import episodes, split_users
 from metarec_jax.types import Episode, Examples, Inputs
 
