@@ -124,8 +124,7 @@ ITEM_BASELINES: dict[str, Entry] = {
     "gp": BASELINES["gp"]._replace(
         grid=grid(shrink=(50.0, 100.0), reg_population=(5.0, 10.0, 20.0))
         + grid(shrink=(100.0,), reg_population=(60.0,))
-        + grid(shrink=(100.0,), reg_population=(10.0,), rank=(16,))
-        + grid(shrink=(50.0, 100.0), reg_population=(20.0,), rank=(16,), reg_by_group=(True,)),
+        + grid(shrink=(100.0,), reg_population=(10.0,), rank=(16,)),
         space=BASELINES["gp"].space | {"reg_by_group": YES_NO},
     ),
     "fm": BASELINES["fm"],
