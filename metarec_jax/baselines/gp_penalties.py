@@ -3,7 +3,9 @@
 Thousands of columns of names beside a dozen of genres want penalties of their own. Here those of a group share one, and
 what decides is how well the features of training users who were left out foretell their ratings, which is what the
 weights are for. (The marginal likelihood would need no folds, but it trusts features that tell nothing of a new user:
-its model has no place for what the training users share by chance.)
+its model has no place for what the training users share by chance.) A group must earn its place: where it is not better
+than no such group by one standard error over the users (Breiman et al. 1984, "Classification and Regression Trees",
+section 3.4.3), it is left out, that is, its penalty is the highest there is.
 """
 
 from typing import NamedTuple
@@ -50,21 +52,32 @@ def group_penalties(
         ["", *(name.partition("=")[0] for name in train.user_features.names)], return_inverse=True
     )
     folds = make_folds(train, users, phi, mean, seed)
-    reg = np.full(len(groups), start)
-    best = foretold(folds, reg[index])
+    reg = _descend(folds, index, np.full(len(groups), start))
+    chosen = foretold(folds, reg[index])
+    for group in range(1, len(groups)):
+        without = np.where(np.arange(len(groups)) == group, BOUNDS[1], reg)
+        gain = foretold(folds, without[index]) - chosen
+        if gain.sum() < np.sqrt(len(gain)) * gain.std():
+            reg, chosen = without, chosen + gain
+    return reg[index]
+
+
+def _descend(folds: list[Fold], index: np.ndarray, reg: np.ndarray) -> np.ndarray:
+    """The penalties of the groups [groups], the intercept's first, from where to start."""
+    best = foretold(folds, reg[index]).sum()
     for factor in FACTORS:
-        for group in range(1, len(groups)):
+        for group in range(1, len(reg)):
             for step in (factor, 1.0 / factor):
                 first = reg[group]
                 while BOUNDS[0] <= reg[group] * step <= BOUNDS[1]:
-                    moved = np.where(np.arange(len(groups)) == group, reg * step, reg)
-                    loss = foretold(folds, moved[index])
+                    moved = np.where(np.arange(len(reg)) == group, reg * step, reg)
+                    loss = foretold(folds, moved[index]).sum()
                     if loss > best - LEAST_GAIN:
                         break
                     reg, best = moved, loss
                 if reg[group] != first:
                     break  # it was better that way, so the other way is known to be worse
-    return reg[index]
+    return reg
 
 
 def make_folds(train: Ratings, users: Users, phi: np.ndarray, mean: np.ndarray, seed: int) -> list[Fold]:
@@ -83,13 +96,13 @@ def make_folds(train: Ratings, users: Users, phi: np.ndarray, mean: np.ndarray, 
     return folds
 
 
-def foretold(folds: list[Fold], reg: np.ndarray) -> float:
-    """Mean squared error of what features foretell of users left out, less that of `mean` alone.
+def foretold(folds: list[Fold], reg: np.ndarray) -> np.ndarray:
+    """[U] squared error of what features foretell of users left out, less that of `mean` alone; it sums to a mean.
 
     Of a user with prior weights m it is m^T gram m - 2 m . moment.
     """
-    total = 0.0
+    errors = []
     for fold in folds:
         m = fold.features @ solve_population(fold.users, reg, fold.target, rtol=1e-3)
-        total += np.sum(m * ((fold.gram @ m[:, :, None])[:, :, 0] - 2.0 * fold.moment))
-    return float(total)
+        errors.append(np.sum(m * ((fold.gram @ m[:, :, None])[:, :, 0] - 2.0 * fold.moment), 1))
+    return np.concatenate(errors)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.protonet import class_probabilities, distances, protonet, protonet_ratings
+from metarec_jax.learners.protonet import class_probabilities, distances, protonet, protonet_ratings, shrunk_levels
 from metarec_jax.types import Examples
 
 # Five vectors each of cats, dogs and birds, and a query that is rather a cat. The example goes round with the
@@ -82,8 +82,9 @@ def test_rating_prototypes_are_shrunk_means():
     }
     support = Examples(jnp.array([[1.0], [2.0], [9.0]]), jnp.array([5.0, 5.0, 1.0]), jnp.array([1.0, 1.0, 0.0]))
     fast = rule.adapt(params, support)
-    np.testing.assert_allclose(fast["prototypes"], [[-1.0], [0.75]], rtol=1e-6)
-    np.testing.assert_allclose(jnp.exp(fast["log_shares"]), [0.25, 0.75], rtol=1e-6)  # (1 + 0, 1 + 2) / 4
+    prototypes, log_shares = shrunk_levels(params, fast["sums"], fast["counts"])
+    np.testing.assert_allclose(prototypes, [[-1.0], [0.75]], rtol=1e-6)
+    np.testing.assert_allclose(jnp.exp(log_shares), [0.25, 0.75], rtol=1e-6)  # (1 + 0, 1 + 2) / 4
     weight = np.array([0.25 * np.exp(-4.0), 0.75 * np.exp(-0.0625)])  # at x = 1
     expected = weight @ [1, 5] / weight.sum()
     np.testing.assert_allclose(rule.predict(fast, jnp.array([[1.0]])), [expected], rtol=1e-5)
