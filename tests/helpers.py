@@ -1,11 +1,13 @@
-"""Small ratings tables that tests build, and a chi-square test against equal chances."""
+"""Small ratings tables that tests build, a chi-square test against equal chances, experiments in this process."""
 
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from absl import flags
 from scipy import stats
 
+from experiments.common.command_line import parse
 from metarec_jax.data.table import Features, Ratings, build
 
 
@@ -59,3 +61,12 @@ def assert_uniform(counts: np.ndarray) -> None:
     """Counts of equally likely outcomes: a chi-square test at 1 in 10,000. Callers fix the seed, so it never flakes."""
     counts = np.asarray(counts)
     assert stats.chisquare(counts).pvalue > 1e-4, counts
+
+
+def call(program, *arguments) -> None:
+    """An experiment in this process, with the flags parsed anew."""
+    flags.FLAGS.unparse_flags()
+    try:
+        program.main(parse(["program.py", *map(str, arguments)]))
+    finally:
+        flags.FLAGS.unparse_flags()

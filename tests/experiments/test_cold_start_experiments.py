@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
+from helpers import call
 
 from experiments import both_cold_start, item_cold_start, item_warm_up, melu_partitions
-from experiments.common.command_line import parse
 from metarec_jax.report import results
 
 METHODS = ["--baselines=user_mean,bias", "--learners=ridge", "--steps=20"]
@@ -27,15 +26,6 @@ def ratings(tmp_path_factory) -> Path:
             lines.append(f"u{user},i{item},{stars},{1000 * user + place}")
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
 
 
 def test_item_cold_start_predicts_new_items_for_known_users(ratings, tmp_path, capsys):

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
+from helpers import call
 
 from experiments import content_ablation, item_cold_start
-from experiments.common.command_line import parse
 from metarec_jax.data import download
 from metarec_jax.report import results
 
@@ -31,15 +30,6 @@ def films(tmp_path, monkeypatch) -> Path:
     rows = [f"{film},Film {film} of {film // 2} ({1980 + film % 20}),{GENRES[film % 3]}" for film in range(60)]
     (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *rows]) + "\n")
     return tmp_path
-
-
-def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
 
 
 def test_what_a_kind_is_worth_shows(films, capsys):

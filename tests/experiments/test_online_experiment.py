@@ -5,22 +5,11 @@ import zipfile
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
-from helpers import write_ratings
+from helpers import call, write_ratings
 
 from experiments import export, online
-from experiments.common.command_line import parse
 from experiments.common.online import SHARES
 from metarec_jax.report import results
-
-
-def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,10 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
+from helpers import call
 
 from experiments import reasons
-from experiments.common.command_line import parse
 from metarec_jax.report import results
-
-
-def call(*arguments) -> None:
-    """The experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        reasons.main(parse(["reasons.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
 
 
 def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
@@ -32,7 +22,7 @@ def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
     (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
     arguments = [f"--ratings={tmp_path / 'mine.csv'}", "--learners=protonet", "--shots=4", "--query=3", "--steps=20"]
     arguments += ["--examples=2", f"--workdir={tmp_path / 'work'}"]
-    call(*arguments)
+    call(reasons, *arguments)
     found = results.read_json(tmp_path / "work" / "results.json")
     frame = pl.read_parquet(tmp_path / "work" / "influences.parquet")
     rows = {row["name"]: row for row in found["rows"]}
@@ -50,7 +40,7 @@ def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
     assert found["examples"]["gp"][0]["prediction"] == pytest.approx(best["prediction"].max())
     assert len(found["examples"]["gp"]) == 2 and "most - random" in capsys.readouterr().out
     before = json.dumps(found)
-    call(*arguments)  # shows what was found
+    call(reasons, *arguments)  # shows what was found
     assert "is done already" in capsys.readouterr().out
     assert json.dumps(results.read_json(tmp_path / "work" / "results.json")) == before
 
@@ -58,4 +48,4 @@ def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
 def test_reasons_need_a_known_number_of_ratings(tmp_path):
     for shots in ("0,5", "all"):
         with pytest.raises(SystemExit, match="--shots: reasons are ratings that are known"):
-            call(f"--shots={shots}", f"--workdir={tmp_path / 'work'}")
+            call(reasons, f"--shots={shots}", f"--workdir={tmp_path / 'work'}")
