@@ -64,6 +64,35 @@ def catalogue_cross_entropy(outputs: Array, examples: Examples, extra_count: flo
     return loss, {"loss": loss}
 
 
+def catalogue_ndcg(
+    outputs: Array, examples: Examples, extra_count: float = 0.0, *, depth: int = 10, pool: int = 100
+) -> tuple[Array, Metrics]:
+    """`catalogue_cross_entropy` plus the pairs that decide nDCG@depth, of the `pool` real rows with the best scores.
+
+    A likelihood is mostly about the many positives far down, nDCG about few rows on top. LambdaRank (Burges 2010, "From
+    RankNet to LambdaRank to LambdaMART", section 4) weighs the pair of a positive p and a negative n by how much nDCG
+    changes when they change places: sum of |discount(p) - discount(n)| softplus(s_n - s_p), over the best possible
+    DCG. The cross-entropy moves the positives that are not in the pool, and says what a difference of scores means.
+
+    Args:
+      outputs: scores [N].
+      examples: y is 1 or 0.
+      extra_count: see `catalogue_cross_entropy`; added to the number of positives in both.
+      depth, pool: static.
+    """
+    loss, _ = catalogue_cross_entropy(outputs, examples, extra_count)
+    positive = examples.y * examples.mask
+    real = jnp.where(examples.mask > 0, jax.lax.stop_gradient(outputs), -jnp.inf)
+    _, best = jax.lax.top_k(real, min(pool, len(outputs)))
+    place = jnp.arange(len(best))
+    discount = jnp.where(place < depth, 1.0 / jnp.log2(place + 2.0), 0.0)
+    ideal = jnp.sum(jnp.where(place < jnp.sum(positive) + extra_count, discount, 0.0))
+    score, liked, other = outputs[best], positive[best], (examples.mask * (1.0 - examples.y))[best]
+    swap = jnp.abs(discount[:, None] - discount) * liked[:, None] * other
+    loss += jnp.sum(swap * jax.nn.softplus(score - score[:, None])) / jnp.maximum(ideal, 1.0)
+    return loss, {"loss": loss}
+
+
 def bpr(outputs: Array, examples: Examples, extra_count: float = 0.0, *, positives: int = 20) -> tuple[Array, Metrics]:
     """Bayesian personalised ranking: mean of -log sigmoid(s_p - s_n) over positives p (y = 1) and real rows n (y = 0).
 

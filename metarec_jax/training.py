@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metarec_jax.types import Array, Learner, Metrics, Params, Tasks, TrainState
+from metarec_jax.types import FIXED, Array, Learner, Metrics, Params, Tasks, TrainState
 
 Parallel = Literal["jit", "pmap"]
 Chunk = Callable[[Any, TrainState, Array], tuple[TrainState, Metrics]]  # (data, state, root key) -> [length] metrics
@@ -67,6 +67,18 @@ def adam(
     return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
 
 
+def split_fixed(params: Params) -> tuple[Params, Params]:
+    """What is learnt of the parameters, and what is not, as a dict of one name or none: see `types.FIXED`."""
+    if not isinstance(params, Mapping) or FIXED not in params:
+        return params, {}
+    return {name: part for name, part in params.items() if name != FIXED}, {FIXED: params[FIXED]}
+
+
+def join_fixed(learnt: Params, fixed: Params) -> Params:
+    """The parameters again, from the two parts of `split_fixed`."""
+    return {**learnt, **fixed} if fixed else learnt
+
+
 def task_batch_loss(
     learner: Learner, sample: Callable, params: Params, data: Any, keys: Array, step: Array | int = 0
 ) -> tuple[Array, Metrics]:
@@ -105,10 +117,14 @@ def make_chunk(
     def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
         def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
             keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
-            loss = partial(task_batch_loss, learner, sample)
-            gradient, metrics = average(jax.grad(loss, has_aux=True)(state.params, data, keys, state.step))
-            updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
-            params = optax.apply_updates(state.params, updates)
+            learnt, fixed = split_fixed(state.params)
+
+            def loss(learnt: Params) -> tuple[Array, Metrics]:
+                return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, state.step)
+
+            gradient, metrics = average(jax.grad(loss, has_aux=True)(learnt))
+            updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
+            params = join_fixed(optax.apply_updates(learnt, updates), fixed)
             return TrainState(state.step + 1, params, opt_state), metrics
 
         return jax.lax.scan(step, state, length=length)
@@ -152,7 +168,7 @@ def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformatio
 
 def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
     """A run at step 0 from given parameters, for example a classical factorisation."""
-    state = TrainState(jnp.int32(0), params, jax.jit(optimiser.init)(params))
+    state = TrainState(jnp.int32(0), params, jax.jit(optimiser.init)(split_fixed(params)[0]))
     return Run(state, params, jnp.float32(jnp.inf), jnp.int32(0))
 
 

@@ -1,5 +1,8 @@
 """Every learner as `test_conformance.py` checks it: for items 0..39 rated 1 to 6, with networks that are quick."""
 
+import numpy as np
+import scipy.sparse
+
 from metarec_jax import objectives
 from metarec_jax.learners.alpaca import alpaca
 from metarec_jax.learners.anil import anil
@@ -22,6 +25,7 @@ from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.metaemb import metaemb
 from metarec_jax.learners.multimodal_ridge import ContentTaste, multimodal_ridge
 from metarec_jax.learners.mwuf import mwuf
+from metarec_jax.learners.neighbour_encoder import neighbour_encoder
 from metarec_jax.learners.nlba import nlba
 from metarec_jax.learners.paml import paml
 from metarec_jax.learners.protonet import protonet_ratings
@@ -34,6 +38,7 @@ from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder, Span
+from metarec_jax.models.neighbours import NeighbourLists, Votes, count_neighbours
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
 
@@ -51,6 +56,13 @@ def taste_net() -> TasteNet:
 
 def encoder() -> Encoder:
     return Encoder(ITEMS, id_dim=8, side_dim=4, hidden=(16,))
+
+
+def neighbours() -> NeighbourLists:
+    """Of users who like a quarter of the items each, at random."""
+    return count_neighbours(
+        scipy.sparse.csr_array(np.random.default_rng(0).random((60, ITEMS)) < 0.25, dtype=np.float32), 10, 0.5
+    )
 
 
 LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
@@ -112,6 +124,9 @@ MODEL = {
     "anp": lambda: anp(taste_net(), width=16, heads=2),
     "tanp": lambda: tanp(taste_net(), width=16, latent_dim=4, clusters=3, gated=True),
     "set_encoder": lambda: set_encoder(SetEncoder(ITEMS, dim=8, width=16), objectives.squared_error),
+    "neighbour_encoder": lambda: neighbour_encoder(
+        SetEncoder(ITEMS, dim=8, width=16), Votes(), neighbours(), objectives.squared_error
+    ),
     "set_transformer": lambda: set_transformer(taste_net(), width=16, heads=2, blocks=1, dropout=0.2),
 }
 ITEM = {

@@ -88,7 +88,7 @@ def held_out_likers(liked: Ratings, held_out: HeldOut, shots: int) -> Liker:
 
 
 def catalogue_episode(content: Array, user: Liker) -> Episode:
-    """The user's support, and all items as a query whose mask is 0 at the support.
+    """The user's support, and all items as a query whose y and mask are 0 at the support.
 
     Args:
       content: [I, F] of all items.
@@ -103,7 +103,8 @@ def catalogue_episode(content: Array, user: Liker) -> Episode:
     real = (user.support >= 0).astype(jnp.float32)
     support = Examples(Inputs(ids, content[ids], _every_row(user.context, len(ids))), jnp.ones(len(ids)), real)
     candidates = Inputs(jnp.arange(number), content, _every_row(user.context, number))
-    return Episode(support, Examples(candidates, relevant, 1.0 - known))
+    unknown = 1.0 - known
+    return Episode(support, Examples(candidates, relevant * unknown, unknown))
 
 
 def _every_row(context: Array, rows: int) -> Array:
@@ -119,12 +120,12 @@ class _TrainData(NamedTuple):
     context: Array  # [U, G] float32
 
 
-def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 60) -> Tasks:
+def training_catalogue(train: Ratings, *, support: int = 10) -> Tasks:
     """Training users as a task distribution on the device; a user is drawn as often as he likes items.
 
     An episode has K liked items of the user as support, K drawn uniformly from 0..support but smaller than the number
-    that he has, and as positives up to `targets` others. The rest of his liked items are candidates like any other: the
-    positives are a random choice of them.
+    that he has, and all his others as positives: no candidate is a negative that he likes, and a learner that keeps
+    counts over the training users can take this one out of them.
 
     A ranking has as many hits as relevant items on top, whoever's they are. A loss that is a mean over the positives
     counts an item of a user with n of them 1 / n times; drawing the user n times as often makes up for it, so that
@@ -132,7 +133,7 @@ def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 60) 
 
     Args:
       train: the training part of `liked_only`; users with a single item cannot be a task and are passed over.
-      support, targets: sizes of an episode.
+      support: the largest K.
 
     Raises:
       DataError: no user has two liked items.
@@ -151,16 +152,17 @@ def training_catalogue(train: Ratings, *, support: int = 10, targets: int = 60) 
         context=jnp.asarray(train.user_features.values[users]),
     )
 
+    longest = int(counts.max())
+
     def sample(data: _TrainData, key: Array) -> Episode:
-        bits = jax.random.bits(key, (2 + support + targets,))
+        bits = jax.random.bits(key, (2 + support,))
         user = data.user[below(bits[0], data.user.shape[0])]
-        count = data.count[user]
+        start, count = data.start[user], data.count[user]
         known = jnp.minimum(below(bits[1], support + 1), count - 1)
-        items = data.item[data.start[user] + draw_distinct(bits[2:], count)]
-        sought = jax.lax.dynamic_slice(items, (known,), (targets,))
+        own = jnp.arange(longest)
         liker = Liker(
-            support=jnp.where(jnp.arange(support) < known, items[:support], -1),
-            relevant=jnp.where(jnp.arange(targets) < count - known, sought, -1),
+            support=jnp.where(jnp.arange(support) < known, data.item[start + draw_distinct(bits[2:], count)], -1),
+            relevant=jnp.where(own < count, data.item[start + jnp.minimum(own, count - 1)], -1),
             context=data.context[user],
         )
         return catalogue_episode(data.content, liker)

@@ -1,0 +1,88 @@
+"""The set encoder with neighbours: counts against their definition, a user left out of them exactly, fixed data."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import random_table
+
+from metarec_jax import objectives, training
+from metarec_jax.baselines.item_statistics import rating_matrix
+from metarec_jax.learners.neighbour_encoder import neighbour_encoder
+from metarec_jax.models.neighbours import Pairs, Votes, count_neighbours, leave_out, pairs
+from metarec_jax.models.set_encoder import SetEncoder
+from metarec_jax.tasks.catalogue import Liker, catalogue_episode, liked_only, training_catalogue
+from metarec_jax.types import FIXED
+
+LIKED = liked_only(random_table(5, users=60, items=25, least=2, most=20), 3.0)
+MATRIX = rating_matrix(LIKED)
+ITEMS = LIKED.num_items
+
+
+def dense(found: Pairs) -> np.ndarray:
+    """[K, I] counts of pairs."""
+    counts = np.zeros((len(found.ids), ITEMS))
+    np.add.at(counts, (np.arange(len(counts))[:, None], np.asarray(found.ids)), np.asarray(found.counts))
+    return counts
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 1.0])
+def test_counts_are_those_of_the_users_who_like_both(discount):
+    likes = MATRIX.toarray()
+    own = likes.sum(1)
+    wanted = likes.T @ (likes * ((own.mean() / own) ** discount)[:, None])
+    np.fill_diagonal(wanted, 0.0)
+    full = count_neighbours(MATRIX, ITEMS, discount)
+    np.testing.assert_allclose(dense(pairs(full, jnp.arange(ITEMS))), wanted, rtol=1e-5)
+    np.testing.assert_array_equal(full.likes, likes.sum(0))
+    short = count_neighbours(MATRIX, 4, discount)
+    best = -np.sort(-wanted / np.sqrt(likes.sum(0)), axis=1)[:, :4]
+    np.testing.assert_allclose(short.counts / np.sqrt(likes.sum(0))[short.ids], best, rtol=1e-5)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5])
+def test_counts_without_a_user_are_those_of_a_table_without_him(discount):
+    lists = count_neighbours(MATRIX, ITEMS, discount)
+    for user in np.flatnonzero(np.diff(LIKED.user_offsets) >= 5)[:5]:
+        items = LIKED.item[LIKED.user == user]
+        liker = Liker(jnp.asarray([*items[:3], -1]), jnp.asarray(items[3:]), jnp.zeros(0))
+        support, query = catalogue_episode(jnp.zeros((ITEMS, 0)), liker)
+        found = leave_out(lists, support, query)
+        others = count_neighbours(rating_matrix(LIKED.keep_rows(np.flatnonzero(LIKED.user != user))), ITEMS, discount)
+        wanted = pairs(others, support.x.id)
+        unit = (lists.typical / others.typical) ** discount  # a count's: the users' mean is another without him
+        found_counts, wanted_counts = (np.delete(dense(part)[:3], items[:3], axis=1) for part in (found, wanted))
+        np.testing.assert_allclose(found_counts, wanted_counts * unit, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.known_likes[:3], wanted.known_likes[:3])
+        np.testing.assert_allclose(np.delete(found.likes, items[:3]), np.delete(wanted.likes, items[:3]))
+
+
+def test_votes_are_item_knn_with_a_prior():
+    """With a gain of 1 and a tilt of -1, beside the log of the popularity: exp is the sum of the shrunk counts."""
+    found = pairs(count_neighbours(MATRIX, ITEMS, 0.0), jnp.array([3, 7]))
+    start = Votes().init(jax.random.key(0), found, jnp.ones(2))["params"]
+    still = start | {"log_gain": jnp.zeros(2), "tilt": jnp.array([-1.0, 0.0])}
+    term = Votes().apply({"params": still}, found, jnp.ones(2))
+    n = MATRIX.toarray().sum(0) + 1.0
+    a, b, shrink, floor = (
+        np.asarray(start[name]) @ [1.0, np.log(2.0)]
+        for name in ("power_known", "power_sought", "log_shrink", "log_floor")
+    )
+    shrunk = dense(found) / (n[[3, 7], None] ** a * n**b + np.exp(shrink))
+    wanted = shrunk.sum(0) + np.exp(floor) * n / n.mean()
+    np.testing.assert_allclose(np.exp(term + np.log(n)), wanted, rtol=1e-4)
+
+
+def test_the_lists_are_no_part_of_what_is_trained():
+    lists = count_neighbours(MATRIX, 6, 0.5)
+    learner = neighbour_encoder(SetEncoder(ITEMS, 4, 8), Votes(), lists, objectives.catalogue_ndcg)
+    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4, weight_decay=0.1)
+    run = training.start(learner, tasks, optimiser, jax.random.key(0))
+    assert lists.ids.shape not in {leaf.shape for leaf in jax.tree.leaves(run.state.opt_state)}
+    before = jax.tree.map(np.array, run.state.params)
+    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=8, length=4)
+    after = chunk(tasks.data, run.state, jax.random.key(1))[0].params
+    jax.tree.map(np.testing.assert_array_equal, after[FIXED], before[FIXED])
+    assert all(
+        (old != new).any() for old, new in zip(*map(jax.tree.leaves, (before["votes"], after["votes"])), strict=True)
+    )
