@@ -18,10 +18,16 @@ from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
 
 SHOTS = (0, 2, 4)
-NAMES = ["popularity", "item_cosine", "set_encoder"]
-SMALL = ["--shots=0,2,4", "--least=8", "--baselines=popularity,item_cosine", "--steps=300"]
-SMALL += ["--set=set_encoder.dim=16", "--set=set_encoder.width=16", "--set=set_encoder.batch=64"]
-SMALL += ["--set=set_encoder.outer_lr=0.01", "--set=set_encoder.dropout=0.2"]
+NAMES = ["popularity", "item_cosine", "neighbour_encoder"]
+SMALL = [
+    "--shots=0,2,4",
+    "--least=8",
+    "--baselines=popularity,item_cosine",
+    "--steps=300",
+    "--learners=neighbour_encoder",
+]
+SMALL += ["--set=neighbour_encoder.dim=16", "--set=neighbour_encoder.width=16", "--set=neighbour_encoder.batch=64"]
+SMALL += ["--set=neighbour_encoder.outer_lr=0.01", "--set=neighbour_encoder.dropout=0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +70,10 @@ def test_results_follow_the_schema(finished):
     assert results.metrics(found) == ["ndcg@10", "recall@20", "hit@10", "mrr"]
     for row in found["rows"]:
         assert all(0 < figures["mean"] <= 1 and figures["undefined"] == 0 for figures in row["metrics"].values())
-    curve = found["curves"]["set_encoder"]
+    curve = found["curves"]["neighbour_encoder"]
     assert curve[-1]["step"] == 300 and all(0 < point["valid_ndcg@10"] < 1 for point in curve)
     assert "Hit rate@10" in (finished / "report.html").read_text() and (finished / "curves.png").exists()
-    assert "set_encoder.dim=16" in (finished / "flags.txt").read_text()
+    assert "neighbour_encoder.dim=16" in (finished / "flags.txt").read_text()
 
 
 def test_means_are_those_of_the_values_of_each_user(finished):
@@ -96,8 +102,8 @@ def test_popularity_is_what_its_definition_says(finished, ratings):
 def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it(finished):
     found = results.read_json(finished / "results.json")
     at = partial(results.figures, found, metric="ndcg@10")
-    assert at("set_encoder", 4)["mean"] > 1.15 * at("popularity", 4)["mean"]
-    assert results.find(found, "set_encoder", 4, "adaptation", "ndcg@10")["low"] > 0
+    assert at("neighbour_encoder", 4)["mean"] > 1.15 * at("popularity", 4)["mean"]
+    assert results.find(found, "neighbour_encoder", 4, "adaptation", "ndcg@10")["low"] > 0
 
 
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch):
@@ -136,7 +142,7 @@ def test_a_run_that_is_done_is_shown(call, finished, capsys):
         ("--shots=0,10", "--least=8 leaves nothing to be found after 10 items are known"),
         ("--shots=all", "'all' would leave nothing to be found"),
         ("--query=5", "--query is not a flag of this experiment"),
-        ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder"),
+        ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder, neighbour_encoder"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(call, tmp_path, flag, message):

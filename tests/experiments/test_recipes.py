@@ -8,9 +8,13 @@ import pytest
 
 from experiments.common.recipes import ITEM_RECIPES
 from experiments.common.recipes.base import hyperparameters
+from experiments.common.recipes.ranking import RANKING_RECIPES
+from metarec_jax import training
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.spaces import Between, OneOf
 from metarec_jax.tasks.user_cold_start import training_tasks
+
+EVERY = ITEM_RECIPES | RANKING_RECIPES
 
 
 @functools.cache
@@ -19,9 +23,9 @@ def table():
     return make_world(0, users=100, items=60, ratings_per_user=20, dims=2).ratings
 
 
-@pytest.mark.parametrize("name", ITEM_RECIPES)
+@pytest.mark.parametrize("name", EVERY)
 def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
-    recipe = ITEM_RECIPES[name]
+    recipe = EVERY[name]
     own, _ = hyperparameters(recipe, {}, name)
     built = recipe.build(table(), **own)
     tasks = training_tasks(table(), support=5, query=5)
@@ -29,18 +33,20 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     params = built.params or built.learner.init(jax.random.key(0), episode)
     assert set(built.rates or {}) <= set(params)
 
-    def loss(params):
-        return built.learner.loss(params, episode, jax.random.key(1))[0]
+    learnt, fixed = training.split_fixed(params)
 
-    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    def loss(learnt):
+        return built.learner.loss(training.join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(learnt)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("name", ITEM_RECIPES)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_space_is_of_hyperparameters_that_there_are_and_of_their_types(name):
-    recipe = ITEM_RECIPES[name]
+    recipe = EVERY[name]
     own, outer = hyperparameters(recipe, {}, name)
     known = own | vars(outer)
     for key, where in recipe.space.items():
