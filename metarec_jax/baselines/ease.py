@@ -14,16 +14,23 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 def ease_weights(matrix: scipy.sparse.csr_array, reg: float) -> np.ndarray:
     """B [I, I] of min |X - XB|^2 + reg |B|^2 with diag(B) = 0, from X [U, I] (eq. 8).
 
-    With fewer users than items the matrix that is inverted is [U, U], by Woodbury's identity:
-    reg (X'X + reg)^-1 = 1 - X' (XX' + reg)^-1 X. A factor cancels in eq. 8.
+    X'X is a diagonal D and what users of several items add to it, for one of a single item adds to the diagonal alone.
+    With fewer such users than items the matrix that is inverted is [U, U], by Woodbury's identity:
+    (X'X + D)^-1 = D^-1 - D^-1 X' (1 + X D^-1 X')^-1 X D^-1.
     """
-    users, items = matrix.shape
+    matrix = matrix.copy()
+    matrix.eliminate_zeros()
+    number = np.diff(matrix.indptr)
+    singles, several = matrix[number == 1], matrix[number > 1]
+    diagonal = (reg + (singles * singles).sum(axis=0)).astype(matrix.dtype)
+    users, items = several.shape
     if users < items:
-        small = np.linalg.inv((matrix @ matrix.T).toarray() + reg * np.eye(users, dtype=matrix.dtype))
-        inverse = -(matrix.T @ (small @ matrix))
-        inverse[np.diag_indices(items)] += 1.0
+        scaled = several @ scipy.sparse.diags_array(1.0 / diagonal)
+        small = np.linalg.inv((scaled @ several.T).toarray() + np.eye(users, dtype=matrix.dtype))
+        inverse = -(scaled.T @ (small @ scaled))
+        inverse[np.diag_indices(items)] += 1.0 / diagonal
     else:
-        inverse = np.linalg.inv((matrix.T @ matrix).toarray() + reg * np.eye(items, dtype=matrix.dtype))
+        inverse = np.linalg.inv((several.T @ several).toarray() + np.diag(diagonal))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return weights

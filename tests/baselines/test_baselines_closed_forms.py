@@ -85,9 +85,9 @@ def test_als_folds_a_user_in_by_the_normal_equations(weighted):
     np.testing.assert_allclose(np.append(fast["vector"], fast["user"]), expected, rtol=2e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("users", [3, 12])  # fewer than items, and more
-def test_ease_columns_are_ridge_regressions_on_the_other_items(users):
-    x = np.random.default_rng(1).integers(0, 2, (users, 5)).astype(float)
+@pytest.mark.parametrize(("users", "share"), [(3, 0.5), (12, 0.5), (12, 0.2)])  # of several items: few, many, few
+def test_ease_columns_are_ridge_regressions_on_the_other_items(users, share):
+    x = (np.random.default_rng(1).random((users, 5)) < share).astype(float)
     weights = ease.ease_weights(scipy.sparse.csr_array(x), reg=2.5)
     np.testing.assert_array_equal(np.diag(weights), 0.0)
     for j in range(5):
