@@ -96,7 +96,7 @@ def explain_tasks(method: Learner | Baseline, params: Params, tasks: Episode, *,
     return jax.lax.map(one_task, tasks, batch_size=min(batch, tasks.query.mask.shape[0]))
 
 
-def reason(titles: Sequence[str], ratings: Sequence[float], influence: Sequence[float], limit: int = 3) -> str:
+def reason(titles: Sequence[str], ratings: Sequence[float], influence: Sequence[float], limit: int = 2) -> str:
     """What a person is told: "because you gave A five stars and B one star, although you gave C four stars".
 
     Ratings that raise the prediction are named after "because", those that lower it after "although", the strongest
@@ -106,15 +106,15 @@ def reason(titles: Sequence[str], ratings: Sequence[float], influence: Sequence[
       titles: [K] of what was rated.
       ratings: [K] in stars.
       influence: [K] of each on the prediction, for example by weight; 0 (padding) is never named.
-      limit: at most so many ratings are named.
+      limit: at most so many ratings are named on either side.
 
     Returns:
       "" where no rating has an influence.
     """
-    order = sorted(range(len(titles)), key=lambda k: -abs(influence[k]))[:limit]
+    order = sorted(range(len(titles)), key=lambda k: -abs(influence[k]))
     parts = []
     for word, sign in (("because", 1), ("although", -1)):
-        named = [f"{titles[k]} {stars(ratings[k])}" for k in order if sign * influence[k] > 0]
+        named = [f"{titles[k]} {stars(ratings[k])}" for k in order if sign * influence[k] > 0][:limit]
         if named:
             listed = " and ".join([", ".join(named[:-1]), named[-1]] if named[1:] else named)
             parts.append(f"{word} you gave {listed}")

@@ -156,7 +156,7 @@ def test_reasons_read_like_a_sentence():
         "because you gave Fargo five stars and Alien four stars, although you gave Jaws one star"
     )
     assert reason(titles, ratings, [0.0, 0.0, 0.0, -0.1]) == "although you gave Heat 3.5 stars"
-    assert reason(titles, ratings, [0.4, 0.3, 0.2, 0.1]) == (
+    assert reason(titles, ratings, [0.4, 0.3, 0.2, 0.1], limit=3) == (
         "because you gave Fargo five stars, Jaws one star and Alien four stars"
     )
     assert reason(titles, ratings, [0.0] * 4) == reason([], [], []) == ""

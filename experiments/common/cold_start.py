@@ -134,6 +134,11 @@ class Material(NamedTuple):
     log: Log
     seconds: float  # that it took to read the ratings
 
+    @property
+    def hashes(self) -> list[str]:
+        """Of the splits."""
+        return [split.sha256 for split in self.splits.values()]
+
 
 def prepare(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> Material:
     """Read the ratings and split them. Nothing is written before they are in order."""

@@ -76,12 +76,13 @@ def counts(results: Results, metric: str) -> dict[str, list[int]]:
 def changes(results: Results, metric: str, against: str) -> dict[str, list[Change]]:
     """Learner -> one Change a K. `against` is "versus" (the best baseline) or "adaptation" (own K = 0)."""
     return {
-        name: [_change(r.find(results, name, k, against, metric), metric) for k in r.shots(results)]
+        name: [change(r.find(results, name, k, against, metric), metric) for k in r.shots(results)]
         for name in r.names(results, "learner")
     }
 
 
-def _change(figures: dict[str, Any] | None, metric: str) -> Change:
+def change(figures: dict[str, Any] | None, metric: str) -> Change:
+    """A paired difference of results.json in a metric as text."""
     if not figures or not r.defined(figures["difference"]):
         return Change(UNDEFINED, "", "")
     verdict = "="
