@@ -8,7 +8,9 @@ An answer about j makes C into C - C phi_j phi_j' C / (noise + phi_j' C phi_j) (
 `by_variance` asks for the item for which this fall, times the chance that the user can answer, is largest, again and
 again: greedy V-optimal design (Chaloner and Verdinelli 1995, "Bayesian experimental design: a review", section 2.2;
 A-optimal with M = I). What the answers are does not matter, for the variance of a Gaussian does not depend on them;
-whether there was one does.
+whether there was one does. And it tells what else the user will know, by the same algebra (`Habits`): somebody knows
+item j if share_j + psi_j . z + noise is 1 and not 0, z ~ N(0, I) a user, and every question, answered or not, gives a
+posterior of z; its mean gives the chance of an answer about j, share_j + psi_j . z.
 
 `by_score` asks down a list. MeLU's (Lee 2019, arXiv:1908.00413, section 3.3) is in `evidence_score`: an item is worth
 asking about if many know it and if those who do are moved far by personalisation.
@@ -19,9 +21,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse.linalg
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Examples, Learner, Params
+
+LEAST = 1e-3  # chance of an answer, and variance of a habit
 
 
 class Asked(NamedTuple):
@@ -31,13 +36,43 @@ class Asked(NamedTuple):
     answered: Array  # [Q] float32, 1 where the user knew the item
 
 
+class Habits(NamedTuple):
+    """What people know, and what this tells of what else they know."""
+
+    share: Array  # [I] of the users who know an item
+    loadings: Array  # [I, R] psi
+    noise: Array  # [I] variance of 0 or 1 around share + psi . z
+
+
 class Design(NamedTuple):
     """What `by_variance` reckons with."""
 
     features: Array  # [I, D] phi, scaled so that the prior covariance of the weights is the identity
     noise: Array  # [I] variance of a rating around what the weights say
     target: Array  # [D, D] M
-    chance: Array  # [I] that a user can answer; ones where all that may be asked about is known
+    habits: Habits
+
+
+def all_known(items: int) -> Habits:
+    """Habits of users who know all that they may be asked about."""
+    return Habits(jnp.ones(items), jnp.zeros((items, 0)), jnp.ones(items))
+
+
+def fit_habits(train: Ratings, rank: int) -> Habits:
+    """Habits of the training users, by a truncated singular value decomposition of who rated what less the shares."""
+    ones = np.ones(len(train.item), np.float32)
+    table = scipy.sparse.csr_matrix((ones, (train.user, train.item)), shape=(train.num_users, train.num_items))
+    share = np.asarray(table.mean(0)).ravel()
+    centred = scipy.sparse.linalg.LinearOperator(
+        table.shape,
+        matvec=lambda x: table @ x - share @ x,
+        rmatvec=lambda x: table.T @ x - share * x.sum(),
+        dtype=np.float64,
+    )
+    _, values, rows = scipy.sparse.linalg.svds(centred, k=min(rank, min(table.shape) - 1), random_state=0)
+    loadings = rows.T * values / np.sqrt(train.num_users)
+    noise = np.maximum(share * (1.0 - share) - np.sum(loadings**2, 1), LEAST)
+    return Habits(*(jnp.asarray(part, jnp.float32) for part in (share, loadings, noise)))
 
 
 def target_matrix(features: Array, weight: Array) -> Array:
@@ -59,25 +94,31 @@ def observe(covariance: Array, feature: Array, noise: Array) -> Array:
 
 
 def by_variance(design: Design, askable: Array, known: Array, questions: int) -> Asked:
-    """Ask where the variance is expected to fall most, after every answer anew.
+    """Ask where the variance is expected to fall most, after every question anew.
 
     Args:
       design: of the items.
       askable: [I] 1 where the item may be asked about.
-      known: [I] 1 where the user can answer.
+      known: [I] 1 where the user can answer; read for the items that are asked about only.
       questions: Q.
     """
+    features, noise, habits = design.features, design.noise, design.habits
 
-    def ask(carry: tuple[Array, Array], _) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        covariance, left = carry
-        item = jnp.argmax(jnp.where(left > 0, design.chance * fall(design, covariance), -1.0))
+    def ask(carry: tuple[Array, ...], _) -> tuple[tuple[Array, ...], tuple[Array, Array]]:
+        left, covariance, mean, doubt = carry
+        chance = jnp.clip(habits.share + habits.loadings @ mean, LEAST, 1.0)
+        item = jnp.argmax(jnp.where(left > 0, chance * fall(design, covariance), -1.0))
         answered = left[item] * known[item]
-        after = observe(covariance, design.features[item], design.noise[item])
-        covariance = jnp.where(answered > 0, after, covariance)
-        return (covariance, left.at[item].set(0.0)), (item.astype(jnp.int32), answered)
+        after = observe(covariance, features[item], noise[item])
+        habit, spread = habits.loadings[item], habits.noise[item]
+        gain = doubt @ habit / (spread + habit @ doubt @ habit)
+        mean = mean + gain * (answered - habits.share[item] - habit @ mean)
+        state = (left.at[item].set(0.0), jnp.where(answered > 0, after, covariance), mean)
+        return (*state, observe(doubt, habit, spread)), (item.astype(jnp.int32), answered)
 
-    start = jnp.eye(design.features.shape[1], dtype=design.features.dtype)
-    return Asked(*jax.lax.scan(ask, (start, askable), length=questions)[1])
+    dim, rank, kind = features.shape[1], habits.loadings.shape[1], features.dtype
+    start = (askable, jnp.eye(dim, dtype=kind), jnp.zeros(rank, kind), jnp.eye(rank, dtype=kind))
+    return Asked(*jax.lax.scan(ask, start, length=questions)[1])
 
 
 def by_score(score: Array, askable: Array, known: Array, questions: int) -> Asked:

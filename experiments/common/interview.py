@@ -15,9 +15,11 @@ from metarec_jax.evaluation import squared_errors
 from metarec_jax.interview import (
     Asked,
     Design,
+    all_known,
     by_score,
     by_variance,
     evidence_score,
+    fit_habits,
     personal_gradient,
     target_matrix,
 )
@@ -26,6 +28,7 @@ from metarec_jax.types import Array, Episode, Examples, Inputs
 
 WAYS = ("variance", "melu", "popular", "random")  # ours first
 PROCESS = {"rank": 32, "shrink": 50.0, "reg_population": 60.0, "reg_by_group": False}  # as ridge and alpaca start
+HABITS = 16  # axes of who knows what; of 4, 16 and 32, by the same error
 SUPPORT = 20  # ratings of a training user that MeLU's gradient is taken of
 
 
@@ -68,7 +71,7 @@ def choose(trial: Trial, users: Users, melu: Trained, questions: int) -> dict[st
     scores = {name: np.broadcast_to(score.astype(np.float32), lottery.shape) for name, score in shared.items()}
     found = {way: _by_score(score, users.askable, users.known, questions) for way, score in scores.items()}
     found["random"] = _by_score(lottery, users.askable, users.known, questions)
-    found["variance"] = _by_variance(design(train, users, raters), users.askable, users.known, questions)
+    found["variance"] = _by_variance(design(train, users), users.askable, users.known, questions)
     return {way: jax.tree.map(np.asarray, found[way]) for way in WAYS}
 
 
@@ -85,8 +88,8 @@ def _by_variance(design: Design, askable: Array, known: Array, questions: int) -
     return jax.lax.map(one_user, (askable, known), batch_size=min(16, len(known)))
 
 
-def design(train: Ratings, users: Users, raters: np.ndarray) -> Design:
-    """What is reckoned with: a Gaussian process fitted to the training users, and how many of them know an item.
+def design(train: Ratings, users: Users) -> Design:
+    """What is reckoned with: a Gaussian process fitted to the training users, and what they know.
 
     All items of the catalogue weigh the same, and an item's noise is its own: of the weights raters^0, raters^0.5 and
     raters^1, each with the noise of all and its own, this was best on the validation users of MovieLens-100K and -1M
@@ -94,9 +97,8 @@ def design(train: Ratings, users: Users, raters: np.ndarray) -> Design:
     """
     fitted = fitted_process(train, **PROCESS)
     phi, noise = fitted["phi"], fitted["noise"] * jnp.asarray(fitted_noise(train, **PROCESS))
-    all_known = np.array_equal(users.askable, users.known)
-    chance = jnp.ones(len(raters)) if all_known else jnp.asarray(raters / train.num_users)
-    return Design(phi, noise, target_matrix(phi, jnp.ones(len(raters)) / len(raters)), chance)
+    habits = all_known(len(phi)) if users.askable is users.known else fit_habits(train, HABITS)
+    return Design(phi, noise, target_matrix(phi, jnp.ones(len(phi)) / len(phi)), habits)
 
 
 def gradients(train: Ratings, melu: Trained) -> np.ndarray:
