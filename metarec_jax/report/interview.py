@@ -78,19 +78,19 @@ def text_table(results: Results) -> str:
 
 
 def questions_figure(results: Results) -> Figure:
-    """A panel a learner: error against the number of questions, a line a way of choosing, with 95% intervals."""
+    """A panel a learner: error against the number of questions, a line a way of choosing.
+
+    Without intervals: what makes a user hard to predict is common to all lines, and only differences are told apart.
+    """
     names = learners(results)
     figure = Figure(figsize=(5.0 * len(names) + 0.4, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         for place, way in enumerate(ways(results)):
-            found = [find(results, name, way, k)["metrics"]["rmse"] for k in shots(results)]
-            low, mean, high = ([one[key] for one in found] for key in ("low", "mean", "high"))
+            errors = [find(results, name, way, k)["metrics"]["rmse"]["mean"] for k in shots(results)]
             look: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place]}
-            axis.plot(shots(results), mean, label=way, linewidth=2, markersize=5, **look)
-            if None not in low:
-                axis.fill_between(shots(results), low, high, color=look["color"], alpha=0.07, linewidth=0)
+            axis.plot(shots(results), errors, label=way, linewidth=2, markersize=5, **look)
         dress(axis, f"RMSE, {name}", "questions", "lower is better")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
