@@ -40,7 +40,7 @@ from metarec_jax import intervals
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.report import interview as pages
 from metarec_jax.report import results
-from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tasks.user_cold_start import HeldOut, Split
 
 EXPERIMENT = "interview"
 QUESTION = USER_COLD_START._replace(
@@ -56,29 +56,17 @@ flags.adopt_module_key_flags(cold_start)
 CHOICES = "questions"  # the folder of what was asked
 
 
-def make_plan() -> Plan:
-    """Check all flags.
-
-    Raises:
-      ValueError: one is wrong, or would do nothing.
-    """
-    plan = cold_start.make_plan(QUESTION, sys.modules[__name__])
-    if not plan.methods:
-        raise ValueError("--learners=none leaves nobody to tell the answers to.")
-    return plan
-
-
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
     devices = jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
     material = cold_start.prepare(QUESTION, plan, folder)
     timing: dict[str, float] = {"load": material.seconds}
-    melu = parse_set([], QUESTION.methods.recipes, ["melu"], {}) | plan.changes
+    changes = parse_set([], QUESTION.methods.recipes, ["melu"], {}) | plan.changes
     asked: dict[int, pl.DataFrame] = {}  # by seed
 
     def train(name: str, trial: Trial) -> runner.Trained:
         recipe = QUESTION.methods.recipes[name]
-        return runner.train_learner(name, recipe, melu[name], trial, material.log, devices)
+        return runner.train_learner(name, recipe, changes[name], trial, material.log, devices)
 
     def users(trial: Trial) -> interview.Users:
         return interview.held_out_users(material.ratings, part(material.splits[trial.seed]), ASK.value == "any")
@@ -106,7 +94,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     return write_up(material, outcomes, pl.concat(asked.values()), timing)
 
 
-def part(split: Split):
+def part(split: Split) -> HeldOut:
     """The held-out users that are asked."""
     return split.test if PART.value == "test" else split.valid
 
@@ -170,6 +158,7 @@ def report(found: dict[str, Any], folder: Path) -> None:
     results.write_json(folder / "results.json", found)
 
 
+make_plan = partial(cold_start.make_plan, QUESTION, sys.modules[__name__])
 main = partial(cold_start.conduct, EXPERIMENT, make_plan=make_plan, run=run, report=report, text=pages.text_table)
 
 if __name__ == "__main__":

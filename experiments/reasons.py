@@ -99,7 +99,7 @@ def frame(name: str, k: int, trial: Trial, method: Learner | Baseline, params: P
     tasks, ratings = trial.test[k], trial.ratings
     logging.info("%s, K = %d: %d predictions", name, k, tasks.query.mask.size)
     found = explain_tasks(method, params, tasks)
-    task, query, known = np.indices(found.effect[..., :k].shape).reshape(3, -1)
+    task, query, known = np.nonzero(np.repeat(np.asarray(tasks.query.mask)[..., None], k, -1))
     users = ratings.user[trial.test_rows[k][:, 0]]
     return pl.DataFrame(
         {

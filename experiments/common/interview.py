@@ -50,7 +50,8 @@ def held_out_users(ratings: Ratings, part: HeldOut, any_item: bool) -> Users:
     task, place = np.nonzero(part.support >= 0)
     rows = part.support[task, place]
     given[task, ratings.item[rows]], known[task, ratings.item[rows]] = ratings.rating[rows], 1.0
-    np.put_along_axis(sought, ratings.item[part.query].astype(np.int64), 1.0, 1)
+    task, place = np.nonzero(part.query >= 0)
+    sought[task, ratings.item[part.query[task, place]]] = 1.0
     tasks, _ = episodes(ratings, part, 0)
     context = ratings.user_features.values[part.users]
     return Users(ratings.user_ids[part.users], context, given, known, 1.0 - sought if any_item else known, tasks.query)

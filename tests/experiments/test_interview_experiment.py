@@ -57,5 +57,5 @@ def test_an_interview_asks_what_may_be_asked(tmp_path, capsys):
 
 
 def test_somebody_must_hear_the_answers(tmp_path):
-    with pytest.raises(SystemExit, match="nobody to tell the answers to|nothing to run"):
+    with pytest.raises(SystemExit, match="nothing to run"):
         call("--learners=none", f"--workdir={tmp_path / 'work'}")
