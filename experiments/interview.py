@@ -23,8 +23,8 @@ Result, RMSE on MovieLens-1M after five questions about known items, with --seed
 0.9538, with popular items 0.9541, with random ones 0.9396; paired over users the variance's are better by 0.0179
 [0.0110, 0.0251], 0.0183 [0.0114, 0.0256] and, not to be told apart, 0.0037 [-0.0021, 0.0096]. ALPaCA 0.9391, 0.9542,
 0.9546, 0.9439: better by 0.0151 [0.0083, 0.0222], 0.0155 [0.0088, 0.0225] and 0.0049 [-0.0010, 0.0106]. With one seed
-(589 users) ridge's first two are significant too, ALPaCA's just not: 0.0112 [-0.0006, 0.0223], 0.0107 [-0.0007, 0.0214].
-So a list of popular items is a poor interview where people answer every question: it tells what all know already.
+(589 users) ridge's first two are significant too, ALPaCA's just not: 0.0112 [-0.0006, 0.0223] and 0.0107 [-0.0007,
+0.0214]. So where every question is answered the popular items are a poor interview, and random ones are hard to beat.
 """
 
 import sys
