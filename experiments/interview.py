@@ -66,7 +66,7 @@ CHOICES = "questions"  # the folder of what was asked
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
     devices = jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
-    material = cold_start.prepare(QUESTION, plan, folder)
+    material = cold_start.prepare(QUESTION, cold_start.AT_EVERY_K, plan, folder)
     timing: dict[str, float] = {"load": material.seconds}
     changes = parse_set([], QUESTION.methods.recipes, ["melu"], {}) | plan.changes
     asked: dict[int, pl.DataFrame] = {}  # by seed

@@ -135,8 +135,7 @@ def write_up(material: cold_start.Material, plan: Plan, outcomes, timing: dict[s
         "schema": results.SCHEMA,
         "experiment": EXPERIMENT,
         "dataset": cold_start.facts(material.ratings),
-        "split": cold_start.describe(material.ratings, material.splits)
-        | {"sha256": [split.sha256 for split in material.splits.values()]},
+        "split": cold_start.describe(material.ratings, material.splits) | {"sha256": material.hashes},
         "seeds": seeds,
         "rows": rows,
         "examples": {name: examples(material.ratings, frame) for name, frame in shown.items()},

@@ -149,12 +149,12 @@ def prepare(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> Materi
     splits = {seed: dataflags.load_split(question, ratings, seed) for seed in range(first, first + SEEDS.value)}
     folders = {seed: folder / f"seed_{seed}" for seed in splits}
     trials = [flow.make_trial(question, plan, seed, ratings, split, folders[seed]) for seed, split in splits.items()]
-    hashes = [split.sha256 for split in splits.values()]
-    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": hashes})
-    log_tuned(plan, ratings.name, hashes)
+    material = Material(ratings, splits, trials, Log(folder / "metrics.jsonl"), seconds)
+    mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": material.hashes})
+    log_tuned(plan, ratings.name, material.hashes)
     for seed, split in splits.items():
         write_split(folders[seed] / "split.parquet", ratings, split)
-    return Material(ratings, splits, trials, Log(folder / "metrics.jsonl"), seconds)
+    return material
 
 
 def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
