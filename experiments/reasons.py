@@ -38,8 +38,7 @@ from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import Ratings
 from metarec_jax.explain import explain_tasks, reason
 from metarec_jax.report import reasons, results
-from metarec_jax.tuning import tune
-from metarec_jax.types import Baseline, Learner, Params
+from metarec_jax.tuning import Shots, tune
 
 EXPERIMENT = "reasons"
 QUESTION = USER_COLD_START._replace(
@@ -77,14 +76,14 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         def explained() -> tuple[pl.DataFrame, dict[str, Any]]:
             if name in plan.grids:
                 baseline = QUESTION.methods.baselines[name].baseline
-                tuned = tune(name, baseline, plan.grids[name], trial.train, trial.valid)
-                fitted = {k: (baseline, found.params, found.settings) for found in tuned for k in found.shots}
+                tuned = list(tune(name, baseline, plan.grids[name], trial.train, trial.valid))
+                ready = {k: runner.Trained(baseline, at.params, at.settings) for at in tuned for k in at.shots}
             else:
                 recipe = QUESTION.methods.recipes[name]
                 found = runner.train_learner(name, recipe, plan.changes[name], trial, material.log, devices)
-                fitted = dict.fromkeys(trial.protocol.shots, tuple(found))
-            frames = [frame(name, k, trial, *fitted[k][:2]) for k in trial.protocol.shots]
-            return pl.concat(frames), {str(k): fitted[k][2] for k in trial.protocol.shots}
+                ready = dict.fromkeys(trial.protocol.shots, found)
+            frames = [frame(name, k, trial, ready[k]) for k in trial.protocol.shots]
+            return pl.concat(frames), {str(k): ready[k].settings for k in trial.protocol.shots}
 
         kind = "baseline" if name in plan.grids else "learner"
         return runner.run_once(name, kind, "rating", trial.folder / name, explained)
@@ -94,17 +93,17 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     return write_up(material, plan, outcomes, timing)
 
 
-def frame(name: str, k: int, trial: Trial, method: Learner | Baseline, params: Params) -> pl.DataFrame:
+def frame(name: str, k: Shots, trial: Trial, ready: runner.Trained) -> pl.DataFrame:
     """One row a test task, predicted item and known rating: what the rating does, foretold and in truth."""
     tasks, ratings = trial.test[k], trial.ratings
-    logging.info("%s, K = %d: %d predictions", name, k, tasks.query.mask.size)
-    found = explain_tasks(method, params, tasks)
-    task, query, known = np.nonzero(np.repeat(np.asarray(tasks.query.mask)[..., None], k, -1))
+    logging.info("%s, K = %s: %d predictions", name, k, tasks.query.mask.size)
+    found = explain_tasks(ready.method, ready.params, tasks)
+    task, query, known = np.nonzero(np.repeat(np.asarray(tasks.query.mask)[..., None], int(k), -1))
     users = ratings.user[trial.test_rows[k][:, 0]]
     return pl.DataFrame(
         {
             "name": np.repeat([name], len(task)),
-            "shots": np.full(len(task), k, np.int32),
+            "shots": np.full(len(task), int(k), np.int32),
             "seed": np.full(len(task), trial.seed, np.int32),
             "user": ratings.user_ids[users[task]],
             "item": ratings.item_ids[tasks.query.x.id[task, query]],

@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse.linalg
 
 from metarec_jax.data.table import Ratings
-from metarec_jax.types import Array, Examples, Learner, Params
+from metarec_jax.types import Array, Baseline, Examples, Learner, Params
 
 LEAST = 1e-3  # chance of an answer, and variance of a habit
 
@@ -127,7 +127,7 @@ def by_score(score: Array, askable: Array, known: Array, questions: int) -> Aske
     return Asked(items.astype(jnp.int32), askable[items] * known[items])
 
 
-def personal_gradient(learner: Learner, params: Params, support: Examples) -> Array:
+def personal_gradient(learner: Learner | Baseline, params: Params, support: Examples) -> Array:
     """[] how far one inner step moves a user's weights, for a loss of 1 and up to the factor of the learning rate.
 
     The Frobenius norm of the gradient of the personalised weights, of the loss over its own size (MeLU, section 3.3:

@@ -106,7 +106,7 @@ def gradients(train: Ratings, melu: Trained) -> np.ndarray:
     """[U] `personal_gradient` of every training user, from at most `SUPPORT` ratings."""
     everybody = held_out(train, np.ones(train.num_users, bool), seed=0, query=0, order="random")
     everybody = everybody._replace(support=everybody.support[:, :SUPPORT])
-    return np.asarray(_gradients(melu.learner, melu.params, episodes(train, everybody, None)[0].support))
+    return np.asarray(_gradients(melu.method, melu.params, episodes(train, everybody, None)[0].support))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -148,7 +148,7 @@ def errors(name: str, trial: Trial, users: Users, found: Trained, asked: pl.Data
                 "questions": np.full(len(items), count, np.int32),
                 "seed": np.full(len(items), trial.seed, np.int32),
                 "user": users.names,
-                "error": np.asarray(squared_errors(found.learner, found.params, tasks)),
+                "error": np.asarray(squared_errors(found.method, found.params, tasks)),
             }
             frames.append(pl.DataFrame(columns))
     return pl.concat(frames)

@@ -158,16 +158,16 @@ def run_learner(
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         found = train_learner(name, recipe, changes, trial, log, devices)
-        predictions = {k: _predict(name, found.learner, found.params, trial, k) for k in trial.protocol.shots}
+        predictions = {k: _predict(name, found.method, found.params, trial, k) for k in trial.protocol.shots}
         return _frames(name, trial, predictions), {str(k): found.settings for k in trial.protocol.shots}
 
     return run_once(name, recipe.kind, "rating", trial.folder / name, work)
 
 
 class Trained(NamedTuple):
-    """A learner after meta-training."""
+    """A method that is ready to adapt: a learner after meta-training, a baseline after its fit."""
 
-    learner: Learner
+    method: Learner | Baseline
     params: Params
     settings: dict[str, Any]
 
