@@ -20,22 +20,18 @@ import numpy as np
 from absl import app, flags
 from jax import export as jax_export
 
-from experiments.common import cold_start, dataflags, jobs, runner
-from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
-from experiments.common.methods import parse_set
+from experiments.common import one_learner
+from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.common.one_learner import LEARNER
 from experiments.common.questions import USER_COLD_START
-from experiments.common.workdir import Log, claim, mark, stamp
 from metarec_jax.evaluation import raw_predictions
 from metarec_jax.export import write_learner
 from metarec_jax.tasks.user_cold_start import episodes
 
 EXPERIMENT = "export"
-RECIPES = USER_COLD_START.methods.recipes
-LEARNER = flags.DEFINE_enum("learner", "ridge", USER_COLD_START.methods.learners, "The learner.")
 OUT = flags.DEFINE_string("out", None, "The file to write; default LEARNER.zip in the work directory.")
 SUPPORT = flags.DEFINE_integer("support", 20, "Ratings that the file adapts to at once.", lower_bound=1)
-for name in ("dataset", "data_dir", "ratings", "columns", "content", "query", "seed", "set", "steps", "workdir"):
-    flags.declare_key_flag(name)
+flags.adopt_module_key_flags(one_learner)
 
 
 def answers(path: Path, tasks, context: np.ndarray) -> tuple[np.ndarray, float]:
@@ -59,22 +55,12 @@ def main(argv: list[str]) -> None:
         asked = USER_COLD_START.protocol
         few = [k for k in asked.shots if isinstance(k, int) and k < SUPPORT.value]
         question = USER_COLD_START._replace(protocol=asked._replace(shots=[*few, SUPPORT.value]))
-        changes = parse_set(cold_start.SET.value, RECIPES, [LEARNER.value], {})[LEARNER.value]
-        protocol = dataflags.parse_protocol(question)
-        other = [(flag, "is not a flag of this experiment") for flag in (dataflags.SHOTS, dataflags.SPLIT)]
-        text = stamp(sys.modules[__name__], refuse([*dataflags.idle_flags(), *other]))
-        ratings = dataflags.load_ratings()
-        split = dataflags.load_split(question, ratings, dataflags.SEED.value)
-        folder = claim(EXPERIMENT, dataflags.label(), text)
-        mark(folder, text, {"ratings": ratings.sha256, "splits": [split.sha256]})
-        trial = runner.make_trial(dataflags.SEED.value, ratings, split, protocol, folder, test=False)
-        log, devices = Log(folder / "metrics.jsonl"), jobs.Devices(1, "jit")
-        learner, params, _ = runner.train_learner(LEARNER.value, RECIPES[LEARNER.value], changes, trial, log, devices)
-        path = Path(OUT.value) if OUT.value else folder / f"{LEARNER.value}.zip"
-        write_learner(path, LEARNER.value, learner, params, ratings, SUPPORT.value)
-        tasks, kept = episodes(ratings, split.test, SUPPORT.value)
-        found, seconds = answers(path, tasks, ratings.user_features.values[split.test.users[kept]])
-        apart = np.abs(found - raw_predictions(learner, params, jax.tree.map(np.asarray, tasks)))
+        use, name = one_learner.train(sys.modules[__name__], question), LEARNER.value
+        path = Path(OUT.value) if OUT.value else use.folder / f"{name}.zip"
+        write_learner(path, name, use.learner, use.params, use.ratings, SUPPORT.value)
+        tasks, kept = episodes(use.ratings, use.split.test, SUPPORT.value)
+        found, seconds = answers(path, tasks, use.ratings.user_features.values[use.split.test.users[kept]])
+        apart = np.abs(found - raw_predictions(use.learner, use.params, jax.tree.map(np.asarray, tasks)))
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, loaded in {seconds:.2f} s")
     print(f"{len(kept)} test users after {SUPPORT.value} ratings: the file and the learner differ by {apart.max():.1e}")
 

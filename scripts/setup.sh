@@ -1,5 +1,5 @@
-# Sourced by run.sh and test.sh: makes or reuses .venv with the package and the extras named in $1 ("" for none), and leaves the
-# working directory as it is. A stamp of pyproject.toml tells whether anything is left to install.
+# Sourced by run.sh, demo.sh and test.sh: makes or reuses .venv with the package and the extras named in $1 ("" for
+# none), and leaves the working directory as it is. A stamp of pyproject.toml tells whether anything is left to install.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extras=$1
 venv=$root/.venv

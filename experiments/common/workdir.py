@@ -12,7 +12,7 @@ from absl import flags
 from metarec_jax.checkpoint import write_atomic
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; default below runs/.")
-UNSTAMPED = {"workdir", "data_dir", "storage", "out"}  # flags that say where things are, not what is done
+UNSTAMPED = {"workdir", "data_dir", "storage", "out", "port"}  # flags that say where things are, not what is done
 
 
 class WorkdirError(ValueError):

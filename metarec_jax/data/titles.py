@@ -28,16 +28,21 @@ def without_year(title: str) -> str:
     return _YEARS.sub("", title).strip()
 
 
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case and without accents and apostrophes."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return re.findall(r"\w+", "".join(c for c in plain if not unicodedata.combining(c)).replace("'", ""))
+
+
 def ngrams(title: str) -> list[str]:
     """The n-grams of a title, each as often as it occurs.
 
-    Letters are lower case and without accents, the year in brackets is left out. Words and pairs of neighbouring words
-    stand as they are, n-grams of characters between bars, with a blank where a word begins or ends: "|heat|".
+    The year in brackets is left out. Words and pairs of neighbouring words stand as they are, n-grams of characters
+    between bars, with a blank where a word begins or ends: "|heat|".
     """
-    plain = unicodedata.normalize("NFKD", without_year(title).casefold())
-    words = re.findall(r"\w+", "".join(c for c in plain if not unicodedata.combining(c)).replace("'", ""))
-    found = [*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))]
-    for word in words:
+    plain = words(without_year(title))
+    found = [*plain, *(f"{a} {b}" for a, b in zip(plain, plain[1:], strict=False))]
+    for word in plain:
         padded = f" {word} "
         for length in CHARACTERS:
             found += [f"|{padded[at : at + length]}|" for at in range(len(padded) - length + 1)]
