@@ -1,4 +1,4 @@
-"""scripts/run.sh beside a stand-in environment: whose flags are whose."""
+"""scripts/run.sh and scripts/demo.sh beside a stand-in environment: whose flags are whose."""
 
 import shutil
 import subprocess
@@ -13,22 +13,24 @@ printf '%s\\n' "$*" >> "$(dirname "$0")/calls"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "extra", "expected"),
     [
-        ([], "-m experiments.user_cold_start"),
-        (["--dataset=ml-1m"], "-m experiments.user_cold_start --dataset=ml-1m"),
-        (["experiments/user_cold_start.py", "--seed=1"], "-m experiments.user_cold_start --seed=1"),
+        (["run.sh"], "", "-m experiments.user_cold_start"),
+        (["run.sh", "--dataset=ml-1m"], "", "-m experiments.user_cold_start --dataset=ml-1m"),
+        (["run.sh", "experiments/user_cold_start.py", "--seed=1"], "", "-m experiments.user_cold_start --seed=1"),
+        (["demo.sh", "--port=9000"], "[demo]", "-m experiments.demo --port=9000"),
     ],
 )
-def test_flags_go_to_the_program_and_not_to_the_installation(tmp_path, arguments, expected):
+def test_flags_go_to_the_program_and_not_to_the_installation(tmp_path, arguments, extra, expected):
     for part in ("scripts", "experiments"):
         shutil.copytree(ROOT / part, tmp_path / part)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"  # nothing is installed yet, so run.sh calls pip through it
+    python = tmp_path / ".venv" / "bin" / "python"  # nothing is installed yet, so the script calls pip through it
     python.parent.mkdir(parents=True)
     python.write_text(RECORDER)
     python.chmod(0o755)
-    subprocess.run([tmp_path / "scripts" / "run.sh", *arguments], check=True, cwd="/", capture_output=True)
+    script, *flags = arguments
+    subprocess.run([tmp_path / "scripts" / script, *flags], check=True, cwd="/", capture_output=True)
     install, program = (python.parent / "calls").read_text().splitlines()
-    assert install == f"-m pip install --quiet --editable {tmp_path}"
+    assert install == f"-m pip install --quiet --editable {tmp_path}{extra}"
     assert program == expected

@@ -20,12 +20,18 @@ CHARACTERS = (4, 5)  # lengths of the n-grams within a word
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 Encoder = Callable[[list[str]], np.ndarray]  # M texts -> [M, D]
 
+_ARTICLE = re.compile(r"^(.+), (The|A|An|Le|La|Les|Il|El|Der|Die|Das)( \(\d{4}\))?$")
 _YEARS = re.compile(r"\s*\(\d{4}(?:[-–]\d*)?\)")
 
 
 def without_year(title: str) -> str:
     """A title without years in brackets: "Heat (1995)" becomes "Heat"."""
     return _YEARS.sub("", title).strip()
+
+
+def article_first(title: str) -> str:
+    """A title as it is read: "Matrix, The (1999)" becomes "The Matrix (1999)"."""
+    return _ARTICLE.sub(r"\2 \1\3", title)
 
 
 def words(text: str) -> list[str]:

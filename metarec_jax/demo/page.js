@@ -78,6 +78,9 @@ function ratedRow(entry) {
 function renderNext() {
   const open = answer.next.filter((entry) => !skipped.has(entry.item)).slice(0, OFFERED);
   get("more").hidden = open.length === 0;
+  get("next-why").textContent = answer.recommended.some((entry) => entry.spread !== null)
+    ? "These would tell most about your taste."
+    : "These are known to most people.";
   get("next").replaceChildren(
     ...open.map((entry) => {
       const node = row(entry);
@@ -98,7 +101,7 @@ function renderTop() {
   list.replaceChildren(...answer.recommended.map(topRow));
   const known = answer.rated.length;
   get("basis").textContent = known
-    ? `From ${count(known, "rating")}, each against the rest.`
+    ? `From ${count(known, "rating")}. Point at a title to see what each of them does to it.`
     : "What is shown to somebody of whom nothing is known.";
   get("time").textContent = `answered in ${answer.milliseconds} ms`;
   get("legend").hidden = !answer.recommended.some((entry) => entry.spread !== null);

@@ -25,6 +25,7 @@ import bottle
 import numpy as np
 
 from metarec_jax.data.table import Ratings
+from metarec_jax.data.titles import article_first
 from metarec_jax.demo.recommend import Answer, Recommender
 from metarec_jax.demo.search import Titles
 from metarec_jax.explain import reason
@@ -59,8 +60,10 @@ def make_app(recommender: Recommender, ratings: Ratings, learner: str) -> Callab
       ratings: the table, for ids, titles and the rating scale.
       learner: its name, for people.
     """
-    app, titles = bottle.Bottle(), Titles(ratings.item_titles, recommender.popularity)
-    place = {str(raw): item for item, raw in enumerate(ratings.item_ids)}
+    app, index = bottle.Bottle(), Titles(ratings.item_titles, recommender.popularity)
+    titles = [article_first(str(title)) for title in ratings.item_titles]
+    items = [{"item": str(raw), "title": title} for raw, title in zip(ratings.item_ids, titles, strict=True)]
+    place = {item["item"]: number for number, item in enumerate(items)}
     about = {
         "dataset": ratings.name,
         "learner": learner,
@@ -76,16 +79,17 @@ def make_app(recommender: Recommender, ratings: Ratings, learner: str) -> Callab
 
     @app.get("/api/search")
     def _() -> dict[str, Any]:
-        found = titles.find(bottle.request.query.getunicode("q", ""))
-        return {"found": [named(ratings, i) | {"count": int(recommender.popularity[i])} for i in found]}
+        found = index.find(bottle.request.query.getunicode("q", ""))
+        return {"found": [items[number] | {"count": int(recommender.popularity[number])} for number in found]}
 
     @app.post("/api/recommend")
     def _() -> dict[str, Any]:
-        items, stars = read_ratings(read_body(bottle.request.environ), place, about["scale"], recommender.capacity)
+        body = read_body(bottle.request.environ)
+        rated, stars = read_ratings(body, place, about["scale"], recommender.capacity)
         begun = time.perf_counter()
-        answer = recommender(items, stars)
+        answer = recommender(rated, stars)
         seconds = time.perf_counter() - begun
-        return told(ratings, items, stars, answer) | {"milliseconds": round(1000 * seconds, 1)}
+        return told(items, rated, stars, answer) | {"milliseconds": round(1000 * seconds, 1)}
 
     here = Path(__file__).parent
     app.get("/", callback=lambda: bottle.static_file("page.html", here))
@@ -102,27 +106,28 @@ def choices(levels: np.ndarray) -> list[float]:
     return [float(x) for x in (whole if 2 <= len(whole) <= MOST_CHOICES else np.linspace(levels[0], levels[-1], 5))]
 
 
-def named(ratings: Ratings, item: int) -> dict[str, Any]:
-    """An item for the page."""
-    return {"item": str(ratings.item_ids[item]), "title": str(ratings.item_titles[item])}
+def told(items: list[dict[str, str]], rated: list[int], stars: list[float], answer: Answer) -> dict[str, Any]:
+    """What the page shows of an answer.
 
-
-def told(ratings: Ratings, items: list[int], stars: list[float], answer: Answer) -> dict[str, Any]:
-    """What the page shows of an answer."""
-    titles, count, recommended = [str(ratings.item_titles[item]) for item in items], len(items), []
-    for item, influence in zip(answer.top, answer.influence[:, :count].tolist(), strict=True):
-        if answer.open[item]:
+    Args:
+      items: [I] what is said of each item.
+      rated, stars: what was rated, and how.
+      answer: the answer to that.
+    """
+    titles, recommended = [items[number]["title"] for number in rated], []
+    for number, influence in zip(answer.top, answer.influence[:, : len(rated)].tolist(), strict=True):
+        if answer.open[number]:
             shown = {
-                "prediction": round(float(answer.prediction[item]), 4),
-                "spread": None if answer.spread is None else round(float(answer.spread[item]), 4),
+                "prediction": round(float(answer.prediction[number]), 4),
+                "spread": None if answer.spread is None else round(float(answer.spread[number]), 4),
                 "why": reason(titles, stars, influence),
                 "influence": [round(one, 4) for one in influence],
             }
-            recommended.append(named(ratings, item) | shown)
+            recommended.append(items[number] | shown)
     return {
-        "rated": [named(ratings, item) | {"stars": value} for item, value in zip(items, stars, strict=True)],
+        "rated": [items[number] | {"stars": value} for number, value in zip(rated, stars, strict=True)],
         "recommended": recommended,
-        "next": [named(ratings, item) for item in answer.ask if answer.open[item]],
+        "next": [items[number] for number in answer.ask if answer.open[number]],
     }
 
 

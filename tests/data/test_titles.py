@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.data.table import DataError
-from metarec_jax.data.titles import ngrams, place, sentence_features, title_features, without_year
+from metarec_jax.data.titles import article_first, ngrams, place, sentence_features, title_features, without_year
 
 
 def test_years_in_brackets_go_and_other_brackets_stay():
@@ -14,6 +14,13 @@ def test_years_in_brackets_go_and_other_brackets_stay():
     assert without_year("Thing, The (a.k.a. It) (1982)") == "Thing, The (a.k.a. It)"
     assert without_year("Death Note (2006–2007)") == "Death Note"
     assert without_year("1984") == "1984"
+
+
+def test_titles_as_they_are_read():
+    assert article_first("Matrix, The (1999)") == "The Matrix (1999)"
+    assert article_first("Misérables, Les") == "Les Misérables"
+    assert article_first("Good, the Bad, The (1966)") == "The Good, the Bad (1966)"
+    assert article_first("Me, Myself & Irene (2000)") == "Me, Myself & Irene (2000)"
 
 
 def test_ngrams_by_hand():
