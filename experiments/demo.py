@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
 
 EXPERIMENT = "demo"
 PORT = flags.DEFINE_integer("port", 8000, "Port of 127.0.0.1; 0 is any that is free.", lower_bound=0, upper_bound=65535)
+flags.declare_key_flag("shots")
 flags.adopt_module_key_flags(one_learner)
 
 

@@ -57,6 +57,15 @@ def write_ratings(path: Path, users: int = 90, items: int = 40) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def call(program, *arguments) -> None:
+    """An experiment in this process, with the flags parsed anew."""
+    flags.FLAGS.unparse_flags()
+    try:
+        program.main(parse(["program.py", *map(str, arguments)]))
+    finally:
+        flags.FLAGS.unparse_flags()
+
+
 def assert_uniform(counts: np.ndarray) -> None:
     """Counts of equally likely outcomes: a chi-square test at 1 in 10,000. Callers fix the seed, so it never flakes."""
     counts = np.asarray(counts)

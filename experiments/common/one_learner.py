@@ -43,7 +43,9 @@ def train(experiment: ModuleType, question: ColdStart) -> Use:
     """
     changes = parse_set(cold_start.SET.value, RECIPES, [LEARNER.value], {})[LEARNER.value]
     protocol = dataflags.parse_protocol(question)
-    other = [(flag, "is not a flag of this experiment") for flag in (dataflags.SHOTS, dataflags.SPLIT)]
+    own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(experiment)}
+    strange = [flag for flag in (dataflags.SHOTS, dataflags.SPLIT) if flag.name not in own]
+    other = [(flag, "is not a flag of this experiment") for flag in strange]
     text = stamp(experiment, refuse([*dataflags.idle_flags(), *other]))
     ratings = dataflags.load_ratings()
     split = dataflags.load_split(question, ratings, dataflags.SEED.value)
