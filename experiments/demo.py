@@ -1,7 +1,7 @@
 """A page to try a learner on yourself: rate a few titles, and what it recommends, how sure it is and why, changes.
 
     scripts/demo.sh
-    scripts/demo.sh --dataset=ml-1m --learner=attentive_ridge --port=9000 --workdir=runs/mine
+    scripts/demo.sh --dataset=ml-1m --learner=alpaca --port=9000 --workdir=runs/mine
 
 The learner is trained first, as in `user_cold_start.py`; training goes on from the checkpoint in the work directory, so
 that the page is there at once the second time. It is served to this machine alone, and fetches nothing from elsewhere.

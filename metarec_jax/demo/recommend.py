@@ -59,7 +59,7 @@ class Recommender:
         self.capacity, self.popularity = capacity, np.bincount(ratings.item, minlength=ratings.num_items)
         asked = np.argsort(-self.popularity, kind="stable")[:ASKED].astype(np.int32)
         content = jnp.asarray(ratings.item_features.values)
-        person = jnp.asarray(ratings.user_features.values[ratings.user].mean(0))
+        person = jnp.asarray(ratings.user_features.values.mean(0))
         shared = Shared(params, content, person, None, jnp.asarray(asked))
         # A posterior that takes ratings in one by one is one of a linear model, whose variance is noise plus taste.
         if learner.variance is not None and learner.update is not None:

@@ -16,7 +16,7 @@ RATED, STARS = [0, 3, 8, 11], [5.0, 1.0, 4.0, 2.0]
 def asked(table, ridge):
     """(items, stars) -> the adapted learner, its functions compiled, and x of all items; without any padding."""
     learner, params = ridge
-    content, person = jnp.asarray(table.item_features.values), table.user_features.values[table.user].mean(0)
+    content, person = jnp.asarray(table.item_features.values), table.user_features.values.mean(0)
 
     def x(items) -> Inputs:
         items = jnp.asarray(items, jnp.int32)
