@@ -70,12 +70,3 @@ def assert_uniform(counts: np.ndarray) -> None:
     """Counts of equally likely outcomes: a chi-square test at 1 in 10,000. Callers fix the seed, so it never flakes."""
     counts = np.asarray(counts)
     assert stats.chisquare(counts).pvalue > 1e-4, counts
-
-
-def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
