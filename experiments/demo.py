@@ -4,7 +4,8 @@
     scripts/demo.sh --dataset=ml-1m --learner=alpaca --port=9000 --workdir=runs/mine
 
 The learner is trained first, as in `user_cold_start.py`; training goes on from the checkpoint in the work directory, so
-that the page is there at once the second time. It is served to this machine alone, and fetches nothing from elsewhere.
+that the second time nothing is left but reading the data, the fit that it starts from, and compiling. The page is
+served to this machine alone, and fetches nothing from elsewhere.
 """
 
 import contextlib

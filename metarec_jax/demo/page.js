@@ -213,8 +213,9 @@ async function begin() {
   } catch (error) {
     return complain(error);
   }
-  get("about").textContent = `${count(about.items, "title")} of ${about.dataset} · ${about.learner.replaceAll("_", " ")}`;
-  get("query").placeholder = `Search ${count(about.items, "title")}`;
+  const titles = count(about.items, "title");
+  get("about").textContent = `${titles} of ${about.dataset} · ${about.learner.replaceAll("_", " ")}`;
+  get("query").placeholder = `Search ${titles}`;
   get("query").addEventListener("input", search);
   get("query").addEventListener("focus", search);
   get("clear").addEventListener("click", () => {

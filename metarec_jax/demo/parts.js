@@ -22,7 +22,8 @@ export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${
 
 // The JSON of a reply; an Error with what to tell a person where there is none.
 export async function ask(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const headers = { "Content-Type": "application/json" };
+  const options = body && { method: "POST", headers, body: JSON.stringify(body) };
   let reply;
   try {
     reply = await fetch(path, options);
@@ -74,7 +75,8 @@ export function bar([low, high], entry) {
   return make("i", { className: "bar", ariaHidden: "true" }, band, dot);
 }
 
-// Left and right move within a group, up and down between rows, a digit rates. Returns whether the list was left upwards.
+// Left and right move within a group, up and down between rows, a digit rates. Returns whether the list was left by its
+// upper end.
 export function onStarKey(event) {
   const buttons = [...event.target.closest(".stars").children];
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
