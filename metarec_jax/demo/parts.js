@@ -2,6 +2,7 @@
 
 const STAR = "m12 1.8 3.1 6.6 7.2.9-5.3 5 1.4 7.1L12 17.9l-6.4 3.5L7 14.3l-5.3-5 7.2-.9z";
 
+// An element with properties and children; a child that is text stays text.
 export function make(tag, properties, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
@@ -18,6 +19,7 @@ function star() {
   return image;
 }
 
+// "1 rating", "2,991 ratings".
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 // The JSON of a reply; an Error with what to tell a person where there is none.
@@ -57,6 +59,7 @@ export function stars(choices, value, title, rate) {
   return group;
 }
 
+// A button that takes a row away.
 export function cross(label, action) {
   const button = make("button", { type: "button", className: "cross", ariaLabel: label, title: label }, "×");
   button.addEventListener("click", action);
