@@ -3,6 +3,7 @@
     scripts/run.sh experiments/catalogue_ranking.py                             # MovieLens-100K, all methods
     scripts/run.sh experiments/catalogue_ranking.py --dataset=ml-1m
     scripts/run.sh experiments/catalogue_ranking.py --liked=any                 # whatever was rated counts
+    scripts/run.sh experiments/catalogue_ranking.py --rank=users                # new items: all users, by who likes it
 
 Result, nDCG@10 at K = 1, 3, 5, 10: on MovieLens-1M (one seed) the set encoder has 0.421, 0.472, 0.506, 0.554, the best
 classic 0.416, 0.456, 0.478, 0.530; better from K = 3 on. On goodbooks (one seed) the neighbour encoder has 0.339,
@@ -38,6 +39,9 @@ METHODS = Methods(RANKING, RANKING_RECIPES)
 SHOTS = [0, 1, 3, 5, 10]
 LIKED = flags.DEFINE_string(
     "liked", None, "The rating from which an item is liked, or 'any'. Default: three quarters up the scale, 4 of 1..5."
+)
+RANK = flags.DEFINE_enum(
+    "rank", "items", ["items", "users"], "What is ranked: all items for a new user, or all users for a new item."
 )
 LEAST = flags.DEFINE_integer("least", 15, "Held-out users like at least so many items.", lower_bound=2)
 for name in (
@@ -91,6 +95,8 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
     begun, devices = time.perf_counter(), jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
     ratings = dataflags.load_ratings()
+    if RANK.value == "users":  # whom to show a new item: the same question with the roles exchanged
+        ratings = ratings.transposed()
     liked = liked_only(ratings, threshold(default_threshold(ratings)))
     timing, first, shots = {"load": time.perf_counter() - begun}, dataflags.SEED.value, plan.protocol.shots
     splits = {

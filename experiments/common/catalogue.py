@@ -114,7 +114,7 @@ def _frame(name: str, k: int, trial: Trial, values: Values) -> pl.DataFrame:
         "name": np.repeat([name], len(users)),
         "shots": np.full(len(users), k, np.int32),
         "seed": np.full(len(users), trial.seed, np.int32),
-        "user": users,
+        "task": users,
     }
     return pl.DataFrame(columns | {metric: values[metric] for metric in METRICS})
 
@@ -126,6 +126,6 @@ def scores(name: str, outcomes: list[Outcome], shots: list[int]) -> list[Scores]
     def at(k: int) -> Scores:
         rows = frame.filter(pl.col("shots") == k)
         values = {metric: rows[metric].to_numpy() for metric in METRICS}
-        return Scores(name, kind, k, rows["user"].to_numpy(), rows["seed"].to_numpy(), values)
+        return Scores(name, kind, k, rows["task"].to_numpy(), rows["seed"].to_numpy(), values)
 
     return [at(k) for k in shots]

@@ -96,7 +96,7 @@ def test_popularity_is_what_its_definition_says(finished, ratings):
         y, mask = np.zeros(table.num_items, np.float32), np.ones(table.num_items, np.float32)
         y[relevant], mask[known] = 1.0, 0.0
         wanted = float(metrics.ndcg(count, y, mask, 10))
-        assert frame.filter(pl.col("user") == table.user_ids[user])["ndcg@10"].item() == pytest.approx(wanted, abs=1e-5)
+        assert frame.filter(pl.col("task") == table.user_ids[user])["ndcg@10"].item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it(finished):
@@ -132,6 +132,20 @@ def test_a_run_that_is_done_is_shown(call, finished, capsys):
     call(*SMALL, f"--workdir={finished}")
     shown = capsys.readouterr().out
     assert "is done already" in shown and "nDCG@10 on the test tasks" in shown
+
+
+def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
+    """By how many items they like, where no liker of the item is known."""
+    table = read_ratings(ratings)
+    call(
+        "--shots=0,4", "--least=8", "--baselines=popularity", "--learners=none", "--rank=users", f"--workdir={tmp_path}"
+    )
+    rows = pl.read_parquet(tmp_path / "per_task.parquet")
+    assert set(rows["task"]) <= set(table.item_ids.tolist())
+    found = results.read_json(tmp_path / "results.json")
+    assert (
+        found["split"]["train_tasks"] + found["split"]["valid_tasks"] + found["split"]["test_tasks"] <= table.num_items
+    )
 
 
 @pytest.mark.parametrize(
