@@ -1,7 +1,7 @@
 """Train a learner and write it as one file that answers without this package.
 
-    scripts/run.sh experiments/export.py --learner=ridge --out=ridge.zip
-    scripts/run.sh experiments/export.py --dataset=ml-1m --learner=ridge --out=ridge.zip --workdir=runs/export
+    scripts/run.sh experiments/export.py --learner=ridge --file=ridge.zip
+    scripts/run.sh experiments/export.py --dataset=ml-1m --learner=ridge --file=ridge.zip --workdir=runs/export
 
 Training is that of `user_cold_start.py` and goes on from the checkpoint in the work directory. What the file answers is
 then compared with what the learner says for the test users, after `--support` of their ratings; docs/live.md has a
@@ -29,7 +29,7 @@ from metarec_jax.export import write_learner
 from metarec_jax.tasks.user_cold_start import episodes
 
 EXPERIMENT = "export"
-OUT = flags.DEFINE_string("out", None, "The file to write; default LEARNER.zip in the work directory.")
+FILE = flags.DEFINE_string("file", None, "The file to write; default LEARNER.zip in the work directory.")
 SUPPORT = flags.DEFINE_integer("support", 20, "Ratings that the file adapts to at once.", lower_bound=1)
 flags.adopt_module_key_flags(one_learner)
 
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         few = [k for k in asked.shots if isinstance(k, int) and k < SUPPORT.value]
         question = USER_COLD_START._replace(protocol=asked._replace(shots=[*few, SUPPORT.value]))
         use, name = one_learner.train(sys.modules[__name__], question), LEARNER.value
-        path = Path(OUT.value) if OUT.value else use.folder / f"{name}.zip"
+        path = Path(FILE.value) if FILE.value else use.folder / f"{name}.zip"
         write_learner(path, name, use.learner, use.params, use.ratings, SUPPORT.value)
         tasks, kept = episodes(use.ratings, use.split.test, SUPPORT.value)
         found, seconds = answers(path, tasks, use.ratings.user_features.values[use.split.test.users[kept]])

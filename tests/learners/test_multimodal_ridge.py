@@ -24,7 +24,7 @@ def table():
 
 @functools.cache
 def fitted() -> Params:
-    return gp.fit(table(), rank=4, reg_by_group=True)
+    return gp.fit(table(), rank=4)
 
 
 def episode() -> Episode:
@@ -38,7 +38,8 @@ def build(hide: float):
     net = ContentTaste(TasteNet(table().num_items, mean, dim), ContentEncoder(spans, dim, 8))
     rule = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide)
     content = jnp.asarray(table().item_features.values)
-    return net, rule, start(rule.init(jax.random.key(0), episode()), fitted(), mean, content, spans)
+    params = jax.jit(rule.init)(jax.random.key(0), episode())
+    return net, rule, start(params, fitted(), mean, content, spans)
 
 
 def test_it_starts_as_the_process():
