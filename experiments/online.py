@@ -8,6 +8,9 @@ is the error on the ratings at positions from 10 to where the next column begins
 counts once in each, however many ratings he has there. Methods with an exact `update` take a rating in by it, and
 forget what they knew by a factor that is chosen on the validation users (1 forgets nothing); the others adapt to all
 that is known anew; MAML does the better of that and a step on the newest rating.
+
+Result on MovieLens-100K with --seeds=3, over positions 0 to 100: bias 0.9861, ridge 0.9555, ALPaCA 0.9551, Gaussian
+process 0.9533, which cannot be told apart; MAML 0.9932, prototypes 1.0311.
 """
 
 import sys
