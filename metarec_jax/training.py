@@ -91,6 +91,27 @@ def task_batch_loss(
     return jax.tree.map(jnp.mean, jax.vmap(one_task)(keys))
 
 
+def _train_step(
+    learner: Learner,
+    sample: Callable,
+    optimiser: optax.GradientTransformation,
+    average: Callable,
+    data: Any,
+    state: TrainState,
+    keys: Array,
+) -> tuple[TrainState, Metrics]:
+    """A step on the tasks that `keys` draw; `average` is of the gradient and the metrics over devices."""
+    learnt, fixed = split_fixed(state.params)
+
+    def loss(learnt: Params) -> tuple[Array, Metrics]:
+        return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, state.step)
+
+    gradient, metrics = average(jax.grad(loss, has_aux=True)(learnt))
+    updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
+    params = join_fixed(optax.apply_updates(learnt, updates), fixed)
+    return TrainState(state.step + 1, params, opt_state), metrics
+
+
 def make_chunk(
     learner: Learner,
     sample: Callable,
@@ -117,15 +138,7 @@ def make_chunk(
     def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
         def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
             keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
-            learnt, fixed = split_fixed(state.params)
-
-            def loss(learnt: Params) -> tuple[Array, Metrics]:
-                return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, state.step)
-
-            gradient, metrics = average(jax.grad(loss, has_aux=True)(learnt))
-            updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
-            params = join_fixed(optax.apply_updates(learnt, updates), fixed)
-            return TrainState(state.step + 1, params, opt_state), metrics
+            return _train_step(learner, sample, optimiser, average, data, state, keys)
 
         return jax.lax.scan(step, state, length=length)
 

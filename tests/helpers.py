@@ -57,6 +57,18 @@ def write_ratings(path: Path, users: int = 90, items: int = 40) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def write_tastes(path: Path) -> None:
+    """120 users with tastes, 16 ratings each; the items' ids hold markup."""
+    rng = np.random.default_rng(0)
+    taste, quality = rng.normal(size=(120, 2)), rng.normal(size=(40, 2))
+    lines = ["user,item,rating"]
+    for user in range(120):
+        for item in rng.choice(40, 16, replace=False):
+            stars = int(np.clip(np.round(3.4 + taste[user] @ quality[item] + 0.3 * rng.normal()), 1, 5))
+            lines.append(f"u{user},<b>i{item},{stars}")
+    path.write_text("\n".join(lines) + "\n")
+
+
 def call(program, *arguments) -> None:
     """An experiment in this process, with the flags parsed anew."""
     flags.FLAGS.unparse_flags()

@@ -34,15 +34,12 @@ def fit(
 ) -> Params:
     """The fitted weight-space process; `noise`, `bias` and `content` are shares of the variance of the bias residuals.
 
-    Memory is 4 U D^2 bytes beyond the item-item matrix, with D = 1 + F + rank.
-
     Args:
-      train: the training ratings.
+      train: the training ratings. Memory is 4 U D^2 bytes beyond the item-item matrix, with D = 1 + F + rank.
       rank: of the item covariance; 0 leaves a ridge regression on bias and item features.
       shrink: pseudo-users at covariance 0 for each pair of items.
       noise: variance of the noise to start from; every step of EM estimates it anew.
-      bias: prior variance of the user's bias.
-      content: prior variance that the item features together explain.
+      bias, content: prior variances of the user's bias, and of what the item features together explain.
       reg_population: ridge penalty on the population's weights, in users.
       reg_by_group: choose a penalty for each group of the users' features by cross-validation (`gp_penalties`),
         starting from `reg_population`.

@@ -10,6 +10,9 @@ what predicts best after K ratings. And it can learn what the classics cannot sa
 tells of the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++, Koren 2008).
 """
 
+from functools import partial
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -48,56 +51,60 @@ def ridge(
             params["doubt"] = doubt.init(key, support.x)["params"]
         return params
 
-    def of_prior(fast: Fast, method: str, *arguments) -> Array:
-        return prior.apply({"params": fast["prior"]}, *arguments, method=method)
-
-    def noise_of(fast: Fast, x) -> Array:
-        own = 0.0 if doubt is None else doubt.apply({"params": fast["doubt"]}, x)
-        return jnp.exp(fast["log_noise"] + own)
-
-    def adapt(params: Params, support: Examples) -> Fast:
-        features, mean = net.apply({"params": params["net"]}, support.x)
-        expected, own = jnp.zeros(features.shape[-1], features.dtype), {}
-        if prior is not None:
-            own["summary"] = of_prior(params, "summary", support.x, support.mask)
-            expected = of_prior(params, "expect", own["summary"])
-        noise = noise_of(params, support.x)
-        residual = support.y - mean - features @ expected
-        return (
-            params
-            | own
-            | {
-                "expected": expected,
-                "weights": expected + ridge_weights(features, residual, support.mask, noise),
-                "covariance": ridge_covariance(features, support.mask, noise),
-            }
-        )
-
     def predict(fast: Fast, x) -> Array:
         features, mean = net.apply({"params": fast["net"]}, x)
         return mean + features @ fast["weights"]
 
     def variance(fast: Fast, x) -> Array:
         features, _ = net.apply({"params": fast["net"]}, x)
-        return noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
-
-    def update(fast: Fast, new: Examples) -> Fast:
-        features, mean = net.apply({"params": fast["net"]}, new.x)
-        if prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
-            summary = fast["summary"] + of_prior(fast, "summary", new.x, new.mask)
-            expected = of_prior(fast, "expect", summary)
-            moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
-            fast = fast | {"summary": summary, "expected": expected, "weights": moved}
-        state = (fast["weights"], fast["covariance"])
-        weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise_of(fast, new.x))
-        return fast | {"weights": weights, "covariance": covariance}
+        return parts.noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
     def forget(fast: Fast, share: Array) -> Fast:
         prior_covariance = jnp.eye(len(fast["weights"]))
         weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, share)
         return fast | {"weights": weights, "covariance": covariance}
 
+    parts = _Parts(net, prior, doubt)
+    adapt, update = partial(_adapt, parts), partial(_update, parts)
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, forget)
+
+
+class _Parts(NamedTuple):
+    """The modules of a ridge head."""
+
+    net: nn.Module
+    prior: nn.Module | None
+    doubt: nn.Module | None
+
+    def of_prior(self, fast: Fast, method: str, *arguments) -> Array:
+        return self.prior.apply({"params": fast["prior"]}, *arguments, method=method)
+
+    def noise_of(self, fast: Fast, x) -> Array:
+        own = 0.0 if self.doubt is None else self.doubt.apply({"params": fast["doubt"]}, x)
+        return jnp.exp(fast["log_noise"] + own)
+
+
+def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
+    features, mean = parts.net.apply({"params": params["net"]}, support.x)
+    fast = params | {"expected": jnp.zeros(features.shape[-1], features.dtype)}
+    if parts.prior is not None:
+        summary = parts.of_prior(params, "summary", support.x, support.mask)
+        fast |= {"summary": summary, "expected": parts.of_prior(params, "expect", summary)}
+    noise, expected = parts.noise_of(params, support.x), fast["expected"]
+    own = ridge_weights(features, support.y - mean - features @ expected, support.mask, noise)
+    return fast | {"weights": expected + own, "covariance": ridge_covariance(features, support.mask, noise)}
+
+
+def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
+    features, mean = parts.net.apply({"params": fast["net"]}, new.x)
+    if parts.prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
+        summary = fast["summary"] + parts.of_prior(fast, "summary", new.x, new.mask)
+        expected = parts.of_prior(fast, "expect", summary)
+        moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
+        fast = fast | {"summary": summary, "expected": expected, "weights": moved}
+    state, noise = (fast["weights"], fast["covariance"]), parts.noise_of(fast, new.x)
+    weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise)
+    return fast | {"weights": weights, "covariance": covariance}
 
 
 class ItemDoubt(nn.Module):

@@ -3,34 +3,17 @@
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
+from helpers import call, write_tastes
 
 from experiments import interview
-from experiments.common.command_line import parse
 from metarec_jax.report import results
 
 
-def call(*arguments) -> None:
-    """The experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        interview.main(parse(["interview.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
-
-
 def test_an_interview_asks_what_may_be_asked(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    taste, quality = rng.normal(size=(120, 2)), rng.normal(size=(40, 2))
-    lines = ["user,item,rating"]
-    for user in range(120):
-        for item in rng.choice(40, 16, replace=False):
-            stars = int(np.clip(np.round(3.4 + taste[user] @ quality[item] + 0.3 * rng.normal()), 1, 5))
-            lines.append(f"u{user},<b>i{item},{stars}")
-    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    write_tastes(tmp_path / "mine.csv")
     given = [f"--ratings={tmp_path / 'mine.csv'}", "--learners=melu", "--steps=20", "--shots=3", "--query=4"]
     given += ["--questions=3", "--ask=any", f"--workdir={tmp_path / 'work'}"]
-    call(*given)
+    call(interview, *given)
     found = results.read_json(tmp_path / "work" / "results.json")
     asked = pl.read_parquet(tmp_path / "work" / "questions.parquet")
     errors = pl.read_parquet(tmp_path / "work" / "errors.parquet")
@@ -52,10 +35,10 @@ def test_an_interview_asks_what_may_be_asked(tmp_path, capsys):
     page = (tmp_path / "work" / "report.html").read_text()
     assert "&lt;b&gt;i" in page and "<b>i" not in page and "http" not in page
     assert "answers so far" in capsys.readouterr().out
-    call(*given)
+    call(interview, *given)
     assert "is done already" in capsys.readouterr().out
 
 
 def test_somebody_must_hear_the_answers(tmp_path):
     with pytest.raises(SystemExit, match="nothing to run"):
-        call("--learners=none", f"--workdir={tmp_path / 'work'}")
+        call(interview, "--learners=none", f"--workdir={tmp_path / 'work'}")

@@ -5,21 +5,14 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from helpers import call
+from helpers import call, write_tastes
 
 from experiments import reasons
 from metarec_jax.report import results
 
 
 def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    taste, quality = rng.normal(size=(120, 2)), rng.normal(size=(40, 2))
-    lines = ["user,item,rating"]
-    for user in range(120):
-        for item in rng.choice(40, 16, replace=False):
-            stars = int(np.clip(np.round(3.4 + taste[user] @ quality[item] + 0.3 * rng.normal()), 1, 5))
-            lines.append(f"u{user},<b>i{item},{stars}")
-    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    write_tastes(tmp_path / "mine.csv")
     arguments = [f"--ratings={tmp_path / 'mine.csv'}", "--learners=none", "--shots=4", "--query=3"]
     arguments += ["--examples=2", f"--workdir={tmp_path / 'work'}"]
     call(reasons, *arguments)
