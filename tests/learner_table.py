@@ -123,7 +123,9 @@ MODEL = {
     "cnp": lambda: cnp(taste_net(), width=16),
     "anp": lambda: anp(taste_net(), width=16, heads=2),
     "tanp": lambda: tanp(taste_net(), width=16, latent_dim=4, clusters=3, gated=True),
-    "set_encoder": lambda: set_encoder(SetEncoder(ITEMS, dim=8, width=16), objectives.squared_error),
+    "set_encoder": lambda: set_encoder(
+        SetEncoder(ITEMS, dim=8, width=16), np.zeros(ITEMS, np.float32), objectives.squared_error
+    ),
     "neighbour_encoder": lambda: neighbour_encoder(
         SetEncoder(ITEMS, dim=8, width=16), Votes(), neighbours(), objectives.squared_error
     ),

@@ -1,13 +1,14 @@
 """A set encoder with the votes of neighbours beside it, trained on episodes.
 
 An encoder of a few numbers says what kind of things somebody likes; that volume two follows volume one does not fit
-into them, and is what item-kNN knows. Here the scores of both are summed, and how much each is worth for every number
-of known items is learnt from tasks like those that will be met (see `models.neighbours`).
+into them, and is what item-kNN knows. Here the scores of both are added to the log of the popularity, and how much each
+is worth for every number of known items is learnt from tasks like those that will be met (see `models.neighbours`).
 
 Easily got wrong: the user of a training episode must be left out of the counts that he is asked about.
 """
 
 import jax
+import jax.numpy as jnp
 
 from metarec_jax.models.neighbours import NeighbourLists, Votes, leave_out, pairs
 from metarec_jax.models.set_encoder import SetEncoder
@@ -40,17 +41,18 @@ def neighbour_encoder(net: SetEncoder, votes: Votes, lists: NeighbourLists, obje
         return {
             "net": params["net"],
             "taste": net.apply({"params": params["net"]}, support.x, support.mask, method="read"),
-            "votes": votes.apply({"params": params["votes"]}, found, support.mask),
+            "others": votes.apply({"params": params["votes"]}, found, support.mask) + jnp.log1p(found.likes),
         }
 
     def predict(fast: Fast, x) -> Array:
-        return net.apply({"params": fast["net"]}, fast["taste"], x, method="score") + fast["votes"][x.id]
+        return net.apply({"params": fast["net"]}, fast["taste"], x, method="score") + fast["others"][x.id]
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         del step  # nothing changes in the course of training
         known, query = episode.support, episode.query
         encoded = net.apply({"params": params["net"]}, known.x, known.mask, query.x, rngs={"dropout": key})
-        voted = votes.apply({"params": params["votes"]}, leave_out(params[FIXED], known, query), known.mask)
-        return objective(encoded + voted[query.x.id], query)
+        found = leave_out(params[FIXED], known, query)
+        others = votes.apply({"params": params["votes"]}, found, known.mask) + jnp.log1p(found.likes)
+        return objective(encoded + others[query.x.id], query)
 
     return Learner(init, adapt, predict, loss)

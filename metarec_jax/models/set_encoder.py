@@ -12,11 +12,12 @@ class SetEncoder(nn.Module):
     """Support items -> taste [dim] -> scores of items.
 
     p = sum of the items' vectors / sqrt(K)
-    taste = gain(K) p + a network of p and K        gain(K) = exp(a + b log K)
-    score of an item = bias + output vector . taste
+    taste = 1, and gain(K) p + a network of p and K        gain(K) = exp(a + b log K)
+    score of an item = (bias, output vector) . taste
 
     The network ends in zeros, so that at first the taste is linear in the items, and the scores are those of a linear
-    item-item model whose weights are the products of vectors and output vectors. Without support it is 0.
+    item-item model whose weights are the products of vectors and output vectors. With nothing known the taste is 0,
+    and so is every score.
     """
 
     num_ids: int
@@ -35,18 +36,18 @@ class SetEncoder(nn.Module):
         self.drop = nn.Dropout(self.dropout)
 
     def read(self, x: Inputs, mask: Array) -> Array:
-        """Taste [dim] from items x of [K, ...]; padding has mask 0."""
+        """Taste [1 + dim] from items x of [K, ...]; padding has mask 0."""
         still = not self.has_rng("dropout")
         count = jnp.maximum(jnp.sum(mask), 1.0)
         pooled = self.drop(mask @ self.id_known(x.id) * jax.lax.rsqrt(count), deterministic=still)
-        told = jnp.stack([jnp.sum(mask) > 0, jnp.log(count)])
-        hidden = self.drop(nn.relu(self.hidden(jnp.concatenate([pooled, told]))), deterministic=still)
+        told = jnp.append(pooled, jnp.log(count))
+        hidden = self.drop(nn.relu(self.hidden(told)), deterministic=still)
         gain = jnp.exp(self.log_gain[0] + self.log_gain[1] * jnp.log(count))
-        return gain * pooled + self.out(hidden)
+        return jnp.append(1.0, gain * pooled + self.out(hidden)) * (jnp.sum(mask) > 0)
 
     def score(self, taste: Array, x: Inputs) -> Array:
         """[N] scores of x of [N, ...]."""
-        return self.id_sought(x.id) @ taste + self.id_bias(x.id)[:, 0]
+        return self.id_sought(x.id) @ taste[1:] + self.id_bias(x.id)[:, 0] * taste[0]
 
     def __call__(self, known: Inputs, mask: Array, sought: Inputs) -> Array:
         return self.score(self.read(known, mask), sought)

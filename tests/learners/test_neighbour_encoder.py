@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import random_table
 
+from experiments.common.recipes.ranking import RANKING_RECIPES
 from metarec_jax import objectives, training
 from metarec_jax.baselines.item_statistics import rating_matrix
 from metarec_jax.learners.neighbour_encoder import neighbour_encoder
@@ -71,6 +72,22 @@ def test_votes_are_item_knn_with_a_prior():
     shrunk = dense(found) / (n[[3, 7], None] ** a * n**b + np.exp(shrink))
     wanted = shrunk.sum(0) + np.exp(floor) * n / n.mean()
     np.testing.assert_allclose(np.exp(term + np.log(n)), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["set_encoder", "neighbour_encoder"])
+def test_a_stranger_is_shown_what_is_popular(name):
+    """With nothing known the scores are the log of the popularity, exactly and after training too."""
+    recipe = RANKING_RECIPES[name]
+    built = recipe.build(LIKED, dim=4, width=8, dropout=0.5)
+    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
+    chunk = training.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
+    params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
+    stranger = Liker(jnp.full(3, -1), jnp.zeros(1, jnp.int32), jnp.zeros(0))
+    episode = catalogue_episode(jnp.zeros((ITEMS, 0)), stranger)
+    scores = built.learner.predict(built.learner.adapt(params, episode.support), episode.query.x)
+    np.testing.assert_allclose(scores, np.log(MATRIX.toarray().sum(0) + 1.0), rtol=1e-6)
+    known = built.learner.adapt(params, episode.support._replace(mask=jnp.array([1.0, 0.0, 0.0])))
+    assert np.abs(built.learner.predict(known, episode.query.x) - scores).max() > 0.1
 
 
 def test_the_lists_are_no_part_of_what_is_trained():

@@ -15,7 +15,7 @@ from metarec_jax.learners.set_encoder import set_encoder
 from metarec_jax.models.neighbours import Votes, count_neighbours
 from metarec_jax.models.set_encoder import SetEncoder
 from metarec_jax.spaces import Between, OneOf
-from metarec_jax.types import Params
+from metarec_jax.types import Array, Params
 
 LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax neither ignores nor shouts
 
@@ -24,9 +24,10 @@ def build_set_encoder(
     train: Ratings, *, dim: int = 128, width: int = 256, dropout: float = 0.6, reg: float = 2.0
 ) -> Built:
     """Set encoder with the softmax over the catalogue, from EASE with a penalty of `reg` times the number of users."""
-    learner = set_encoder(SetEncoder(train.num_items, dim, width, dropout), objectives.catalogue_cross_entropy)
+    net = SetEncoder(train.num_items, dim, width, dropout)
+    learner = set_encoder(net, log_popularity(train), objectives.catalogue_cross_entropy)
     params = learner.init(jax.random.key(0), example(train))
-    return Built(learner, params | ease_start(params, train, reg * train.num_users))
+    return Built(learner, params | {"net": params["net"] | ease_start(params["net"], train, reg * train.num_users)})
 
 
 def build_neighbour_encoder(
@@ -51,22 +52,24 @@ def build_neighbour_encoder(
     learner = neighbour_encoder(net, Votes(), lists, objectives.catalogue_ndcg)
     params = learner.init(jax.random.key(0), example(train))
     start = ease_start(params["net"], train, reg * train.num_users)
-    for name in ("id_known", "id_sought"):
-        start[name] = {"table": share * start[name]["table"]}
-    return Built(learner, params | {"net": params["net"] | start}, {"votes": votes_rate})
+    shrunk = {name: {"table": share * part["table"]} for name, part in start.items()}
+    return Built(learner, params | {"net": params["net"] | shrunk}, {"votes": votes_rate})
 
 
 def ease_start(params: Params, train: Ratings, reg: float) -> Params:
-    """The tables of a set encoder whose scores are the log of the popularity and those of EASE, as far as the vectors'
-    length allows (a truncated singular value decomposition of its weights)."""
+    """The tables of a set encoder whose scores are those of EASE, as far as the vectors' length allows (a truncated
+    singular value decomposition of its weights)."""
     weights = np.asarray(ease.fitted_weights(train, reg, True))
     rank = min(params["id_known"]["table"].shape[1], train.num_items - 1)
     left, values, right = scipy.sparse.linalg.svds(weights, k=rank, random_state=0)
     root = np.sqrt(LOGITS * reg * values)
     tables = {"id_known": left * root, "id_sought": right.T * root}
-    start = {name: {"table": params[name]["table"].at[:, :rank].set(table)} for name, table in tables.items()}
-    popularity = np.bincount(train.item, minlength=train.num_items)
-    return start | {"id_bias": {"table": jnp.log1p(jnp.float32(popularity))[:, None]}}
+    return {name: {"table": params[name]["table"].at[:, :rank].set(table)} for name, table in tables.items()}
+
+
+def log_popularity(train: Ratings) -> Array:
+    """[I] log of one more than the number of training users who like the item: the best score of a stranger's."""
+    return jnp.log1p(jnp.float32(np.bincount(train.item, minlength=train.num_items)))
 
 
 RANKING_RECIPES: dict[str, Recipe] = {
