@@ -86,7 +86,7 @@ RANKING_RECIPES: dict[str, Recipe] = {
     ),
     "neighbour_encoder": Recipe(
         build_neighbour_encoder,
-        Training(outer_lr=1e-3, weight_decay=1e-4, batch=64, steps=600, patience=600),
+        Training(outer_lr=1e-3, weight_decay=1e-4, batch=64, steps=1800, patience=1800),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "dropout": OneOf((0.5, 0.6, 0.7, 0.8)),
