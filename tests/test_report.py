@@ -271,5 +271,17 @@ def test_figure_leaves_out_weak_baselines_and_does_not_follow_an_outlier():
     assert plots.curves_figure(found).axes[0].get_ylim()[1] < 10
 
 
+def test_a_trained_baseline_looks_like_a_baseline_in_the_learning_curves():
+    found = make_results()
+    for i in range(5):
+        row = {"name": f"trained {i}", "kind": "baseline", "shots": 10, "settings": {}}
+        found["rows"].append(row | {"metrics": {"rmse": measured(1.1 + i)}})
+    found["curves"]["trained 4"] = found["curves"]["ridge"]  # too weak for the other panels
+    lines = {line.get_label(): line for line in plots.curves_figure(found).axes[2].lines}
+    assert lines["ridge"].get_color() == plots.COLOURS[0]
+    assert lines["trained 4"].get_color() not in plots.COLOURS
+    assert lines["trained 4"].get_linewidth() < lines["ridge"].get_linewidth()
+
+
 def test_figure_without_anything_still_draws():
     assert plots.png(plots.curves_figure(make_results() | {"rows": [], "curves": {}}))

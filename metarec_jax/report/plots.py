@@ -5,6 +5,7 @@ Made with matplotlib's objects and the Agg canvas, without pyplot: no global sta
 
 import io
 import os
+from collections.abc import Collection
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -42,7 +43,7 @@ def curves_figure(results: Results) -> Figure:
     figure = Figure(figsize=(0.6 + 4.8 * total, 5.4), layout=layout)
     FigureCanvasAgg(figure)
     axes = list(np.atleast_1d(figure.subplots(1, total)))
-    styles = _styles(results, panels)
+    styles = _styles(results, panels, learning)
     for axis, metric in zip(axes, panels, strict=False):
         _shots_panel(axis, results, metric, styles)
     if learning:
@@ -58,14 +59,16 @@ def _means(results: Results, metric: str, kind: str) -> dict[str, list[float]]:
     return {name: [f["mean"] for f in row if f] for name, row in found.items() if any(row)}
 
 
-def _styles(results: Results, panels: list[str]) -> dict[str, dict]:
-    """How each learner, then each baseline that is drawn in some panel, looks in all of them."""
-    strong = dict.fromkeys(name for metric in panels for name in _strong_baselines(results, metric))
-    styles = {}
-    for i, name in enumerate(r.names(results, "learner")):
+def _styles(results: Results, panels: list[str], learning: Collection[str]) -> dict[str, dict]:
+    """How each learner, then each baseline that is drawn in some panel (a trained one has a learning curve), looks in
+    all of them."""
+    learners, styles = r.names(results, "learner"), {}
+    drawn = [name for metric in panels for name in _strong_baselines(results, metric)]
+    drawn += [name for name in learning if name not in learners]
+    for i, name in enumerate(learners):
         look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         styles[name] = look | {"linewidth": 2.2, "markersize": 5.5, "zorder": 3}
-    for i, name in enumerate(strong):
+    for i, name in enumerate(dict.fromkeys(drawn)):
         look = {"color": ("0.25", "0.6")[i // len(_DASHES) % 2], "linestyle": _DASHES[i % len(_DASHES)]}
         styles[name] = look | {"linewidth": 1.3}
     return styles
@@ -101,7 +104,7 @@ def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[st
     heights: list[float] = []
     for name, curve in learning.items():
         steps, values = _validation(curve)
-        axis.plot(steps, values, label=name, markevery=0.15, **styles.get(name, {}))
+        axis.plot(steps, values, label=name, markevery=0.15, **styles[name])
         heights += values
     axis.set_ylim(*_limits(heights))
     metric = next(_validated_by(point) for curve in learning.values() for point in curve)
