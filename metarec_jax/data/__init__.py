@@ -1,10 +1,11 @@
-"""Data sets as `Ratings` tables: each file turns one official layout, or anybody's file, into the one table
-type."""
+"""Data sets as tables: each file turns one official layout, or anybody's file, into the one table type of its kind,
+`Ratings` or `classes.Classes`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metarec_jax.data import goodbooks, movielens, movietweetings
+from metarec_jax.data import goodbooks, movielens, movietweetings, omniglot
+from metarec_jax.data.classes import Classes
 from metarec_jax.data.table import DataError, Ratings
 
 DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
@@ -16,6 +17,7 @@ DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
     "movietweetings-100k": movietweetings.load_100k,
     "goodbooks-10k": goodbooks.load,
 }
+CLASS_SETS: dict[str, Callable[[Path | None], Classes]] = {"omniglot": omniglot.load}
 
 
 def load(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:

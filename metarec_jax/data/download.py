@@ -6,14 +6,13 @@ failure leaves nothing behind and nobody ever sees half a set.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import http.client
 import os
 import re
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from absl import logging
 from tqdm import tqdm
 
 from metarec_jax.data import archives, recbole_wheel
+from metarec_jax.data.sources import SPECS, Spec
 from metarec_jax.data.table import DataError, Ratings
 
 VARIABLE = "METAREC_DATA_DIR"
@@ -30,58 +30,6 @@ _TIMEOUT = 30  # seconds without a byte
 
 class Unreachable(DataError):
     """A place that could not be read from, so that another may be tried."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """Where a set comes from and what it must hold."""
-
-    urls: tuple[str, ...]  # one .zip that unpacks to the folder, or the files of the folder
-    files: tuple[str, ...]  # what the loader needs
-    licence: str
-    md5: str | None = None  # of the .zip; None: published beside it as `<url>.md5`
-    ratings: int | None = None  # official figures, None where they are not fixed
-    users: int | None = None
-    items: int | None = None  # rated ones
-    in_wheel: bool = False  # also in the wheel of `recbole_wheel`
-
-
-_GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
-_STRICT = (
-    "research only, no redistribution, no commercial use without permission; "
-    "cite Harper and Konstan, The MovieLens Datasets, ACM TiiS 2015"
-)
-_SHARED = (
-    "no commercial use without permission, redistribution under the same terms; "
-    "cite Harper and Konstan, The MovieLens Datasets, ACM TiiS 2015"
-)
-_TWEETS = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/"
-_BOOKS = "https://raw.githubusercontent.com/zygmuntz/goodbooks-10k/master/"
-_CSV = ("ratings.csv", "movies.csv")
-
-SPECS: dict[str, Spec] = {
-    "ml-100k": Spec(
-        (_GROUPLENS + "ml-100k.zip",), ("u.data", "u.user", "u.item", "u.genre"), _STRICT,
-        md5="0e33842e24a9c977be4e0107933c0723", ratings=100_000, users=943, items=1_682, in_wheel=True,
-    ),
-    "ml-1m": Spec(
-        (_GROUPLENS + "ml-1m.zip",), ("ratings.dat", "users.dat", "movies.dat"), _STRICT,
-        md5="c4d9eecfca2ab87c1945afe126590906", ratings=1_000_209, users=6_040, items=3_706,
-    ),
-    "ml-latest-small": Spec(
-        (_GROUPLENS + "ml-latest-small.zip",), _CSV, _SHARED, ratings=100_836, users=610, items=9_724
-    ),
-    "ml-25m": Spec((_GROUPLENS + "ml-25m.zip",), _CSV, _SHARED, ratings=25_000_095, users=162_541),
-    "ml-32m": Spec((_GROUPLENS + "ml-32m.zip",), _CSV, _SHARED, ratings=32_000_204, users=200_948),
-    "movietweetings-100k": Spec(
-        (_TWEETS + "ratings.dat", _TWEETS + "movies.dat"), ("ratings.dat", "movies.dat"),
-        "MIT, Copyright (c) 2013 Simon Dooms", ratings=100_000,
-    ),
-    "goodbooks-10k": Spec(
-        (_BOOKS + "ratings.csv", _BOOKS + "books.csv"), ("ratings.csv", "books.csv"),
-        "CC BY-SA 4.0, Zygmunt Zajac: attribution, share alike",
-    ),
-}  # fmt: skip
 
 
 def data_root(data_dir: Path | None = None) -> Path:
@@ -106,6 +54,8 @@ def locate(name: str, data_dir: Path | None = None) -> Path:
     folder = data_root(data_dir) / name
     if not folder.is_dir():
         _fetch(name, spec, folder)
+    elif spec.prepare and _lacking(folder, spec):
+        spec.prepare(folder)  # from what was put there by hand, if it is that
     if lacking := _lacking(folder, spec):
         raise DataError(f"{folder} has no {lacking}; put it there, or delete the folder to fetch it again.")
     return folder
@@ -117,16 +67,25 @@ def source(folder: Path) -> str:
     return note.read_text().strip() if note.is_file() else str(folder)
 
 
-def check_counts(table: Ratings, folder: Path) -> None:
-    """Raise DataError unless the table has the official numbers of ratings, users and rated items."""
-    spec = SPECS[table.name]
-    found = {"ratings": len(table.rating), "users": table.num_users, "rated items": table.num_items}
-    for (what, number), official in zip(found.items(), (spec.ratings, spec.users, spec.items), strict=True):
-        if official is not None and number != official:
+def check_counts(name: str, found: Mapping[str, int], folder: Path) -> None:
+    """Raise DataError unless the numbers `found` are the official ones of data set `name`.
+
+    Args:
+      name: a key of `SPECS`.
+      found: what was counted -> how many; what has no official figure is not checked.
+      folder: where it was read, for the error.
+    """
+    for what, official in SPECS[name].counts.items():
+        if found[what] != official:
             raise DataError(
-                f"{folder}: {number:,} {what} where {table.name} has {official:,}: an edited or truncated "
+                f"{folder}: {found[what]:,} {what} where {name} has {official:,}: an edited or truncated "
                 "copy; delete the folder so that it is fetched again."
             )
+
+
+def table_counts(table: Ratings) -> dict[str, int]:
+    """What is counted of a ratings table."""
+    return {"ratings": len(table.rating), "users": table.num_users, "rated items": table.num_items}
 
 
 def check_levels(table: Ratings, folder: Path, levels: range) -> None:
@@ -178,15 +137,20 @@ def _obtain(name: str, spec: Spec, work: Path, folder: Path) -> tuple[Path, str]
     """(complete folder inside `work`, where it came from)."""
     fresh = work / name
     try:
-        if spec.urls[0].endswith(".zip"):
+        if spec.archive:
             archive = work / _file_name(spec.urls[0])
             _download(spec.urls[0], archive)
-            _check_md5(spec, archive)
+            _check_sum(spec.urls[0], archive, spec.sums[0] if spec.sums else _published_md5(spec, archive))
             archives.unpack(archive, work)
         else:
             fresh.mkdir()
-            for url in spec.urls:
-                _download(url, fresh / _file_name(url))
+            for place, url in enumerate(spec.urls):
+                path = fresh / (spec.names[place] if spec.names else _file_name(url))
+                _download(url, path)
+                if spec.sums:
+                    _check_sum(url, path, spec.sums[place])
+            if spec.prepare:
+                spec.prepare(fresh)
         return fresh, ", ".join(spec.urls)
     except Unreachable as error:
         reason = str(error)
@@ -229,20 +193,22 @@ def _networked(url: str, call: Callable[..., Any], *args: Any, **settings: Any) 
         raise Unreachable(f"{url}: {str(error).strip('<>') or type(error).__name__}") from error
 
 
-def _check_md5(spec: Spec, archive: Path) -> None:
-    expected = spec.md5
-    if expected is None:
-        companion = archive.with_suffix(".md5")
-        _download(spec.urls[0] + ".md5", companion)
-        found = re.search(r"\b[0-9a-fA-F]{32}\b", companion.read_text(errors="replace"))
-        if not found:
-            raise DataError(f"{spec.urls[0]}.md5 holds no checksum; fetch the archive by hand.")
-        expected = found[0].lower()
-    with archive.open("rb") as file:
-        actual = hashlib.file_digest(file, "md5").hexdigest()
+def _published_md5(spec: Spec, archive: Path) -> str:
+    companion = archive.with_suffix(".md5")
+    _download(spec.urls[0] + ".md5", companion)
+    found = re.search(r"\b[0-9a-fA-F]{32}\b", companion.read_text(errors="replace"))
+    if not found:
+        raise DataError(f"{spec.urls[0]}.md5 holds no checksum; fetch the archive by hand.")
+    return found[0].lower()
+
+
+def _check_sum(url: str, path: Path, expected: str) -> None:
+    """By md5 or by sha256, as the length of `expected` tells."""
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
     if actual != expected:
         raise DataError(
-            f"{spec.urls[0]}: the checksum of the download is {actual}, not {expected}: a corrupted or "
+            f"{url}: the checksum of the download is {actual}, not {expected}: a corrupted or "
             "edited archive; try again, or fetch it by hand."
         )
 

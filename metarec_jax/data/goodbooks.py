@@ -71,7 +71,7 @@ def load(data_dir: Path | None = None, content: Sequence[str] | None = None) -> 
             f"{folder / 'books.csv'}: book {min(unknown)} is rated but not listed; "
             "delete the folder so that it is fetched again."
         )
-    download.check_counts(table, folder)
+    download.check_counts(table.name, download.table_counts(table), folder)
     download.check_levels(table, folder, range(1, 6))
     return table
 

@@ -151,7 +151,7 @@ def _table(
         item_features=(film_ids, features),
         item_titles=dict(zip(film_ids, titles, strict=True)),
     )
-    download.check_counts(table, folder)
+    download.check_counts(table.name, download.table_counts(table), folder)
     return table
 
 

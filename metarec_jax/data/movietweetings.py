@@ -46,6 +46,6 @@ def load_100k(data_dir: Path | None = None, content: Sequence[str] | None = None
         item_features=(film_ids, chosen(folder.name, groups, content, ("genre", "year"))),
         item_titles=dict(zip(film_ids, titles, strict=True)),
     )
-    download.check_counts(table, folder)
+    download.check_counts(table.name, download.table_counts(table), folder)
     download.check_levels(table, folder, range(11))
     return table

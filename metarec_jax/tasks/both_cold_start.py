@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.hashing import seeded_hash
 from metarec_jax.tasks.user_cold_start import Order, Split, check_order, has_between, held_out, make_split
 
 BUCKETS = 20

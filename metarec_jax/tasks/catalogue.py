@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.hashing import in_hash_order, seeded_hash
+from metarec_jax.tasks.hashing import in_hash_order
 from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.tasks.user_cold_start import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks

@@ -1,9 +1,8 @@
 """Who goes where, and in which order, by seeded hashes of raw ids: new rows move no old one."""
 
-import hashlib
-
 import numpy as np
 
+from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import Ratings
 
 
@@ -11,9 +10,3 @@ def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
     """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
     pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
     return rows[np.argsort([seeded_hash(seed, *pair) for pair in pairs])]
-
-
-def seeded_hash(*parts: object) -> int:
-    """63 bits that depend on these parts alone, not on what else there is."""
-    text = "\x1f".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.hashing import seeded_hash
 from metarec_jax.tasks.user_cold_start import Split, held_out, make_split
 
 LEAST, MOST = 13, 100  # ratings of a task, support and query together

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
+from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings, content_hash
-from metarec_jax.tasks.hashing import in_hash_order, seeded_hash
+from metarec_jax.tasks.hashing import in_hash_order
 from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 

@@ -51,7 +51,7 @@ def tiny(tmp_path, monkeypatch):
     """A function that writes a small set in its official layout, with changes, and loads it uncounted."""
 
     def make(name: str, content: tuple[str, ...] | None = None, **changes: str) -> Ratings:
-        spec = dataclasses.replace(download.SPECS[name], ratings=None, users=None, items=None)
+        spec = dataclasses.replace(download.SPECS[name], counts={})
         monkeypatch.setitem(download.SPECS, name, spec)
         (tmp_path / name).mkdir(exist_ok=True)
         encoding = "latin-1" if name in ("ml-100k", "ml-1m") else "utf-8"
@@ -151,14 +151,14 @@ def test_bad_official_files(tiny, name, file, text, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("what", ["ratings", "users", "items"])
+@pytest.mark.parametrize("what", ["ratings", "users", "rated items"])
 def test_edited_copies_are_refused(tiny, tmp_path, monkeypatch, what):
     tiny("ml-1m")
     spec = download.SPECS["ml-1m"]
-    right = dataclasses.replace(spec, ratings=3, users=2, items=2)
+    right = dataclasses.replace(spec, counts={"ratings": 3, "users": 2, "rated items": 2})
     monkeypatch.setitem(download.SPECS, "ml-1m", right)
     data.load("ml-1m", tmp_path)
-    monkeypatch.setitem(download.SPECS, "ml-1m", dataclasses.replace(right, **{what: 7}))
+    monkeypatch.setitem(download.SPECS, "ml-1m", dataclasses.replace(right, counts={**right.counts, what: 7}))
     with pytest.raises(DataError, match=rf"{what} where ml-1m has 7: an edited or truncated copy; delete"):
         data.load("ml-1m", tmp_path)
 
@@ -169,7 +169,7 @@ def test_unknown_name_lists_the_choices():
 
 
 def test_every_data_set_has_a_source():
-    assert data.DATASETS.keys() == download.SPECS.keys()
+    assert data.DATASETS.keys() | data.CLASS_SETS.keys() == download.SPECS.keys()
 
 
 def real(name: str) -> Ratings:

@@ -41,7 +41,7 @@ def served(monkeypatch):
     """A function that makes `url` the official place of a set."""
 
     def serve(*urls: str, name: str = NAME, **changes) -> None:
-        free = {"ratings": None, "users": None, "items": None, "md5": None}
+        free = {"counts": {}, "sums": ()}
         spec = dataclasses.replace(download.SPECS[name], urls=urls, **free | changes)
         monkeypatch.setitem(download.SPECS, name, spec)
 
@@ -65,7 +65,7 @@ def refused(root: Path, message: str, name: str = NAME) -> None:
 
 
 def test_fetches_once_and_notes_the_source(root, archive, served, caplog):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     table = data.load(NAME, root)
     assert table.item_titles.tolist() == ["Heat (1995)"]
     assert archive.as_uri() in table.source and "ACM TiiS" in table.source
@@ -110,7 +110,7 @@ def test_wrong_or_absent_published_checksum(root, archive, served):
 
 
 def test_corrupted_download(root, archive, served):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     content = bytearray(archive.read_bytes())
     content[50] ^= 1
     archive.write_bytes(content)
@@ -119,7 +119,7 @@ def test_corrupted_download(root, archive, served):
 
 def test_truncated_archive_with_matching_checksum(root, archive, served):
     archive.write_bytes(archive.read_bytes()[:-30])
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     refused(root, r"served\.zip: a damaged archive")
 
 
@@ -129,14 +129,14 @@ def test_damaged_member(root, archive, served):
         info = opened.infolist()[1]
     at = info.header_offset + 30 + len(info.filename) + 4
     archive.write_bytes(content[:at] + bytes(255 - b for b in content[at : at + 8]) + content[at + 8 :])
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     refused(root, r"served\.zip: a damaged archive")
 
 
 @pytest.mark.parametrize("member", ["../escaped", f"{NAME}/../../escaped", "/escaped", "..\\escaped", "C:\\x"])
 def test_zip_slip(root, tmp_path, served, member):
     archive = zipped(tmp_path, FILES | {member: "x"})
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     refused(root, "would be written outside")
     assert not list(tmp_path.rglob("escaped"))
 
@@ -146,13 +146,13 @@ def test_symbolic_link(root, archive, served):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr(link, "/etc")
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     refused(root, f"member '{NAME}/link' is a symbolic link")
 
 
 def test_archive_without_a_needed_file(root, tmp_path, served):
     archive = zipped(tmp_path, {name: text for name, text in FILES.items() if "movies" not in name})
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     refused(root, f"no {NAME}/movies.csv in it")
 
 
@@ -188,15 +188,15 @@ def host(monkeypatch):
 
 
 def test_interrupted_and_missing_downloads(root, host, served):
-    served(f"{host}/broken.zip", md5="0" * 32)
+    served(f"{host}/broken.zip", sums=("0" * 32,))
     refused(root, "broke off after 100 of 1,000 bytes|IncompleteRead")
-    served(f"{host}/moved.zip", md5="0" * 32)
+    served(f"{host}/moved.zip", sums=("0" * 32,))
     refused(root, "HTTP Error 404")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("bug")])
 def test_nothing_is_left_when_the_program_is_stopped(root, archive, served, monkeypatch, error):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
 
     unpack = archives.unpack
 
@@ -211,7 +211,7 @@ def test_nothing_is_left_when_the_program_is_stopped(root, archive, served, monk
 
 
 def test_full_disk(root, archive, served, monkeypatch):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
 
     def full(path: Path, folder: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -221,14 +221,14 @@ def test_full_disk(root, archive, served, monkeypatch):
 
 
 def test_data_directory_that_cannot_be_made(tmp_path, archive, served):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="nothing can be written .*--data_dir or METAREC_DATA_DIR"):
         data.load(NAME, tmp_path / "file" / "data")
 
 
 def test_a_faster_process_wins(root, archive, served, monkeypatch):
-    served(archive.as_uri(), md5=md5(archive))
+    served(archive.as_uri(), sums=(md5(archive),))
     unpack = archives.unpack
 
     def overtaken(path: Path, folder: Path) -> None:

@@ -67,8 +67,7 @@ def only_the_wheel(monkeypatch):
 
 def place(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = download.SPECS["ml-100k"]
-    changes = {"ratings": None, "users": None, "items": None}
-    monkeypatch.setitem(download.SPECS, "ml-100k", dataclasses.replace(spec, urls=(url,), **changes))
+    monkeypatch.setitem(download.SPECS, "ml-100k", dataclasses.replace(spec, urls=(url,), counts={}))
 
 
 def refused(root: Path, message: str) -> None:

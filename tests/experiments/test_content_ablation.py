@@ -17,7 +17,7 @@ GENRES = ("Comedy", "Drama", "Horror")
 @pytest.fixture
 def films(tmp_path, monkeypatch) -> Path:
     """100 users, 60 films whose quality is their genre, 25 ratings a user."""
-    spec = dataclasses.replace(download.SPECS["ml-latest-small"], ratings=None, users=None, items=None)
+    spec = dataclasses.replace(download.SPECS["ml-latest-small"], counts={})
     monkeypatch.setitem(download.SPECS, "ml-latest-small", spec)
     rng, folder = np.random.default_rng(0), tmp_path / "ml-latest-small"
     folder.mkdir()
