@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metarec_jax.data import goodbooks, movielens, movietweetings, omniglot
+from metarec_jax.data import glyphs, goodbooks, movielens, movietweetings, omniglot
 from metarec_jax.data.classes import Classes
 from metarec_jax.data.table import DataError, Ratings
 
@@ -17,7 +17,7 @@ DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
     "movietweetings-100k": movietweetings.load_100k,
     "goodbooks-10k": goodbooks.load,
 }
-CLASS_SETS: dict[str, Callable[[Path | None], Classes]] = {"omniglot": omniglot.load}
+CLASS_SETS: dict[str, Callable[[Path | None], Classes]] = {"omniglot": omniglot.load, "glyphs": glyphs.load}
 
 
 def load(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
