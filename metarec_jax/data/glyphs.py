@@ -24,11 +24,11 @@ FONTS = (
     "DejaVuSans-BoldOblique", "DejaVuSerif-Bold",
 )  # fmt: skip
 NEEDED = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique")  # that have each character
-KINDS = ("Lu", "Ll", "Lt", "Lo", "Nd", "No", "So", "Sm", "Sc")  # Unicode categories: letters, digits, symbols
+KINDS = ("Lu", "Ll", "Lt", "Lo", "Nd", "No", "Sm", "Sc")  # Unicode categories: letters, digits, signs of mathematics
 DRAWINGS = 20
 SIDE = 28  # pixels of a drawing
 _CANVAS = 36  # pixels a glyph is thinned on, with an empty margin of 2
-_ALIKE = 0.8  # intersection over union from which two characters are one class
+_ALIKE = 0.65  # intersection over union from which two characters are one class
 _SHARES = (0.7, 0.1, 0.2)  # of the letters, for train, valid and test
 
 

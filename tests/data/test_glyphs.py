@@ -18,8 +18,8 @@ def classes():
     return glyphs.load()
 
 
-def test_thousands_of_classes_as_omniglot_draws_them(classes):
-    assert len(classes.class_names) > 3000 and (classes.sizes == 20).all()
+def test_as_many_classes_as_omniglot_and_drawn_alike(classes):
+    assert len(classes.class_names) > 1600 and (classes.sizes == 20).all()
     assert classes.x.shape == (20 * len(classes.class_names), 28, 28) and classes.x.dtype == np.uint8
     assert set(np.unique(classes.x)) == {0, 1} and 0.05 < classes.x.mean() < 0.1  # Omniglot: 0.08
     ink = classes.x.sum((1, 2))
@@ -29,8 +29,8 @@ def test_thousands_of_classes_as_omniglot_draws_them(classes):
 
 
 def test_drawings_of_a_class_differ_and_are_made_the_same_again():
-    (kept, drawings), again = glyphs.make("Rw5cC"), glyphs.make("Rw5cC")
-    assert kept == again[0] == ["R", "w", "5", "c"]
+    (kept, drawings), again = glyphs.make("Rw5oO"), glyphs.make("Rw5oO")
+    assert kept == again[0] == ["R", "w", "5", "o"]
     np.testing.assert_array_equal(drawings, again[1])
     assert len({drawing.tobytes() for drawing in drawings}) == 80
 
@@ -47,7 +47,7 @@ def test_case_pairs_and_accents_are_in_one_part(classes):
 def test_look_alikes_are_one_class(classes):
     names = set(classes.class_names)
     assert len(names & set("AΑА")) == 1  # Latin, Greek, Cyrillic
-    assert len(names & set("oOоο")) <= 2 and names >= set("aRw5")
+    assert len(names & set("oOоο")) <= 2 and names >= set("aR5")
 
 
 def test_a_bar_a_dot_and_a_ring_are_thinned_to_their_middle():
