@@ -16,6 +16,7 @@ from metarec_jax.types import Array, Examples, Params
 Path = tuple[str, ...]
 Free = dict[Path, Array]  # the weights that an inner loop moves, by path
 Weights = TypeVar("Weights")  # pytree of arrays
+UNROLLED = 50_000  # numbers moved; with more a step costs more than the loop does, and compiling five steps takes minutes
 
 
 def is_id_table(path: Path) -> bool:
@@ -84,7 +85,8 @@ def descend(
 
     carry = (free, optimiser.init(free))
     if not checkpoint:
-        (final, _), path = jax.lax.scan(step, carry, length=steps, unroll=min(steps, 5) or 1)
+        few = sum(leaf.size for leaf in jax.tree.leaves(free)) <= UNROLLED
+        (final, _), path = jax.lax.scan(step, carry, length=steps, unroll=(min(steps, 5) or 1) if few else 1)
         return final, path
     segment = max((size for size in range(1, math.isqrt(steps) + 1) if steps % size == 0), default=1)
 

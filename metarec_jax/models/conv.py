@@ -1,0 +1,186 @@
+"""Convolutions and pooling for small images, as a few operations whose gradients, of any order, are of the same few.
+
+A 3x3 convolution is Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): the input's overlapping 4x4 tiles and
+the kernel are transformed, multiplied as 16 matrix products over the channels, and transformed back to 2x2 outputs a
+tile. All of it but the products is adding whole arrays, so reverse mode gives matrix products again: nothing here is
+ever differentiated into a convolution of another kind. XLA:CPU is slow at those: a weight gradient that is itself
+differentiated inside a scan took ten times as long, and weights of their own for every task (`vmap`) make a grouped
+convolution at a quarter of the speed. Matrix products stay matrix products under both.
+
+An image of H x W is kept as its four `Phases`, the pixels of even and odd rows and columns: the 2x2 outputs of a tile
+are one pixel of each, and so are the 2x2 that a max-pool chooses from. `split` and `join` go to and from them.
+
+Silent trap: on CPU, max-pool as reshape and `jnp.max` after a normalisation can give wrong gradients under jit, for the
+backward pass compares recomputed values with the maximum. `pool` says by a saved code which of the four it took.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.types import Array
+
+FEW = 4  # channels; with fewer the products of Winograd's would be of too thin matrices
+
+
+class Phases(NamedTuple):
+    """[N, T, T', C] each: pixels (2 t, 2 t'), (2 t, 2 t' + 1), (2 t + 1, 2 t') and (2 t + 1, 2 t' + 1)."""
+
+    even_even: Array
+    even_odd: Array
+    odd_even: Array
+    odd_odd: Array
+
+
+@jax.custom_vjp
+def split(x: Array) -> Phases:
+    """The phases [N, H/2, W/2, C] of x [N, H, W, C], H and W even. Its derivative is `join`, whose is `split`."""
+    n, h, w, c = x.shape
+    pairs = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    return Phases(*(pairs[:, :, i, :, j] for i in (0, 1) for j in (0, 1)))
+
+
+@jax.custom_vjp
+def join(phases: Phases) -> Array:
+    """x [N, H, W, C] of its phases."""
+    n, t, u, c = phases.even_even.shape
+    # Fused with what makes the phases, the interleaving would decide element by element whose turn it is.
+    ee, eo, oe, oo = jax.lax.optimization_barrier(phases)
+    rows = [jnp.stack([ee, eo], 3), jnp.stack([oe, oo], 3)]
+    return jnp.stack(rows, 2).reshape(n, 2 * t, 2 * u, c)
+
+
+split.defvjp(lambda x: (split(x), None), lambda _, g: (join(g),))
+join.defvjp(lambda phases: (join(phases), None), lambda _, g: (split(g),))
+
+
+def conv3x3(x: Array, kernel: Array) -> Phases:
+    """Convolution of x [N, H, W, C] with kernel [3, 3, C, D], stride 1, zeros around x (SAME): the phases of the output.
+
+    T = (H + 1) // 2; for an odd H the last row of the odd phases is outside of the image, and W likewise.
+    """
+    pixel = _tiles(x)
+    if x.shape[-1] <= FEW:
+        flat = _windows(pixel)
+        return Phases(*(_product(flat, _placed(kernel, i, j)) for i in (0, 1) for j in (0, 1)))
+    rows = [_input_transform([pixel[i][j] for i in range(4)]) for j in range(4)]  # [j][i]
+    tiles = [_input_transform([rows[j][i] for j in range(4)]) for i in range(4)]
+    weights = _kernel_transform(kernel)
+    products = [[_product(tiles[i][j], weights[i][j]) for j in range(4)] for i in range(4)]
+    rows = [_output_transform([products[i][j] for i in range(4)]) for j in range(4)]
+    return Phases(*(part for i in (0, 1) for part in _output_transform([rows[j][i] for j in range(4)])))
+
+
+def _tiles(x: Array) -> list[list[Array]]:
+    """Pixel (i, j) of the tiles of 4 x 4 that begin at (2 t - 1, 2 t' - 1): [N, T, T', C] for each i and j."""
+    _, h, w, _ = x.shape
+    t, u = (h + 1) // 2, (w + 1) // 2
+    padded = split(jnp.pad(x, ((0, 0), (1, 2 * t + 1 - h), (1, 2 * u + 1 - w), (0, 0))))
+    return [
+        [padded[2 * (i % 2) + j % 2][:, i // 2 : i // 2 + t, j // 2 : j // 2 + u] for j in range(4)] for i in range(4)
+    ]
+
+
+def _windows(pixel: list[list[Array]]) -> Array:
+    """The tiles as vectors [N, T, T', 16 C]."""
+    return jnp.concatenate([part for row in pixel for part in row], -1)
+
+
+def _placed(kernel: Array, i: int, j: int) -> Array:
+    """The kernel within a tile of 4 x 4, i rows and j columns from its corner: [16 C, D]."""
+    return jnp.pad(kernel, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))).reshape(-1, kernel.shape[-1])
+
+
+def output_moments(x: Array, kernel: Array, weights: Array) -> tuple[Array, Array]:
+    """Mean and variance [D] of all outputs of `conv3x3`, from those of the input's tiles: cheap where C is small.
+
+    Outputs are linear in the tiles: with tiles of mean m and covariance S, those of phase p have mean k_p' m and
+    variance k_p' S k_p. So the outputs, of which the first layer has most, are not read for it, and no gradient goes
+    through them but where a max-pool took one.
+
+    Args:
+      x: [N, H, W, C], H and W even.
+      kernel: [3, 3, C, D].
+      weights: [N], 0 for a row that does not count.
+    """
+    flat = _windows(_tiles(x))
+    n, t, u, size = flat.shape
+    share = weights / (jnp.maximum(jnp.sum(weights), 1e-6) * t * u)
+    centre = jnp.einsum("ntus,n->s", flat, share)
+    apart = (flat - centre) * jnp.sqrt(share)[:, None, None, None]
+    covariance = jnp.matmul(apart.reshape(-1, size).T, apart.reshape(-1, size), precision="highest")
+    phases = [_placed(kernel, i, j) for i in (0, 1) for j in (0, 1)]
+    means = jnp.stack([centre @ phase for phase in phases])
+    mean = jnp.mean(means, 0)
+    within = sum(jnp.sum(phase * (covariance @ phase), 0) for phase in phases) / 4
+    return mean, within + jnp.mean(jnp.square(means - mean), 0)
+
+
+def _input_transform(d: list[Array]) -> list[Array]:
+    """B' d of the paper's section 4.1."""
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+
+
+def _output_transform(m: list[Array]) -> list[Array]:
+    """A' m."""
+    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
+
+
+def _kernel_transform(kernel: Array) -> list[list[Array]]:
+    """G g G', a [C, D] for each of the 4 x 4."""
+
+    def one_side(g: list[Array]) -> list[Array]:
+        outer, inner = 0.5 * (g[0] + g[2]), 0.5 * g[1]
+        return [g[0], outer + inner, outer - inner, g[2]]
+
+    rows = one_side([kernel[i] for i in range(3)])
+    return [one_side([row[j] for j in range(3)]) for row in rows]
+
+
+def _product(x: Array, weights: Array) -> Array:
+    """x [..., C] times weights [C, D], as one matrix product."""
+    return (x.reshape(-1, x.shape[-1]) @ weights).reshape(*x.shape[:-1], weights.shape[-1])
+
+
+def strided_conv3x3(x: Array, kernel: Array) -> Array:
+    """Convolution with stride 2, zeros around x where SAME has them: [N, (H + 1) // 2, (W + 1) // 2, D].
+
+    With that stride the nine taps are slices of the phases, and nine matrix products are the convolution.
+    """
+    n, h, w, _ = x.shape
+    t, u = (h + 1) // 2, (w + 1) // 2
+    before = [size % 2 for size in (h, w)]  # an odd size has one row of zeros at either end, an even one after the last
+    pads = [(lead, 2 * (size + 1) - full - lead) for lead, size, full in zip(before, (t, u), (h, w), strict=True)]
+    padded = split(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+    taps = [
+        _product(padded[2 * (i % 2) + j % 2][:, i // 2 : i // 2 + t, j // 2 : j // 2 + u], kernel[i, j])
+        for i in range(3)
+        for j in range(3)
+    ]
+    return sum(taps[1:], taps[0])
+
+
+def pool(phases: Phases) -> Array:
+    """The largest of the four phases [N, T, T', C], pixel by pixel; the first of equals."""
+    ee, eo, oe, oo = jax.lax.stop_gradient(phases)
+    top, bottom = jnp.where(ee >= eo, 0, 1), jnp.where(oe >= oo, 2, 3)
+    code = jnp.where(jnp.maximum(ee, eo) >= jnp.maximum(oe, oo), top, bottom).astype(jnp.int8)
+    return select(phases, code)
+
+
+@jax.custom_vjp
+def select(phases: Phases, code: Array) -> Array:
+    """At each pixel the phase that `code` [N, T, T', C] in 0..3 names. Its derivative is `spread`, whose is `select`."""
+    ee, eo, oe, oo = phases
+    return jnp.where(code < 2, jnp.where(code == 0, ee, eo), jnp.where(code == 2, oe, oo))
+
+
+@jax.custom_vjp
+def spread(x: Array, code: Array) -> Phases:
+    """The phases that are x [N, T, T', C] where `code` names them and 0 elsewhere."""
+    return Phases(*(jnp.where(code == phase, x, 0.0) for phase in range(4)))
+
+
+select.defvjp(lambda phases, code: (select(phases, code), code), lambda code, g: (spread(g, code), None))
+spread.defvjp(lambda x, code: (spread(x, code), code), lambda code, g: (select(g, code), None))
