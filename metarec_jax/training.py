@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from metarec_jax.types import FIXED, Array, Learner, Metrics, Params, Tasks, TrainState
 
 Parallel = Literal["jit", "pmap"]
+Gradient = Callable[[Any, Params, Array, Array], tuple[Params, Metrics]]  # (data, params, keys [T], step), both means
 Chunk = Callable[[Any, TrainState, Array], tuple[TrainState, Metrics]]  # (data, state, root key) -> [length] metrics
 
 
@@ -91,9 +92,41 @@ def task_batch_loss(
     return jax.tree.map(jnp.mean, jax.vmap(one_task)(keys))
 
 
+def task_batch_gradient(learner: Learner, sample: Callable, together: int | None = None) -> Gradient:
+    """The gradient of `task_batch_loss` with respect to what is learnt, and the metrics, as a function.
+
+    Args:
+      learner: whose loss.
+      sample: of the tasks' distribution.
+      together: None works on all tasks at once, which small networks and accelerators want. Else so many at a time,
+        one group after the other, and their gradients are added up: memory is that of one group. On a CPU convolutions
+        are fastest one task at a time. The number of tasks must be a multiple of it.
+    """
+
+    def at_once(data: Any, params: Params, keys: Array, step: Array) -> tuple[Params, Metrics]:
+        learnt, fixed = split_fixed(params)
+
+        def loss(learnt: Params) -> tuple[Array, Metrics]:
+            return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, step)
+
+        return jax.grad(loss, has_aux=True)(learnt)
+
+    def in_groups(data: Any, params: Params, keys: Array, step: Array) -> tuple[Params, Metrics]:
+        groups = keys.reshape(together, -1).T  # so that a group of keys spread over devices is spread too
+
+        def add(total: tuple[Params, Metrics], keys: Array) -> tuple[tuple[Params, Metrics], None]:
+            return jax.tree.map(jnp.add, total, at_once(data, params, keys, step)), None
+
+        shapes = jax.eval_shape(at_once, data, params, groups[0], step)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        total, _ = jax.lax.scan(add, zeros, groups)
+        return jax.tree.map(lambda leaf: leaf / len(groups), total)
+
+    return at_once if together is None else in_groups
+
+
 def _train_step(
-    learner: Learner,
-    sample: Callable,
+    gradient_of: Gradient,
     optimiser: optax.GradientTransformation,
     average: Callable,
     data: Any,
@@ -101,12 +134,8 @@ def _train_step(
     keys: Array,
 ) -> tuple[TrainState, Metrics]:
     """A step on the tasks that `keys` draw; `average` is of the gradient and the metrics over devices."""
+    gradient, metrics = average(gradient_of(data, state.params, keys, state.step))
     learnt, fixed = split_fixed(state.params)
-
-    def loss(learnt: Params) -> tuple[Array, Metrics]:
-        return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, state.step)
-
-    gradient, metrics = average(jax.grad(loss, has_aux=True)(learnt))
     updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
     params = join_fixed(optax.apply_updates(learnt, updates), fixed)
     return TrainState(state.step + 1, params, opt_state), metrics
@@ -121,24 +150,29 @@ def make_chunk(
     length: int,
     devices: int = 1,
     parallel: Parallel = "jit",
+    together: int | None = None,
 ) -> Chunk:
     """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
 
     With several devices the tasks of a batch are spread over them: by sharding the keys of a jitted step, or by
-    `pmap` with an explicit mean of the gradients. The episodes, and so the result up to rounding, are the same.
+    `pmap` with an explicit mean of the gradients. `together` tasks are worked on at a time, see `task_batch_gradient`.
+    The episodes, and so the result up to rounding, are the same.
 
     Raises:
-      TrainingError: more devices than there are, or a batch they do not divide.
+      TrainingError: more devices than there are, or a batch that they, or `together`, do not divide.
     """
     if devices > jax.device_count():
         raise TrainingError(f"{devices} devices were asked for and there are {jax.device_count()}.")
     if batch % devices:
         raise TrainingError(f"{batch} tasks a step cannot be spread evenly over {devices} devices.")
+    if together is not None and (batch // (devices if parallel == "pmap" else 1)) % together:
+        raise TrainingError(f"{batch} tasks a step, on {devices} devices, are no multiple of {together}.")
+    gradient_of = task_batch_gradient(learner, sample, together)
 
     def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
         def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
             keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
-            return _train_step(learner, sample, optimiser, average, data, state, keys)
+            return _train_step(gradient_of, optimiser, average, data, state, keys)
 
         return jax.lax.scan(step, state, length=length)
 

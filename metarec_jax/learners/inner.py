@@ -16,7 +16,7 @@ from metarec_jax.types import Array, Examples, Params
 Path = tuple[str, ...]
 Free = dict[Path, Array]  # the weights that an inner loop moves, by path
 Weights = TypeVar("Weights")  # pytree of arrays
-UNROLLED = 50_000  # numbers moved; with more a step costs more than the loop does, and compiling five steps takes minutes
+UNROLLED = 50_000  # numbers moved; with more, a step takes long beside the loop, and five are slow to compile
 
 
 def is_id_table(path: Path) -> bool:

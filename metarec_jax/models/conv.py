@@ -1,8 +1,8 @@
 """Convolutions and pooling for small images, as a few operations whose gradients, of any order, are of the same few.
 
-A 3x3 convolution is Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): the input's overlapping 4x4 tiles and
-the kernel are transformed, multiplied as 16 matrix products over the channels, and transformed back to 2x2 outputs a
-tile. All of it but the products is adding whole arrays, so reverse mode gives matrix products again: nothing here is
+A 3x3 convolution is Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): the input's overlapping 4x4 tiles
+and the kernel are transformed, multiplied as 16 matrix products over the channels, and transformed back to 2x2 outputs
+a tile. All of it but the products is adding whole arrays, so reverse mode gives matrix products again: nothing here is
 ever differentiated into a convolution of another kind. XLA:CPU is slow at those: a weight gradient that is itself
 differentiated inside a scan took ten times as long, and weights of their own for every task (`vmap`) make a grouped
 convolution at a quarter of the speed. Matrix products stay matrix products under both.
@@ -56,7 +56,7 @@ join.defvjp(lambda phases: (join(phases), None), lambda _, g: (split(g),))
 
 
 def conv3x3(x: Array, kernel: Array) -> Phases:
-    """Convolution of x [N, H, W, C] with kernel [3, 3, C, D], stride 1, zeros around x (SAME): the phases of the output.
+    """Convolution of x [N, H, W, C] with kernel [3, 3, C, D], stride 1, zeros around x (SAME): the output's phases.
 
     T = (H + 1) // 2; for an odd H the last row of the odd phases is outside of the image, and W likewise.
     """
@@ -171,7 +171,7 @@ def pool(phases: Phases) -> Array:
 
 @jax.custom_vjp
 def select(phases: Phases, code: Array) -> Array:
-    """At each pixel the phase that `code` [N, T, T', C] in 0..3 names. Its derivative is `spread`, whose is `select`."""
+    """At each pixel the phase that `code` [N, T, T', C], 0..3, names. Its derivative is `spread`, whose is `select`."""
     ee, eo, oe, oo = phases
     return jnp.where(code < 2, jnp.where(code == 0, ee, eo), jnp.where(code == 2, oe, oo))
 
