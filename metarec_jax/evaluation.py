@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,47 @@ def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *
 def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
     predictions = _predict(adapt, predict, params, tasks, batch=batch)
     return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
+
+
+def accuracies(
+    name: str, method: Learner | Baseline, params: Params, tasks: Tasks, key: Array, number: int, *, batch: int = 16
+) -> np.ndarray:
+    """Accuracy of a classifier on the `fixed_tasks` of a key, which are drawn as they are needed: [number] float32.
+
+    Args:
+      name: of the method, for the error.
+      method: its outputs are [N, C], the higher the likelier.
+      params: what it was trained or fitted to.
+      tasks, key, number: as of `fixed_tasks`.
+      batch: tasks worked on at a time, which bounds the memory.
+
+    Raises:
+      PredictionError: an output of a real query row is NaN.
+    """
+    keys = jax.random.split(key, number)
+    found = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=min(batch, number))
+    values, broken = map(np.asarray, found)
+    if broken.any():
+        raise PredictionError(
+            f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {number} tasks); lower its "
+            "learning rates or mend its fit."
+        )
+    return values
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="batch")
+def _accuracies(
+    adapt: Callable, predict: Callable, sample: Callable, params: Params, data: Any, keys: Array, *, batch: int
+) -> tuple[Array, Array]:
+    """Accuracy and whether there is a NaN, [T] each."""
+
+    def one_task(key: Array) -> tuple[Array, Array]:
+        task = sample(data, key)
+        outputs, mask = predict(adapt(params, task.support), task.query.x), task.query.mask
+        broken = jnp.any(jnp.isnan(outputs) & (mask > 0)[:, None])
+        return metrics.accuracy(outputs, task.query.y, mask), broken
+
+    return jax.lax.map(one_task, keys, batch_size=batch)
 
 
 class Scores(NamedTuple):

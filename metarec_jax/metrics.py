@@ -45,6 +45,16 @@ def auc(prediction: Array, rating: Array, mask: Array) -> Array:
     return halves / (2 * jnp.sum(pair))
 
 
+def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
+    """Share of [Q] rows whose class has the highest of outputs [Q, C]; of m classes tied there, each counts 1 / m.
+
+    Undefined without a real row.
+    """
+    highest = outputs == jnp.max(outputs, -1, keepdims=True)
+    right = jnp.take_along_axis(highest, classes[:, None], 1)[:, 0]
+    return _masked_mean(right / jnp.maximum(jnp.sum(highest, -1), 1), mask)
+
+
 def _tie_groups(prediction: Array, mask: Array) -> tuple[Array, Array]:
     """For each of [Q] rows: the real rows strictly ahead of it, and those tied with it (at least itself).
 

@@ -68,6 +68,20 @@ def adam(
     return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
 
 
+def adam_at(lr: float, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:
+    """`adam` at a rate that stays as it is until `with_rate` sets another one, between two chunks: where how many steps
+    there will be is not known before."""
+    adamw = optax.inject_hyperparams(optax.adamw)(learning_rate=lr, weight_decay=weight_decay)
+    return optax.chain(optax.clip_by_global_norm(clip), adamw)
+
+
+def with_rate(state: TrainState, lr: float) -> TrainState:
+    """The state of an optimiser `adam_at`, at another learning rate."""
+    clip, adamw = state.opt_state
+    rates = adamw.hyperparams | {"learning_rate": jnp.float32(lr)}
+    return state._replace(opt_state=(clip, adamw._replace(hyperparams=rates)))
+
+
 def split_fixed(params: Params) -> tuple[Params, Params]:
     """What is learnt of the parameters, and what is not, as a dict of one name or none: see `types.FIXED`."""
     if not isinstance(params, Mapping) or FIXED not in params:
@@ -225,21 +239,23 @@ def fit(
     run: Run,
     *,
     root: Array,
-    steps: int,
+    steps: int | None,
     validate: Callable[[Params], float],
     patience: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
     on_chunk: Callable[[Run, Progress], None] = lambda run, progress: None,
 ) -> Run:
-    """Train until `steps`, or until the validation value has not improved for `patience` steps.
+    """Train until `steps`, or until the validation value has not improved for `patience` steps, or until told to stop.
 
     Args:
       chunk: from `make_chunk`; `steps` should be a multiple of its length.
       tasks: where its episodes come from.
       run: where to go on from; `start` it, or restore it from a checkpoint.
       root: key of the whole run; the same on resuming.
-      steps: total number of steps, those already in `run` included.
+      steps: total number of steps, those already in `run` included; None leaves the end to `stop`.
       validate: parameters -> value to minimise, for example RMSE on the validation tasks.
       patience: None trains to the end. The best parameters are kept either way.
+      stop: asked before each chunk, for example whether the time is up.
       on_chunk: called after each chunk, to log and to save.
 
     Raises:
@@ -251,7 +267,7 @@ def fit(
     run = jax.device_put(jax.tree.map(jnp.copy, run), home)
     if not np.isfinite(run.best_value):
         run = _keep_best(run, validate(run.state.params))
-    while int(run.state.step) < steps and not _stalled(run, patience):
+    while (steps is None or int(run.state.step) < steps) and not (_stalled(run, patience) or stop()):
         before = int(run.state.step)
         state, metrics = chunk(tasks.data, run.state, root)
         run = run._replace(state=jax.device_put(state, home))

@@ -32,7 +32,7 @@ class Job(NamedTuple):
     """A learner's meta-training, ready to go."""
 
     start: training.Run
-    steps: int
+    steps: int | None  # None: until its time is up
     fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
     metric: str = "rmse"  # that `fit` validates by
 
