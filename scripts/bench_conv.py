@@ -1,0 +1,210 @@
+"""How fast are convolutions under second order on a CPU? One meta-gradient, beside plain PyTorch doing the same work.
+
+    scripts/run.sh scripts/bench_conv.py --torch_python=INTERPRETER_WITH_TORCH --json=conv.json
+
+Two jobs: the exact meta-gradient of MAML (Conv4 with max-pools, 5-way 1-shot) and the gradient of a ProtoNet episode of
+60 ways. They run in turn with PyTorch's, round after round, so that a busy machine slows both alike, and the median over
+rounds counts. Both start from the same weights and pictures; that the norms of the gradients agree is checked. Without
+--torch_python the figures stand alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from metarec_jax import training
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data.classes import Classes
+from metarec_jax.learners.maml import maml
+from metarec_jax.learners.protonet import protonet
+from metarec_jax.models.conv4 import Classifier, Conv4
+from metarec_jax.objectives import cross_entropy
+from metarec_jax.tasks.n_way import n_way
+from metarec_jax.types import Episode, Learner, Params, Tasks
+
+TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Interpreter that has torch.")
+TASKS = flags.DEFINE_integer("tasks", 32, "Tasks of MAML's meta-gradient.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 5, "Its inner steps.", lower_bound=1)
+QUERY = flags.DEFINE_integer("query", 15, "Its query pictures of a class.", lower_bound=1)
+WAYS = flags.DEFINE_integer("ways", 60, "Classes of ProtoNet's episode, of 5 + 5 pictures.", lower_bound=2)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds; the median counts.", lower_bound=1)
+THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "PyTorch's threads.", lower_bound=1)
+JSON = flags.DEFINE_string("json", None, "File for the figures.")
+
+INNER_LR = 0.01
+PEER = Path(__file__).parent / "peers" / "torch_conv.py"
+PEERS_OF = {"maml": ("maml_loop", "maml_vmap"), "protonet": ("protonet",)}
+# The allocator gives large blocks back to the system at once, and touching new pages takes a third of the time.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+def pictures() -> Classes:
+    """Noise with as much ink as characters have: 100 classes of 20."""
+    x = (np.random.default_rng(0).random((2000, 28, 28)) < 0.1).astype(np.uint8)
+    parts = {"train": np.arange(100), "valid": np.arange(0), "test": np.arange(0)}
+    return Classes("noise", x, np.arange(101) * 20, [str(label) for label in range(100)], parts, "")
+
+
+class Job:
+    """One of the two: the compiled gradient, its arguments, and its episodes for PyTorch."""
+
+    def __init__(self, learner: Learner, tasks: Tasks, number: int):
+        self.keys = jax.random.split(jax.random.key(1), number)
+        self.episodes: Episode = jax.jit(jax.vmap(lambda key: tasks.sample(tasks.data, jax.random.split(key)[0])))(
+            self.keys
+        )
+        self.params = _from_anywhere(learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], self.episodes)))
+        gradient = training.task_batch_gradient(learner, tasks.sample, 1)
+        self.arguments = (tasks.data, self.params, self.keys, jnp.int32(0))
+        begun = time.perf_counter()
+        self.compiled = jax.jit(gradient).lower(*self.arguments).compile()
+        self.compile_seconds = time.perf_counter() - begun
+        self.temporaries_mb = self.compiled.memory_analysis().temp_size_in_bytes / 2**20
+
+    def run(self) -> tuple[float, float]:
+        """Seconds of one gradient, and its norm."""
+        begun = time.perf_counter()
+        gradient, _ = jax.block_until_ready(self.compiled(*self.arguments))
+        seconds = time.perf_counter() - begun
+        return seconds, float(jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient))))
+
+
+def _from_anywhere(params: Params) -> Params:
+    """With a head that is not 0: from 0 no gradient reaches the body in the first step."""
+    if "head" not in params:
+        return params
+    kernel = 0.1 * jax.random.normal(jax.random.key(2), params["head"]["kernel"].shape)
+    return params | {"head": params["head"] | {"kernel": kernel}}
+
+
+def for_torch(maml_job: Job, proto_job: Job) -> dict[str, np.ndarray]:
+    """Weights and episodes as PyTorch has them: pictures [N, 1, H, W], kernels [D, C, 3, 3], int64 classes."""
+
+    def rows(part) -> tuple[np.ndarray, np.ndarray]:
+        return np.moveaxis(np.asarray(part.x), -1, -3), np.asarray(part.y, np.int64)
+
+    body, head = maml_job.params["body"], maml_job.params["head"]
+    weights = []
+    for layer in range(4):
+        own = body[f"layer_{layer}"]
+        weights += [np.asarray(own["kernel"]).transpose(3, 2, 0, 1), own["scale"], own["offset"]]
+    weights += [np.asarray(head["kernel"]).T, head["bias"]]
+    (x, y), (query_x, query_y) = map(rows, maml_job.episodes)
+    (proto_x, proto_y), (proto_query_x, proto_query_y) = map(
+        rows, jax.tree.map(lambda leaf: leaf[0], proto_job.episodes)
+    )
+    return {f"weights_{place}": np.ascontiguousarray(part) for place, part in enumerate(weights)} | {
+        "x": x, "y": y, "query_x": query_x, "query_y": query_y,
+        "proto_x": proto_x, "proto_y": proto_y, "proto_query_x": proto_query_x, "proto_query_y": proto_query_y,
+        "steps": np.int64(STEPS.value), "lr": np.float32(INNER_LR),
+    }  # fmt: skip
+
+
+@contextmanager
+def peer(work: dict[str, np.ndarray]) -> Iterator[Callable[[str], dict[str, Any]] | None]:
+    """A function that has PyTorch do a job, or None without --torch_python."""
+    if not TORCH_PYTHON.value:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "work.npz"
+        np.savez(path, **work)
+        command = [TORCH_PYTHON.value, str(PEER), str(path), str(THREADS.value)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+            def ask(job: str) -> dict[str, Any]:
+                process.stdin.write(job + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    sys.exit(f"error: {PEER.name} ended in the middle of {job}; its message is above.")
+                return json.loads(answer)
+
+            yield ask
+            process.stdin.close()
+
+
+def make_jobs() -> dict[str, Job]:
+    """MAML's and ProtoNet's, with the same body."""
+    body, classes = Conv4(), pictures()
+    inner = maml(Classifier(body, 5), cross_entropy, lr=INNER_LR, steps=STEPS.value)
+    jobs = {"maml": Job(inner, n_way(classes, "train", ways=5, shots=1, query=QUERY.value), TASKS.value)}
+    metric = protonet(body, cross_entropy, ways=WAYS.value)
+    jobs["protonet"] = Job(metric, n_way(classes, "train", ways=WAYS.value, shots=5, query=5), 1)
+    start = jobs["protonet"].params | {"net": jobs["maml"].params["body"]}
+    jobs["protonet"].params, jobs["protonet"].arguments = start, (
+        jobs["protonet"].arguments[0], start, *jobs["protonet"].arguments[2:]
+    )  # fmt: skip
+    return jobs
+
+
+def measure(jobs: dict[str, Job], ask: Callable[[str], dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """A row a job, and one for each of PyTorch's ways to do it; the first round warms up and is not counted."""
+    times: dict[tuple[str, str], list[float]] = {}
+    norms: dict[tuple[str, str], float] = {}
+    for _ in range(ROUNDS.value + 1):
+        for name, job in jobs.items():
+            seconds, norms[name, "here"] = job.run()
+            times.setdefault((name, "here"), []).append(seconds)
+            for other in PEERS_OF[name] if ask else ():
+                found = ask(other)
+                norms[name, other] = found["norm"]
+                times.setdefault((name, other), []).append(found["seconds"])
+    rows = []
+    for (name, who), found in times.items():
+        seconds = float(np.median(found[1:]))
+        row = {
+            "job": name,
+            "who": who,
+            "seconds": seconds,
+            "ratio": seconds / float(np.median(times[name, "here"][1:])),
+        }
+        row["norm_difference"] = abs(norms[name, who] / norms[name, "here"] - 1)
+        if who == "here":
+            row |= {"temporaries_mb": jobs[name].temporaries_mb, "compile_seconds": jobs[name].compile_seconds}
+        rows.append(row)
+    return rows
+
+
+def main(argv: list[str]) -> None:
+    """Measure, print, and write JSON where asked."""
+    if len(argv) > 1:
+        sys.exit(f"error: {argv[1]!r} is not a flag; flags are written --name=value.")
+    jobs = make_jobs()
+    with peer(for_torch(jobs["maml"], jobs["protonet"])) as ask:
+        rows = measure(jobs, ask)
+    print(f"maml: {TASKS.value} tasks, {STEPS.value} steps; protonet: {WAYS.value} ways; median of {ROUNDS.value}\n")
+    print(
+        f"{'job':10} {'who':10} {'seconds':>8} {'of ours':>8} {'temporaries':>12} {'compiling':>10} {'norms differ':>13}"
+    )
+    for row in rows:
+        own = f"{row['temporaries_mb']:9.0f} MB {row['compile_seconds']:8.1f} s" if row["who"] == "here" else " " * 23
+        print(
+            f"{row['job']:10} {row['who']:10} {row['seconds']:8.3f} {row['ratio']:8.2f} {own} "
+            f"{row['norm_difference']:13.1e}"
+        )
+    if JSON.value:
+        found = {"rows": rows, "tasks": TASKS.value, "steps": STEPS.value, "ways": WAYS.value, "jax": jax.__version__}
+        write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
+
+
+if __name__ == "__main__":
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):  # read when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | ALLOCATOR)
+    app.run(main)
