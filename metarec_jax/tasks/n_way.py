@@ -70,7 +70,7 @@ def n_way(
         examples = jax.vmap(draw_distinct)(bits[:, 2:], data.count[chosen])
         rows = data.start[chosen, None] + examples
         x = jax.tree.map(lambda leaf: leaf[rows], data.x)
-        x = jax.vmap(turned)(x, turn) if rotations else x
+        x = jax.tree.map(lambda leaf: jax.vmap(turned)(leaf, turn), x) if rotations else x
         real = jnp.arange(most) < least + below(bits[:, 1], most - least + 1)[:, None]
         label = jnp.arange(ways, dtype=jnp.int32)
 

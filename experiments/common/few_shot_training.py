@@ -1,0 +1,130 @@
+"""Few-shot classification: how a learner is meta-trained, for so many steps or so many minutes, and then scored."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from experiments.common.few_shot import (
+    Method,
+    Outcome,
+    Setting,
+    Shape,
+    World,
+    learner_of,
+    make_outcome,
+    make_setting,
+    once,
+    score,
+)
+from experiments.common.jobs import Job, train
+from experiments.common.workdir import Log
+from metarec_jax import training
+from metarec_jax.tasks.n_way import n_way
+from metarec_jax.types import Params, Tasks
+
+
+class Budget(NamedTuple):
+    """How long a learner is trained: so many steps, or so many minutes; neither is the method's own steps."""
+
+    steps: int | None
+    minutes: float | None
+
+
+def run_learner(name: str, world: World, setting: Setting, budget: Budget, folder: Path, log: Log) -> Outcome:
+    """Meta-train, going on from a checkpoint, unless another shape has trained it already; then the test episodes."""
+    method = world.methods[name]
+    shape = method.trained or setting.shape
+
+    def run() -> Outcome:
+        params, seconds, steps = _trained(name, world, setting, budget, folder, log)
+        learner = learner_of(method.build, setting.shape.ways)
+        value = float(score(name, learner, params, setting, world, "valid").mean())
+        outer = {key: each for key, each in vars(method.training).items() if key not in ("patience", "steps")}
+        settings = {"trained": str(shape), "query": shape.query, "steps": steps} | outer
+        found = make_outcome(name, learner, params, setting, world, settings, value, time.perf_counter())
+        return found._replace(seconds=seconds)
+
+    return once(folder / f"{name}_{setting.shape.label}.json", run)
+
+
+def label(name: str, shape: Shape) -> str:
+    """A training run, in the log and on the disk."""
+    return f"{name}_{shape.label}"
+
+
+def _trained(
+    name: str, world: World, setting: Setting, budget: Budget, folder: Path, log: Log
+) -> tuple[Params, float, int]:
+    """(the parameters of the highest validation accuracy, seconds, steps); validation has the shape of training, but
+    with the ways and queries of the test."""
+    method = world.methods[name]
+    shape = method.trained or setting.shape
+    own = label(name, shape)
+    tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations)
+    watched = setting
+    if shape.shots != setting.shape.shots:
+        watched = make_setting(world, setting.shape._replace(shots=shape.shots), setting.seed, setting.episodes)
+    shown = learner_of(method.build, watched.shape.ways)
+
+    def validate(params: Params) -> float:
+        return -float(score(own, shown, params, watched, world, "valid").mean())
+
+    job = _job(own, method, shape, tasks, validate, setting.seed, budget, log)
+    params = train(own, job, setting.seed, folder / own, log)
+    last = (log.curve(setting.seed, own) or [{"seconds": 0.0, "step": 0}])[-1]
+    return params, last["seconds"], last["step"]
+
+
+def _job(
+    own: str,
+    method: Method,
+    shape: Shape,
+    tasks: Tasks,
+    validate: Callable[[Params], float],
+    seed: int,
+    budget: Budget,
+    log: Log,
+) -> Job:
+    """Meta-training at a rate that falls as a cosine from chunk to chunk, over the steps or over the minutes."""
+    outer, learner = method.training, learner_of(method.build, shape.ways)
+    steps = None if budget.minutes else budget.steps or outer.steps
+    length = method.chunk if steps is None else max(1, min(method.chunk, -(-steps // 20)))
+    optimiser = training.adam_at(outer.outer_lr, weight_decay=outer.weight_decay)
+    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=outer.batch, length=length)
+    number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
+    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+    clock = _Clock(own, seed, log, 60.0 * (budget.minutes or math.inf))
+
+    def share(step: int) -> float:
+        return clock.share() if steps is None else min(1.0, step / steps)
+
+    def falling(data: Any, state: training.TrainState, key: jax.Array):
+        rate = outer.outer_lr * 0.5 * (1.0 + math.cos(math.pi * share(int(state.step))))
+        return chunk(data, training.with_rate(state, rate), key)
+
+    fit = partial(training.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=clock.is_up)
+    return Job(training.start(learner, tasks, optimiser, init_key), steps, fit, "accuracy")
+
+
+class _Clock:
+    """The time that a training run has had, in earlier processes too."""
+
+    def __init__(self, own: str, seed: int, log: Log, seconds: float):
+        self.own, self.seed, self.log, self.seconds, self.begun = own, seed, log, seconds, None
+
+    def share(self) -> float:
+        """Of the time, 0..1."""
+        if self.begun is None:
+            before = self.log.curve(self.seed, self.own)
+            self.begun = time.perf_counter() - (before[-1]["seconds"] if before else 0.0)
+        return min(1.0, (time.perf_counter() - self.begun) / self.seconds)
+
+    def is_up(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.share() >= 1.0

@@ -1,0 +1,51 @@
+"""Labelled texts by class: what the text sets are read into, before `text_features` turns them into numbers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metarec_jax.data import download
+from metarec_jax.data.classes import Classes, by_class, check
+
+
+class Texts(NamedTuple):
+    """Texts sorted by class. The other fields are those of `classes.Classes`."""
+
+    name: str
+    texts: list[str]  # [N]
+    offsets: np.ndarray  # [C + 1] int64
+    class_names: list[str]  # [C]
+    parts: dict[str, np.ndarray]
+    source: str
+
+    def classes(self, x: Any) -> Classes:
+        """The table with x, a pytree of [N, ...], in the place of the texts."""
+        named = Classes(self.name, x, self.offsets, self.class_names, self.parts, self.source)
+        return check(named, self.source)
+
+    def rows(self, part: str) -> np.ndarray:
+        """The rows of the classes of one part."""
+        return np.concatenate([np.arange(self.offsets[c], self.offsets[c + 1]) for c in self.parts[part]])
+
+
+def build(
+    name: str,
+    labelled: Sequence[tuple[str, str]],
+    class_names: Sequence[str],
+    parts: Mapping[str, np.ndarray],
+    folder: Path,
+) -> Texts:
+    """The table of (text, class) pairs, in the order of the files within a class.
+
+    Raises:
+      DataError: the numbers of texts and classes are not the official ones.
+      KeyError: a class that is not among `class_names`.
+    """
+    place = {known: number for number, known in enumerate(class_names)}
+    labels = np.array([place[label] for _, label in labelled], np.int64)
+    download.check_counts(name, {"texts": len(labelled), "classes": len(set(labels.tolist()))}, folder)
+    order, offsets = by_class(labels, len(class_names))
+    texts = [labelled[row][0] for row in order]
+    return Texts(name, texts, offsets, list(class_names), dict(parts), download.source(folder))
