@@ -23,7 +23,8 @@ from metarec_jax.tasks.n_way import n_way
 from metarec_jax.types import Baseline, Episode, Learner, Params, Tasks
 
 TEST_STREAM, VALIDATION_STREAM = 1, 2  # of keys
-EXAMPLES = 2  # test episodes that the page shows
+VALIDATION_QUERY = 5  # of each class at most: training waits for it
+EXAMPLES, SHOWN = 2, 3  # test episodes that the page shows, and queries of each class
 
 
 class Shape(NamedTuple):
@@ -42,15 +43,22 @@ class Shape(NamedTuple):
         return f"{self.ways}_way_{self.shots}_shot"
 
 
+def as_tested(shape: Shape) -> Shape:
+    """Training on episodes of the shape of the test's."""
+    return shape
+
+
 class Method(NamedTuple):
     """A learner and how it is trained."""
 
     build: Callable[[int], Learner]  # number of ways -> learner
     training: Training  # patience is not used: training goes to its end, and the best parameters are kept
-    trained: Shape | None = None  # the episodes of training; None: as those of the test
+    trained: Callable[[Shape], Shape] = as_tested  # shape of the test episodes -> of those of training
     chunk: int = 50  # steps between two validations where the time is given and not the steps
     transductive: bool = False  # whether a query's prediction depends on the other queries
     note: str = ""  # what to know of its figures
+    prepare: Callable[[Params], Params] | None = None  # for use: what is computed anew whenever the parameters changed
+    together: int | None = None  # see `training.task_batch_gradient`
 
 
 @functools.cache
@@ -102,7 +110,11 @@ class Outcome(NamedTuple):
 
 def make_setting(world: World, shape: Shape, seed: int, episodes: int) -> Setting:
     """The validation and test episodes of a seed."""
-    parts = [n_way(world.classes, part, **shape._asdict(), rotations=world.rotations) for part in ("valid", "test")]
+    watched = shape._replace(query=min(shape.query, VALIDATION_QUERY))
+    parts = [
+        n_way(world.classes, part, **own._asdict(), rotations=world.rotations)
+        for part, own in (("valid", watched), ("test", shape))
+    ]
     return Setting(shape, *parts, seed, episodes)
 
 
@@ -183,7 +195,8 @@ def example_episodes(world: World, setting: Setting, found: dict[str, Outcome]) 
                         "truth": int(truth[number, i]),
                         "predictions": {name: outcome.examples[number][i] for name, outcome in found.items()},
                     }
-                    for i in range(len(truth[number]))
+                    for way in range(ways)
+                    for i in np.flatnonzero(truth[number] == way)[:SHOWN]
                 ],
             }
         )

@@ -134,7 +134,7 @@ def row(name: str, shape: Shape, outcomes: dict[str, Outcome], learner: bool, wo
 
 def _curves(world: World, learners: list[str], shapes: list[Shape], log: Log) -> dict[str, list[dict[str, Any]]]:
     """Training run -> its records: step, loss, valid_accuracy, seconds."""
-    names = dict.fromkeys(label(name, world.methods[name].trained or shape) for name in learners for shape in shapes)
+    names = dict.fromkeys(label(name, world.methods[name].trained(shape)) for name in learners for shape in shapes)
     return {name: log.curve(SEED.value, name) for name in names}
 
 

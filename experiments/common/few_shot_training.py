@@ -39,7 +39,7 @@ class Budget(NamedTuple):
 def run_learner(name: str, world: World, setting: Setting, budget: Budget, folder: Path, log: Log) -> Outcome:
     """Meta-train, going on from a checkpoint, unless another shape has trained it already; then the test episodes."""
     method = world.methods[name]
-    shape = method.trained or setting.shape
+    shape = method.trained(setting.shape)
 
     def run() -> Outcome:
         params, seconds, steps = _trained(name, world, setting, budget, folder, log)
@@ -64,7 +64,7 @@ def _trained(
     """(the parameters of the highest validation accuracy, seconds, steps); validation has the shape of training, but
     with the ways and queries of the test."""
     method = world.methods[name]
-    shape = method.trained or setting.shape
+    shape = method.trained(setting.shape)
     own = label(name, shape)
     tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations)
     watched = setting
@@ -73,12 +73,17 @@ def _trained(
     shown = learner_of(method.build, watched.shape.ways)
 
     def validate(params: Params) -> float:
-        return -float(score(own, shown, params, watched, world, "valid").mean())
+        return -float(score(own, shown, prepared(method, params), watched, world, "valid").mean())
 
     job = _job(own, method, shape, tasks, validate, setting.seed, budget, log)
     params = train(own, job, setting.seed, folder / own, log)
     last = (log.curve(setting.seed, own) or [{"seconds": 0.0, "step": 0}])[-1]
-    return params, last["seconds"], last["step"]
+    return prepared(method, params), last["seconds"], last["step"]
+
+
+def prepared(method: Method, params: Params) -> Params:
+    """The parameters ready for use."""
+    return params if method.prepare is None else method.prepare(params)
 
 
 def _job(
@@ -96,7 +101,9 @@ def _job(
     steps = None if budget.minutes else budget.steps or outer.steps
     length = method.chunk if steps is None else max(1, min(method.chunk, -(-steps // 20)))
     optimiser = training.adam_at(outer.outer_lr, weight_decay=outer.weight_decay)
-    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=outer.batch, length=length)
+    chunk = training.make_chunk(
+        learner, tasks.sample, optimiser, batch=outer.batch, length=length, together=method.together
+    )
     number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
     clock = _Clock(own, seed, log, 60.0 * (budget.minutes or math.inf))
@@ -109,20 +116,20 @@ def _job(
         return chunk(data, training.with_rate(state, rate), key)
 
     fit = partial(training.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=clock.is_up)
-    return Job(training.start(learner, tasks, optimiser, init_key), steps, fit, "accuracy")
+    # As one program: of the passes through the network that only tell the shapes of parameters nothing is left.
+    fresh = learner._replace(init=jax.jit(learner.init))
+    return Job(training.start(fresh, tasks, optimiser, init_key, partial(prepared, method)), steps, fit, "accuracy")
 
 
 class _Clock:
-    """The time that a training run has had, in earlier processes too."""
+    """The time that a training run has had, in earlier processes too, compiling and validating included."""
 
     def __init__(self, own: str, seed: int, log: Log, seconds: float):
-        self.own, self.seed, self.log, self.seconds, self.begun = own, seed, log, seconds, None
+        before = log.curve(seed, own)
+        self.begun, self.seconds = time.perf_counter() - (before[-1]["seconds"] if before else 0.0), seconds
 
     def share(self) -> float:
         """Of the time, 0..1."""
-        if self.begun is None:
-            before = self.log.curve(self.seed, self.own)
-            self.begun = time.perf_counter() - (before[-1]["seconds"] if before else 0.0)
         return min(1.0, (time.perf_counter() - self.begun) / self.seconds)
 
     def is_up(self) -> bool:

@@ -70,3 +70,23 @@ def check(classes: Classes, where: Path | str) -> Classes:
         first = [classes.class_names[member] for member in twice[times > 1][:1]]
         raise DataError(f"{where}: {classes.name}: parts {', '.join(classes.parts)} share classes {first}.")
     return classes
+
+
+def join(first: Classes, second: Classes, taken: Mapping[str, Sequence[str]]) -> Classes:
+    """Train and validate on classes of one set, test on those of another.
+
+    Args:
+      first: whose classes train and validate; x as in `second`.
+      second: whose test classes are kept.
+      taken: "train" and "valid" -> the parts of `first` that they are made of.
+    """
+    number = len(first.class_names)
+    parts = {part: np.sort(np.concatenate([first.parts[own] for own in of])) for part, of in taken.items()}
+    return Classes(
+        f"{first.name}, tested on {second.name}",
+        jax.tree.map(lambda a, b: np.concatenate([a, b]), first.x, second.x),
+        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        [*first.class_names, *second.class_names],
+        parts | {"test": second.parts["test"] + number},
+        f"{first.source}; {second.source}",
+    )

@@ -1,0 +1,108 @@
+"""The learners and baselines of few-shot classification of small pictures, as their papers train them on Omniglot."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+
+from experiments.common.few_shot import Method, Shape, World
+from experiments.common.recipes.base import Training
+from metarec_jax.data.classes import Classes
+from metarec_jax.learners.anil import anil
+from metarec_jax.learners.maml import maml
+from metarec_jax.learners.matching import matching
+from metarec_jax.learners.meta_sgd import meta_sgd
+from metarec_jax.learners.normalised import TRANSDUCTIVE, Mode, normalised, population
+from metarec_jax.learners.protonet import protonet
+from metarec_jax.learners.relation import Comparator, relation
+from metarec_jax.learners.reptile import reptile
+from metarec_jax.models.conv4 import Classifier, Conv4
+from metarec_jax.objectives import cross_entropy, one_hot_squared_error
+from metarec_jax.types import Learner
+
+Statistics = Literal["published", "own"]
+POPULATION = 2000  # training images that statistics are of
+WIDTH = 64  # filters of every layer
+
+
+def world(classes: Classes, statistics: Statistics, rotations: bool = True) -> World:
+    """All methods on a set of pictures.
+
+    Args:
+      classes: the pictures, uint8 [N, 28, 28], 1 where there is ink.
+      statistics: those that batch normalisation uses. "published": as in each method's paper, where all of the gradient
+        family look at the queries that are asked together; "own": nobody does.
+      rotations: quarter turns are classes of their own.
+    """
+    return World(classes, methods(classes, statistics), {}, rotations=rotations, validation=100)
+
+
+def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
+    """Name -> the learner and how it is trained."""
+    compared = partial(comparing, prepare=population(Conv4(WIDTH), training_images(classes)))
+    inner: Mode = "batch" if statistics == "published" else "support"
+    gradient = Training(outer_lr=1e-3, batch=32, steps=20_000)
+    moved = partial(adapting, statistics=inner, training=gradient)
+    return {
+        "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways)),
+        "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways)),
+        "relation": compared(
+            lambda ways: relation(Conv4(WIDTH), Comparator((64,)), one_hot_squared_error, ways=ways),
+            note="The relation module compares vectors of 64 numbers, not maps of 5 x 5 as in the paper.",
+        ),
+        "maml": moved(lambda net: maml(net, cross_entropy, lr=0.4)),
+        "fomaml": moved(lambda net: maml(net, cross_entropy, lr=0.4, first_order=True)),
+        "anil": moved(lambda net: anil(net, cross_entropy, lr=0.4, steps=5)),
+        "meta_sgd": moved(lambda net: meta_sgd(net, cross_entropy, lr=0.1)),
+        "reptile": moved(
+            lambda net: reptile(net, cross_entropy, lr=1e-3, steps=5),
+            shots=10,
+            note="Trained with ten examples of each class, as in the paper.",
+        ),
+    }
+
+
+def training_images(classes: Classes) -> np.ndarray:
+    """[N, 28, 28, 1] float32, the same number of each training class as far as they go, N about `POPULATION`."""
+    members = classes.parts["train"]
+    each = max(1, POPULATION // len(members))
+    rows = np.concatenate([classes.offsets[members] + number for number in range(each)])
+    return np.float32(classes.x[rows])[..., None]
+
+
+def many_ways(test: Shape) -> Shape:
+    """More ways than in the test: a harder question, and more to compare with for the same pictures."""
+    return Shape(max(20, test.ways), test.shots, 5)
+
+
+def few_queries(test: Shape) -> Shape:
+    """The ways of the test, whose head they are, and fewer to tell apart."""
+    return test._replace(query=3)
+
+
+def comparing(build: Callable[[int], Learner], prepare: Callable, note: str = "") -> Method:
+    """A learner that compares embeddings: trained with more ways than it is tested with, as Snell et al. advise, and
+    normalised by statistics of the training images."""
+
+    def learner(ways: int) -> Learner:
+        return normalised(build(ways), "population")
+
+    training = Training(outer_lr=2e-3, batch=1, steps=20_000)
+    return Method(learner, training, trained=many_ways, chunk=50, note=note, prepare=prepare)
+
+
+def adapting(build: Callable, statistics: Mode, training: Training, shots: int | None = None, note: str = "") -> Method:
+    """A learner that takes gradient steps on the strided network of the MAML paper."""
+
+    def learner(ways: int) -> Learner:
+        return normalised(build(Classifier(Conv4(WIDTH, strided=True), ways)), statistics)
+
+    trained = few_queries if shots is None else lambda test: Shape(test.ways, shots, 1)
+    return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, together=together())
+
+
+def together() -> int | None:
+    """Tasks at a time: on a CPU convolutions are fastest one task after the other."""
+    return 1 if jax.default_backend() == "cpu" else None
