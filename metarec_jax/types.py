@@ -66,7 +66,7 @@ class Baseline(NamedTuple):
     (RMSE and MAE of a score are undefined and reported so). `update` and `forget` are a learner's.
     """
 
-    fit: Callable[..., Params]  # (train: data.table.Ratings, **settings) -> params
+    fit: Callable[..., Params]  # (train: data.table.Ratings or data.classes.Classes, **settings) -> params
     adapt: Callable[[Params, Examples], Fast]
     predict: Callable[[Fast, Any], Array]
     output: str = "rating"

@@ -61,6 +61,13 @@ class Method(NamedTuple):
     together: int | None = None  # see `training.task_batch_gradient`
 
 
+class Classic(NamedTuple):
+    """A baseline and the settings of its `fit` that it is tried at on the validation episodes."""
+
+    build: Callable[[int], Baseline]  # number of ways -> baseline
+    settings: list[dict[str, Any]]
+
+
 @functools.cache
 def learner_of(build: Callable[[int], Learner], ways: int) -> Learner:
     """The same object again for the same arguments, so that nothing is compiled twice."""
@@ -72,7 +79,7 @@ class World(NamedTuple):
 
     classes: Classes  # what training, validation and test episodes are drawn from, as `parts` say
     methods: dict[str, Method]
-    baselines: dict[str, dict[str, Callable[[int], Baseline]]]  # name -> {settings: number of ways -> baseline}
+    baselines: dict[str, Classic]
     texts: list[str] | None = None  # [N] of the rows of `classes`; None: they are pictures
     rotations: bool = False  # quarter turns are classes of their own, in all parts
     validation: int = 200  # episodes
@@ -134,16 +141,13 @@ def run_baseline(name: str, world: World, setting: Setting, folder: Path) -> Out
 
     def run() -> Outcome:
         begun = time.perf_counter()
-        best: tuple[float, str, Baseline, Params] | None = None
-        for settings, make in world.baselines[name].items():
-            method = make(setting.shape.ways)
-            params = method.fit(world.classes)
-            value = float(score(name, method, params, setting, world, "valid").mean())
-            if best is None or value > best[0]:
-                best = value, settings, method, params
-        assert best is not None, f"{name} has no settings"
-        value, settings, method, params = best
-        return make_outcome(name, method, params, setting, world, {"settings": settings}, value, begun)
+        method = world.baselines[name].build(setting.shape.ways)
+        tried = []
+        for settings in world.baselines[name].settings:
+            params = method.fit(world.classes, **settings)
+            tried.append((float(score(name, method, params, setting, world, "valid").mean()), settings, params))
+        value, settings, params = max(tried, key=lambda one: one[0])
+        return make_outcome(name, method, params, setting, world, settings, value, begun)
 
     return once(folder / f"{name}_{setting.shape.label}.json", run)
 

@@ -1,7 +1,7 @@
 """Banking77: what customers ask a bank, 77 intents of one domain, 75 to 227 questions each.
 
-Casanueva et al. 2020, "Efficient Intent Detection with Dual Sentence Encoders", arXiv:2003.04807. All classes are near to
-each other. They are split 40 / 12 / 25 by a hash of their names, as no split is published.
+Casanueva et al. 2020, "Efficient Intent Detection with Dual Sentence Encoders", arXiv:2003.04807. All classes are near
+to each other. They are split 40 / 12 / 25 by a hash of their names, as no split is published.
 """
 
 import json
@@ -28,10 +28,11 @@ def load(data_dir: Path | None = None) -> Texts:
     folder = download.locate("banking77", data_dir)
     try:
         names = json.loads((folder / "categories.json").read_text(encoding="utf-8"))
-        labelled = [pair for half in ("train", "test") for pair in _questions(folder / f"{half}.csv")]
-        return build("banking77", labelled, names, hashed_parts(names, CLASSES), folder)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        parts = hashed_parts(names, CLASSES)
+    except ValueError as error:
         raise DataError(f"{folder}: not the official files ({error!r}); delete it to fetch them again.") from error
+    labelled = [pair for half in ("train", "test") for pair in _questions(folder / f"{half}.csv")]
+    return build("banking77", labelled, names, parts, folder)
 
 
 def _questions(path: Path) -> list[tuple[str, str]]:

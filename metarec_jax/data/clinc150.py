@@ -36,6 +36,6 @@ def load(data_dir: Path | None = None) -> Texts:
         owner = np.repeat(np.arange(len(domains)), [len(intents) for intents in domains.values()])
         chosen = hashed_parts(list(domains), DOMAINS)
         parts = {part: np.flatnonzero(np.isin(owner, members)) for part, members in chosen.items()}
-        return build("clinc150", labelled, names, parts, folder)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{folder}: not the official files ({error!r}); delete it to fetch them again.") from error
+    return build("clinc150", labelled, names, parts, folder)

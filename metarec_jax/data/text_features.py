@@ -19,7 +19,7 @@ from metarec_jax.data.texts import Texts
 from metarec_jax.data.titles import ENCODER, Encoder, ngrams, place, sentence_vectors
 
 WIDTH = 4096  # columns of hashed n-grams
-MOST = 192  # n-grams of a text that are kept
+MOST = 128  # n-grams of a text that are kept
 
 
 class Bag(NamedTuple):
@@ -59,10 +59,9 @@ def hashed_ngrams(texts: Texts, width: int = WIDTH, most: int = MOST) -> Classes
 
 def _lengths(column: np.ndarray, weight: np.ndarray, width: int) -> np.ndarray:
     """[N] Euclidean lengths of the rows of a bag, 1 for rows of zeros."""
-    squares = [
-        np.square(np.bincount(at, value, minlength=width)).sum() for at, value in zip(column, weight, strict=True)
-    ]
-    return np.where(np.array(squares) > 0, np.sqrt(squares), 1.0).astype(np.float32)
+    summed = (np.bincount(at, value, minlength=width) for at, value in zip(column, weight, strict=True))
+    squares = np.array([np.square(row).sum() for row in summed])
+    return np.where(squares > 0, np.sqrt(squares), 1.0).astype(np.float32)
 
 
 def utf8(texts: Texts, length: int) -> Classes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from metarec_jax.data import download
 from metarec_jax.data.classes import Classes, by_class, check
+from metarec_jax.data.table import DataError
 
 
 class Texts(NamedTuple):
@@ -40,10 +41,11 @@ def build(
     """The table of (text, class) pairs, in the order of the files within a class.
 
     Raises:
-      DataError: the numbers of texts and classes are not the official ones.
-      KeyError: a class that is not among `class_names`.
+      DataError: a class that is not among `class_names`, or not the official numbers of texts and classes.
     """
     place = {known: number for number, known in enumerate(class_names)}
+    if unknown := {label for _, label in labelled} - set(class_names):
+        raise DataError(f"{folder}: unknown class {min(unknown)!r}; not the official files; fetch them again.")
     labels = np.array([place[label] for _, label in labelled], np.int64)
     download.check_counts(name, {"texts": len(labelled), "classes": len(set(labels.tolist()))}, folder)
     order, offsets = by_class(labels, len(class_names))

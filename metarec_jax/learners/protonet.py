@@ -23,9 +23,10 @@ def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
     """Distance of each point [N, D] to each prototype [C, D]: [N, C]. Cosine is 1 - cosine similarity."""
     if distance == "cosine":
         return 1.0 - unit(points) @ unit(prototypes).T
+    if distance == "squared_euclidean":  # as a matrix product: differences would be N x C x D numbers
+        lengths = jnp.sum(jnp.square(points), -1)[:, None] + jnp.sum(jnp.square(prototypes), -1)
+        return lengths - 2.0 * points @ prototypes.T
     squared = jnp.sum(jnp.square(points[:, None, :] - prototypes[None, :, :]), -1)
-    if distance == "squared_euclidean":
-        return squared
     if distance == "euclidean":
         return jnp.sqrt(squared + 1e-12)  # the slope at 0 is infinite, and a point may lie on its prototype
     raise ValueError(f"distance {distance!r} is none of squared_euclidean, euclidean, cosine")

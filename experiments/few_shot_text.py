@@ -1,0 +1,91 @@
+"""Few-shot classification of texts: new intents, or new kinds of news, from one or five sentences of each.
+
+    scripts/run.sh experiments/few_shot_text.py --dataset=clinc150
+    scripts/run.sh experiments/few_shot_text.py --dataset=banking77 --features=sentences --shots=1 --minutes=5
+
+CLINC150 is split by domain, so that test intents are of another field of life than those of training. The features:
+hashed n-grams of words and within words, weighted by tf-idf; the bytes themselves; or vectors of a frozen sentence
+encoder, which are computed once by the extra package `metarec_jax[text]`. Baselines read the same features, save that
+for bytes they read the n-grams.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import flax.linen as nn
+from absl import app, flags
+
+from experiments.common import few_shot_program
+from experiments.common.command_line import parse
+from experiments.common.few_shot import Method, Shape, World
+from experiments.common.few_shot_baselines import on_features
+from experiments.common.recipes.base import Training
+from metarec_jax import data
+from metarec_jax.data.classes import Classes
+from metarec_jax.data.text_features import WIDTH, hashed_ngrams, sentences, utf8
+from metarec_jax.data.texts import Texts
+from metarec_jax.learners.protonet import protonet
+from metarec_jax.models.text import ByteNet, BytesOf, Reweighted, dense
+from metarec_jax.objectives import cross_entropy
+from metarec_jax.types import Learner
+
+EXPERIMENT, TITLE = "few_shot_text", "Few-shot classification of texts"
+LENGTH = 96  # bytes of a text that are read
+DATASET = flags.DEFINE_enum("dataset", "clinc150", list(data.TEXT_SETS), "Data set.")
+FEATURES = flags.DEFINE_enum("features", "ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text.")
+VECTORS = flags.DEFINE_string("vectors_dir", None, "Folder of sentence vectors; default: in the user's cache.")
+flags.adopt_module_key_flags(few_shot_program)
+
+DEFAULT = ["protonet"]
+
+
+def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Method]:
+    """The learners on a network; `ways` is of the training episodes of those that may choose."""
+
+    def of(rule: Callable[..., Learner], **options) -> Callable[[int], Learner]:
+        return lambda ways: rule(net, cross_entropy, ways=ways, **options)
+
+    many = Training(outer_lr=lr, weight_decay=decay, batch=4, steps=1000)
+    return {
+        "protonet": Method(of(protonet), many, Shape(ways, 1, 5)),
+        "protonet, 5 shots": Method(of(protonet), many, Shape(ways, 5, 5)),
+    }
+
+
+def make() -> tuple[World, list[str]]:
+    """The data set with the features that the flags ask for, and what is run by default."""
+    texts = data.TEXT_SETS[DATASET.value](few_shot_program.data_dir())
+    classes, net, read = FEATURE_SETS[FEATURES.value](texts)
+    ways = min(20, len(texts.parts["train"]) // 2)
+    found = methods(net, ways, *RATES[FEATURES.value])
+    return World(classes, found, on_features(read), texts.texts), list(found)
+
+
+def _ngrams(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+    return hashed_ngrams(texts), Reweighted(WIDTH), functools.partial(dense, width=WIDTH)
+
+
+def _bytes(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+    both = utf8(texts, LENGTH)
+    both = both._replace(x=BytesOf(both.x, hashed_ngrams(texts).x))
+    return both, ByteNet(), lambda x: dense(x.bag, WIDTH)
+
+
+def _sentences(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+    classes = sentences(texts, Path(VECTORS.value) if VECTORS.value else None)
+    return classes, Reweighted(classes.x.shape[1]), lambda x: x
+
+
+FEATURE_SETS = {"ngrams": _ngrams, "bytes": _bytes, "sentences": _sentences}
+RATES = {"ngrams": (1e-3, 1e-2), "bytes": (1e-3, 1e-2), "sentences": (1e-3, 1e-2)}  # of learning, of weight decay
+
+
+def main(argv: list[str]) -> None:
+    """Run, or show what an earlier run in this work directory found."""
+    few_shot_program.main(argv, sys.modules[__name__], f"{DATASET.value}-{FEATURES.value}", make)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,86 @@
+"""Networks on texts: hashed n-grams, ready vectors, bytes.
+
+`Reweighted` starts as the features that it is given, so that a metric learner begins at what the nearest class mean
+does and can only go on from there: every feature has a learnt scale, 1 at first, and what a small network adds is 0 at
+first.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from metarec_jax.data.text_features import Bag
+from metarec_jax.learners.protonet import unit
+from metarec_jax.types import Array
+
+
+class BytesOf(NamedTuple):
+    """Texts as bytes, and as n-grams for the methods that cannot read bytes."""
+
+    bytes: Array  # [N, L] uint8
+    bag: Bag
+
+
+def dense(x: Bag | Array, width: int) -> Array:
+    """Rows [N, width] of a bag, or features [N, F] as they are."""
+    if not isinstance(x, Bag):
+        return x
+    rows = jnp.arange(len(x.column))[:, None]
+    return jnp.zeros((len(x.column), width)).at[rows, x.column].add(x.weight)
+
+
+class Reweighted(nn.Module):
+    """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F + extra].
+
+    Rows of length `sharpness` (learnt) of the features times their scales, beside `extra` numbers of a network of one
+    hidden layer. A softmax over squared distances between rows of length 1 would be all but uniform.
+
+    Attributes:
+      width: F.
+      hidden: of the network.
+      extra: its outputs, 0 at first.
+      sharpness: initial length.
+    """
+
+    width: int
+    hidden: int = 256
+    extra: int = 64
+    sharpness: float = 4.0
+
+    @nn.compact
+    def __call__(self, x: Bag | Array) -> Array:
+        features = dense(x, self.width)
+        scale = self.param("log_scale", nn.initializers.zeros, (self.width,))
+        length = self.param("log_length", nn.initializers.constant(jnp.log(self.sharpness)), ())
+        rows = jnp.exp(length) * unit(features * jnp.exp(scale))
+        hidden = nn.relu(nn.Dense(self.hidden, name="layer")(rows))
+        added = nn.Dense(self.extra, kernel_init=nn.initializers.zeros, name="added")(hidden)
+        return jnp.concatenate([rows, added], -1)
+
+
+class ByteNet(nn.Module):
+    """Texts as bytes, uint8 [N, L] with 0 for padding, -> embeddings [N, 2 width].
+
+    Two convolutions over neighbouring bytes, with a skip about the second, and then the highest value and the mean
+    over the bytes of the text.
+    """
+
+    width: int = 128
+    span: int = 5  # bytes that a convolution sees
+
+    @nn.compact
+    def __call__(self, x: BytesOf) -> Array:
+        real = (x.bytes > 0)[..., None]
+        rows = nn.Embed(256, self.width // 4, name="bytes")(x.bytes.astype(jnp.int32)) * real
+        rows = nn.relu(nn.Dense(self.width, name="first")(self._spans(rows))) * real
+        rows = rows + nn.relu(nn.Dense(self.width, name="second")(self._spans(nn.LayerNorm(name="norm")(rows) * real)))
+        rows = rows * real
+        mean = jnp.sum(rows, 1) / jnp.maximum(jnp.sum(real, 1), 1)
+        return jnp.concatenate([jnp.max(rows, 1), mean], -1)  # values are 0 or more, so padding is never the highest
+
+    def _spans(self, rows: Array) -> Array:
+        """Each byte's row [N, L, C] beside those of its neighbours: [N, L, span C]."""
+        half, length = self.span // 2, rows.shape[1]
+        padded = jnp.pad(rows, ((0, 0), (half, half), (0, 0)))
+        return jnp.concatenate([padded[:, at : at + length] for at in range(self.span)], -1)
