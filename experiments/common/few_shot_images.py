@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from experiments.common.few_shot import Method, Shape, World
+from experiments.common.few_shot_baselines import on_features
 from experiments.common.recipes.base import Training
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.anil import anil
@@ -20,11 +21,16 @@ from metarec_jax.learners.relation import Comparator, relation
 from metarec_jax.learners.reptile import reptile
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error
-from metarec_jax.types import Learner
+from metarec_jax.types import Array, Learner
 
 Statistics = Literal["published", "own"]
 POPULATION = 2000  # training images that statistics are of
 WIDTH = 64  # filters of every layer
+
+
+def pixels(x: Array) -> Array:
+    """Pictures [N, H, W, 1] as vectors."""
+    return x.reshape(len(x), -1)
 
 
 def world(classes: Classes, statistics: Statistics, rotations: bool = True) -> World:
@@ -36,7 +42,7 @@ def world(classes: Classes, statistics: Statistics, rotations: bool = True) -> W
         family look at the queries that are asked together; "own": nobody does.
       rotations: quarter turns are classes of their own.
     """
-    return World(classes, methods(classes, statistics), {}, rotations=rotations, validation=100)
+    return World(classes, methods(classes, statistics), on_features(pixels), rotations=rotations, validation=100)
 
 
 def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
