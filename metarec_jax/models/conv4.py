@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarec_jax.models.conv import FEW, Phases, conv3x3, output_moments, pool, strided_conv3x3
+from metarec_jax.models.conv import FEW, Phases, conv3x3, in_chunks, output_moments, pool, strided_conv3x3
 from metarec_jax.types import Array
 
 EPSILON = 1e-3  # added to variances, as in MAML's code: of five images' last layer a channel may be all but constant
@@ -73,26 +73,41 @@ class Layer(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (self.width,))
         offset = self.param("offset", nn.initializers.zeros, (self.width,))
         _, h, w, c = x.shape
-        if self.strided:
-            parts = inside = [strided_conv3x3(x, kernel)]
-        else:
-            parts = conv3x3(x, kernel)  # an odd image ends within the last pixel of the odd phases
-            inside = [part[:, : (h + 1 - i // 2) // 2, : (w + 1 - i % 2) // 2] for i, part in enumerate(parts)]
+
+        def activate(parts: list[Array], mean: Array, variance: Array) -> Array:
+            slope = scale * jax.lax.rsqrt(variance + EPSILON)
+            scaled = [part * slope + (offset - mean * slope) for part in parts]
+            if self.strided:
+                return nn.relu(scaled[0])
+            return nn.relu(pool(Phases(*(part[:, : h // 2, : w // 2] for part in scaled))))
+
+        def by_rows(x: Array) -> Array:
+            parts = convolve(x, kernel, self.strided)
+            return activate(parts, *row_moments(parts))
+
         if self.norm == "layer":
-            mean, variance = row_moments(inside)
-        elif ready is not None:
-            mean, variance = ready["moments"]
-        elif not self.strided and c <= FEW and h % 2 == w % 2 == 0:
-            mean, variance = output_moments(x, kernel, counted)
+            return in_chunks(by_rows, x)
+        if ready is not None or (not self.strided and c <= FEW and h % 2 == w % 2 == 0):  # known before the outputs
+            found = ready["moments"] if ready is not None else output_moments(x, kernel, counted)
+            x = in_chunks(lambda x: activate(convolve(x, kernel, self.strided), *found), x)
         else:
-            mean, variance = moments(inside, counted)
-        if self.norm == "batch" and not self.is_initializing():
-            self.sow(STATISTICS, "moments", (mean, variance), reduce_fn=lambda _, new: new)
-        slope = scale * jax.lax.rsqrt(variance + EPSILON)
-        shift = offset - mean * slope
-        if self.strided:
-            return nn.relu(parts[0] * slope + shift)
-        return nn.relu(pool(Phases(*(part[:, : h // 2, : w // 2] * slope + shift for part in parts))))
+            parts = in_chunks(lambda x: convolve(x, kernel, self.strided), x)
+            found = moments(parts, counted)
+            x = activate(parts, *found)
+        if not self.is_initializing():
+            self.sow(STATISTICS, "moments", found, reduce_fn=lambda _, new: new)
+        return x
+
+
+def convolve(x: Array, kernel: Array, strided: bool) -> list[Array]:
+    """The outputs [N, T, T', D] of one convolution with x [N, H, W, C]: strided, or the phases without what is outside.
+
+    An odd image ends within the last pixel of the odd phases.
+    """
+    if strided:
+        return [strided_conv3x3(x, kernel)]
+    _, h, w, _ = x.shape
+    return [part[:, : (h + 1 - i // 2) // 2, : (w + 1 - i % 2) // 2] for i, part in enumerate(conv3x3(x, kernel))]
 
 
 def moments(parts: list[Array], counted: Array) -> tuple[Array, Array]:

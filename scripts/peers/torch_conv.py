@@ -2,8 +2,8 @@
 
     python torch_conv.py WORK.npz
 
-It reads the name of a job a line, does it once, and answers with a line of JSON: the seconds it took, and the gradient's
-norm, by which the caller knows that the work was the same.
+It reads the name of a job a line, does it once, and answers with a line of JSON: the seconds it took, and the norm of
+the gradient, by which the caller knows that the work was the same.
 """
 
 import json

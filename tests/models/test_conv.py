@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.models.conv import conv3x3, join, output_moments, pool, split, strided_conv3x3
+from metarec_jax.models.conv import conv3x3, in_chunks, join, output_moments, pool, split, strided_conv3x3
 from metarec_jax.models.conv4 import Conv4, Layer, Rows, moments
 
 
@@ -49,6 +49,25 @@ def test_moments_of_the_outputs_without_the_outputs():
         output_moments(x, kernel, counted), moments(list(conv3x3(x, kernel)), counted), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_chunks_change_nothing():
+    """32 images of 100 tiles each go 16 at a time; gradients of both arguments as without chunks."""
+    x, kernel = draw(0, 32, 20, 20, 1), draw(1, 3, 3, 1, 2)
+
+    def chunked(x, kernel):
+        return in_chunks(lambda x: pool(conv3x3(x, kernel)), x)
+
+    def whole(x, kernel):
+        return pool(conv3x3(x, kernel))
+
+    both = []
+    for function in (chunked, whole):
+        both.append(
+            jax.jit(jax.value_and_grad(lambda *args, f=function: jnp.sum(jnp.sin(f(*args))), (0, 1)))(x, kernel)
+        )
+    assert "scan" in str(jax.make_jaxpr(chunked)(x, kernel))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *both)
 
 
 LAYERS = {
