@@ -8,7 +8,7 @@
 Result, nDCG@10 at K = 1, 3, 5, 10: on MovieLens-1M (one seed) the set encoder has 0.421, 0.472, 0.506, 0.554, the best
 classic 0.416, 0.456, 0.478, 0.530; better from K = 3 on. On goodbooks (one seed) the neighbour encoder has 0.342,
 0.438, 0.485, 0.553, the best classic 0.333, 0.428, 0.469, 0.535; clearly so at K = 5 and 10.
-On MovieLens-100K neither is better than the best classic, and the neighbour encoder is worse at K = 0 and 1. Commands
+On MovieLens-100K neither can be told from the best classic at any K. Commands
 are in docs/cold_starts.md.
 """
 
