@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
 from absl import app, flags
 
 from experiments.common import few_shot_program
@@ -23,13 +25,15 @@ from experiments.common.few_shot import Method, Shape, World
 from experiments.common.few_shot_baselines import on_features
 from experiments.common.recipes.base import Training
 from metarec_jax import data
+from metarec_jax.baselines.few_shot import mean_features
 from metarec_jax.data.classes import Classes
 from metarec_jax.data.text_features import WIDTH, hashed_ngrams, sentences, utf8
 from metarec_jax.data.texts import Texts
 from metarec_jax.learners.protonet import protonet
+from metarec_jax.learners.refined_protonet import refined_protonet
 from metarec_jax.models.text import ByteNet, BytesOf, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
-from metarec_jax.types import Learner
+from metarec_jax.types import Array, Learner
 
 EXPERIMENT, TITLE = "few_shot_text", "Few-shot classification of texts"
 LENGTH = 96  # bytes of a text that are read
@@ -37,8 +41,6 @@ DATASET = flags.DEFINE_enum("dataset", "clinc150", list(data.TEXT_SETS), "Data s
 FEATURES = flags.DEFINE_enum("features", "ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text.")
 VECTORS = flags.DEFINE_string("vectors_dir", None, "Folder of sentence vectors; default: in the user's cache.")
 flags.adopt_module_key_flags(few_shot_program)
-
-DEFAULT = ["protonet"]
 
 
 def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Method]:
@@ -51,6 +53,12 @@ def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Met
     return {
         "protonet": Method(of(protonet), many, lambda test: Shape(ways, 1, 5)),
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
+        "refined protonet": Method(
+            of(refined_protonet),
+            Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
+            transductive=True,
+            note="The queries of an episode, without their classes, move the prototypes: much of its lead is theirs.",
+        ),
     }
 
 
@@ -64,7 +72,8 @@ def make() -> tuple[World, list[str]]:
 
 
 def _ngrams(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
-    return hashed_ngrams(texts), Reweighted(WIDTH), functools.partial(dense, width=WIDTH)
+    classes, read = hashed_ngrams(texts), functools.partial(dense, width=WIDTH)
+    return classes, Reweighted(WIDTH, centre=_mean(read, classes)), read
 
 
 def _bytes(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
@@ -75,7 +84,17 @@ def _bytes(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
 
 def _sentences(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
     classes = sentences(texts, Path(VECTORS.value) if VECTORS.value else None)
-    return classes, Reweighted(classes.x.shape[1]), lambda x: x
+    return classes, Reweighted(classes.x.shape[1], centre=_mean(_itself, classes)), _itself
+
+
+def _itself(x: Array) -> Array:
+    return x
+
+
+def _mean(read: Callable, classes: Classes) -> Callable:
+    """An initialiser: the mean of the training classes' features."""
+    mean = np.asarray(mean_features(read, classes))  # training destroys the buffers of the parameters it is given
+    return lambda key, shape: jnp.asarray(mean)
 
 
 FEATURE_SETS = {"ngrams": _ngrams, "bytes": _bytes, "sentences": _sentences}

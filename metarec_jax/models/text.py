@@ -5,6 +5,7 @@ does and can only go on from there: every feature has a learnt scale, 1 at first
 first.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -33,27 +34,30 @@ def dense(x: Bag | Array, width: int) -> Array:
 class Reweighted(nn.Module):
     """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F + extra].
 
-    Rows of length `sharpness` (learnt) of the features times their scales, beside `extra` numbers of a network of one
-    hidden layer. A softmax over squared distances between rows of length 1 would be all but uniform.
+    Rows of length `sharpness` (learnt) of the features less a centre times their scales, beside `extra` numbers of a
+    network of one hidden layer. A softmax over squared distances between rows of length 1 would be all but uniform.
 
     Attributes:
       width: F.
       hidden: of the network.
       extra: its outputs, 0 at first.
       sharpness: initial length.
+      centre: initialiser of what is subtracted, [F], for example the mean of the training features.
     """
 
     width: int
     hidden: int = 256
     extra: int = 64
     sharpness: float = 4.0
+    centre: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Bag | Array) -> Array:
         features = dense(x, self.width)
         scale = self.param("log_scale", nn.initializers.zeros, (self.width,))
+        centre = self.param("centre", self.centre, (self.width,))
         length = self.param("log_length", nn.initializers.constant(jnp.log(self.sharpness)), ())
-        rows = jnp.exp(length) * unit(features * jnp.exp(scale))
+        rows = jnp.exp(length) * unit((features - centre) * jnp.exp(scale))
         hidden = nn.relu(nn.Dense(self.hidden, name="layer")(rows))
         added = nn.Dense(self.extra, kernel_init=nn.initializers.zeros, name="added")(hidden)
         return jnp.concatenate([rows, added], -1)

@@ -1,0 +1,58 @@
+"""Prototypes that the queries themselves refine: soft k-means from the means of the support.
+
+Ren et al. 2018, arXiv:1803.00676 (section 3.1.1, eq. 3), with the task's own queries as the unlabelled examples. So it
+is TRANSDUCTIVE: what is said of one query depends on which others are asked with it. With one shot the mean of a class
+is known badly, and many queries tell where the classes lie.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.learners.protonet import class_sums, distances
+from metarec_jax.objectives import Objective, query_loss
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+
+
+def refined_protonet(
+    net: nn.Module, objective: Objective, *, ways: int, steps: int = 3, sharpness: float = 0.3
+) -> Learner:
+    """Outputs are log-probabilities [N, ways], by squared distances to the refined prototypes.
+
+    A step assigns each query to classes by a softmax of -sharpness times its squared distances, and takes a class's
+    prototype to be the mean of its support and of its share of the queries.
+
+    Args:
+      net: Flax module from x of [N, ...] to embeddings [N, D].
+      objective: for example `objectives.cross_entropy`.
+      ways: number of classes C. A class without support gets probability 0.
+      steps: of k-means; the paper has 1.
+      sharpness: at first; learnt.
+    """
+
+    def init(key: Array, episode: Episode) -> Params:
+        params = net.init(key, episode.support.x)["params"]
+        return {"net": params, "log_sharpness": jnp.log(jnp.float32(sharpness))}
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        embedded = net.apply({"params": params["net"]}, support.x)
+        sums, counts = class_sums(embedded, support.y, support.mask, ways)
+        return params | {"sums": sums, "counts": counts}
+
+    def predict(fast: Fast, x) -> Array:
+        queries = net.apply({"params": fast["net"]}, x)
+        sums, counts = fast["sums"], fast["counts"][:, None]
+
+        def scores(prototypes: Array, scale: Array | float) -> Array:
+            logits = -scale * distances(queries, prototypes, "squared_euclidean")
+            return jnp.where(fast["counts"] == 0, -1e9, logits)
+
+        def step(prototypes: Array, _: None) -> tuple[Array, None]:
+            share = jax.nn.softmax(scores(prototypes, jnp.exp(fast["log_sharpness"])), -1)
+            total = counts + jnp.sum(share, 0)[:, None]
+            return (sums + share.T @ queries) / jnp.maximum(total, 1e-6), None
+
+        prototypes, _ = jax.lax.scan(step, sums / jnp.maximum(counts, 1.0), length=steps)
+        return jax.nn.log_softmax(scores(prototypes, 1.0), -1)
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

@@ -1,0 +1,89 @@
+"""Accuracy with ties, accuracies of episodes drawn as they are needed, training whose rate and end the host sets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metarec_jax import metrics, training
+from metarec_jax.data.classes import Classes
+from metarec_jax.evaluation import PredictionError, accuracies, fixed_tasks
+from metarec_jax.objectives import query_loss, squared_error
+from metarec_jax.tasks.n_way import n_way
+from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.types import Baseline, Learner
+
+
+def test_accuracy_shares_ties_and_skips_padding():
+    outputs = jnp.array([[3.0, 1.0, 1.0], [2.0, 2.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 9.0]])
+    classes = jnp.array([0, 1, 2, 0])
+    assert float(metrics.accuracy(outputs, classes, jnp.ones(4))) == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
+    assert float(metrics.accuracy(outputs, classes, jnp.array([0.0, 1, 0, 0]))) == 0.5
+    assert np.isnan(metrics.accuracy(outputs, classes, jnp.zeros(4)))
+
+
+def tasks():
+    x = np.repeat(np.eye(4, dtype=np.float32), 6, 0)
+    parts = {"train": np.arange(4), "valid": np.array([], int), "test": np.array([], int)}
+    return n_way(
+        Classes("toy", x, np.arange(0, 25, 6), list("abcd"), parts, "a test"), "train", ways=3, shots=1, query=4
+    )
+
+
+def constant(value: float) -> Baseline:
+    return Baseline(lambda train: {}, lambda params, support: {}, lambda fast, x: jnp.full((len(x), 3), value))
+
+
+def oracle(sign: float) -> Baseline:
+    return Baseline(lambda train: {}, lambda params, support: support.x, lambda fast, x: sign * x @ fast.T)
+
+
+def test_constant_oracle_and_reversed_oracle():
+    def found(method: Baseline) -> np.ndarray:
+        return accuracies("it", method, {}, tasks(), jax.random.key(0), 10, batch=4)
+
+    np.testing.assert_allclose(found(constant(0.3)), 1 / 3, rtol=1e-6)
+    assert found(oracle(1.0)).tolist() == [1.0] * 10 and found(oracle(-1.0)).tolist() == [0.0] * 10
+    with pytest.raises(PredictionError, match=r"it predicts NaN for task 0 \(10 of 10 tasks\)"):
+        found(constant(float("nan")))
+
+
+def test_the_episodes_are_the_fixed_ones():
+    rng = np.random.default_rng(0)
+    weights = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
+    method = Baseline(lambda train: {}, lambda params, support: {}, lambda fast, x: x @ weights)
+    fixed = fixed_tasks(tasks(), jax.random.key(3), 7)
+    by_hand = (np.asarray(fixed.query.x @ weights).argmax(-1) == np.asarray(fixed.query.y)).mean(1)
+    np.testing.assert_allclose(accuracies("it", method, {}, tasks(), jax.random.key(3), 7, batch=2), by_hand, rtol=1e-6)
+
+
+def line() -> Learner:
+    """y = a x with a learnt."""
+
+    def predict(fast, x):
+        return fast["a"] * x[:, 0]
+
+    def adapt(params, support):
+        return params
+
+    return Learner(lambda key, episode: {"a": jnp.ones(())}, adapt, predict, query_loss(adapt, predict, squared_error))
+
+
+def test_the_host_sets_the_rate_and_the_end():
+    learner, waves = line(), sinusoids(support=1, query=3)
+    optimiser = training.adam_at(1e-2)
+    chunk = training.make_chunk(learner, waves.sample, optimiser, batch=2, length=3)
+    run = training.start(learner, waves, optimiser, jax.random.key(0))
+    still = training.with_rate(jax.tree.map(jnp.copy, run.state), 0.0)
+    stopped, _ = chunk(waves.data, still, jax.random.key(1))
+    assert float(stopped.params["a"]) == 1.0 and int(stopped.step) == 3
+    moved, _ = chunk(waves.data, training.with_rate(stopped, 1e-2), jax.random.key(1))
+    assert float(moved.params["a"]) != 1.0
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    done = training.fit(chunk, waves, run, root=jax.random.key(1), steps=None, validate=lambda params: 0.0, stop=stop)
+    assert int(done.state.step) == 12
