@@ -1,5 +1,7 @@
-"""Every learner as `test_conformance.py` checks it: for items 0..39 rated 1 to 6, with networks that are quick."""
+"""Every learner as it is checked, with networks that are quick: on ratings, items 0..39 rated 1 to 6, by
+`test_conformance.py`, and as a classifier by `test_classifiers.py`."""
 
+import flax.linen as nn
 import numpy as np
 import scipy.sparse
 
@@ -19,7 +21,7 @@ from metarec_jax.learners.lwa import lwa
 from metarec_jax.learners.maml import maml
 from metarec_jax.learners.maml_plus_plus import maml_plus_plus
 from metarec_jax.learners.mamo import mamo
-from metarec_jax.learners.matching import matching_ratings
+from metarec_jax.learners.matching import matching, matching_ratings
 from metarec_jax.learners.melu import melu
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.metaemb import metaemb
@@ -28,8 +30,10 @@ from metarec_jax.learners.mwuf import mwuf
 from metarec_jax.learners.neighbour_encoder import neighbour_encoder
 from metarec_jax.learners.nlba import nlba
 from metarec_jax.learners.paml import paml
-from metarec_jax.learners.protonet import protonet_ratings
-from metarec_jax.learners.relation import Comparator, relation_ratings
+from metarec_jax.learners.proto_maml import proto_maml
+from metarec_jax.learners.protonet import protonet, protonet_ratings
+from metarec_jax.learners.r2d2 import r2d2
+from metarec_jax.learners.relation import Comparator, relation, relation_ratings
 from metarec_jax.learners.reptile import reptile
 from metarec_jax.learners.ridge import ItemDoubt, ridge
 from metarec_jax.learners.set_encoder import set_encoder
@@ -38,6 +42,7 @@ from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.transfer import transfer
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder, Span
+from metarec_jax.models.conv4 import Classifier
 from metarec_jax.models.neighbours import NeighbourLists, Votes, count_neighbours
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
@@ -143,3 +148,34 @@ FIRST_ORDER = {"fomaml", "melu_content", "reptile"}
 # Their update takes inner steps on the newest examples, which is not adapting to all of them.
 STEPWISE = {"maml", "maml_3_steps", "fomaml", "anil", "melu", "melu_content", "reptile", "transfer"}
 LEARNT_VARIANCE = {"cnp", "anp"}  # of a network, not of a posterior: it need not fall with every rating
+
+
+class Body(nn.Module):
+    """Embeddings [N, 4] of x [N, D]."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.tanh(nn.Dense(4, name="layer")(x))
+
+
+WAYS = 3
+
+
+def classifier() -> Classifier:
+    return Classifier(Body(), WAYS)
+
+
+CLASSIFIERS = {
+    "protonet": lambda: protonet(Body(), objectives.cross_entropy, ways=WAYS),
+    "matching": lambda: matching(Body(), objectives.cross_entropy, ways=WAYS),
+    "relation": lambda: relation(Body(), Comparator((8,)), objectives.one_hot_squared_error, ways=WAYS),
+    "r2d2": lambda: r2d2(Body(), objectives.cross_entropy, ways=WAYS, lam=1.0),
+    "proto_maml": lambda: proto_maml(Body(), objectives.cross_entropy, ways=WAYS, lr=0.1, steps=2),
+    "maml": lambda: maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
+    "fomaml": lambda: maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3, first_order=True),
+    "anil": lambda: anil(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
+    "meta_sgd": lambda: meta_sgd(classifier(), objectives.cross_entropy, lr=0.5, steps=2),
+    "maml_plus_plus": lambda: maml_plus_plus(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
+    "reptile": lambda: reptile(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
+    "imaml": lambda: imaml(classifier(), objectives.cross_entropy, lam=2.0, lr=0.2, steps=40),
+}

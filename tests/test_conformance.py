@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE, STEPWISE
 
-from metarec_jax import checkpoint, objectives, training
+from metarec_jax import checkpoint, training
 from metarec_jax.data.synthetic import World, make_world
 from metarec_jax.evaluation import mean_squared_errors
-from metarec_jax.learners.protonet import protonet
 from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
 from metarec_jax.types import Episode, Examples, Learner, Tasks
 
@@ -210,30 +209,3 @@ def test_gradient_equals_finite_differences_in_float64(name):
             along = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True))
             assert abs(slope) > 1e-3, "a direction that says nothing"
             np.testing.assert_allclose(along, slope, rtol=1e-5)
-
-
-def test_protonet_classifier_learns_two_gaussians():
-    """The paper's classifier, whose y are classes and so does not fit the rating tasks above."""
-    import flax.linen as nn
-
-    rule = protonet(nn.Dense(4), objectives.cross_entropy, ways=3)
-
-    def sample(data, key) -> Episode:
-        del data
-        centre_key, noise_key = jax.random.split(key)
-        centres = jax.random.normal(centre_key, (3, 8)) * jnp.array([3.0] + [0.2] * 7)  # one telling direction
-        y = jnp.tile(jnp.arange(3), 4)
-        x = centres[y] + jax.random.normal(noise_key, (12, 8)) * jnp.array([0.3] + [1.0] * 7)
-        rows = Examples(x, y, jnp.ones(12))
-        return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], rows) for part in (slice(3), slice(3, 12))))
-
-    toy = Tasks(None, sample)
-    outer = training.adam(0.02, 100)
-    run = training.start(rule, toy, outer, jax.random.key(0))
-    losses = []
-    made = training.make_chunk(rule, sample, outer, batch=16, length=50)
-    for _ in range(4):
-        state, metrics = made(None, run.state, jax.random.key(1))
-        run = run._replace(state=state)
-        losses.append(np.asarray(metrics["accuracy"]))
-    assert losses[-1].mean() > losses[0][:5].mean() + 0.1

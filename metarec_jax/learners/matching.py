@@ -36,7 +36,8 @@ def matching(net: nn.Module, objective: Objective, *, ways: int) -> Learner:
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D].
       objective: `objectives.cross_entropy` in the paper. (Its softmax changes nothing: probabilities sum to 1.)
-      ways: number of classes. A class without support gets probability 0, so an episode may have fewer.
+      ways: number of classes. A class without support gets probability 0, so an episode may have fewer;
+        without any support all are alike.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -47,9 +48,11 @@ def matching(net: nn.Module, objective: Objective, *, ways: int) -> Learner:
         return params | {"embedded": embedded, "mask": support.mask, "y": support.y}
 
     def predict(fast: Fast, x) -> Array:
-        attention = jax.nn.log_softmax(similarity(fast, net.apply({"params": fast["net"]}, x)), -1)  # [N, K]
-        of_class = fast["y"] == jnp.arange(ways)[:, None]  # [ways, K]
-        return jax.nn.logsumexp(jnp.where(of_class, attention[:, None, :], NEVER), -1)
+        logits = similarity(fast, net.apply({"params": fast["net"]}, x))  # [N, K]
+        of_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
+        own = jnp.where(of_class, logits[:, None, :], NEVER)  # and one entry that nobody has: K may be 0
+        own = jnp.pad(own, ((0, 0), (0, 0), (0, 1)), constant_values=NEVER)
+        return jax.nn.log_softmax(jax.nn.logsumexp(own, -1), -1)  # over classes the sums of attention add up to 1
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
 
