@@ -3,6 +3,9 @@
 scripts/run.sh experiments/omniglot.py --minutes=3 --learners=protonet --shots=1
 scripts/run.sh experiments/omniglot.py --minutes=60 --shots=1 --learners=protonet,maml
 scripts/run.sh experiments/omniglot.py --train_on=glyphs --minutes=10 --shots=1 --learners=protonet
+
+Result of the first, on two cores: 93.62% in 5-way 1-shot after 550 steps, nearest neighbour on pixels 49.48% (with
+--baselines="nearest neighbour"); a third of the time is compiling. The longer ones have not been run.
 """
 
 import sys

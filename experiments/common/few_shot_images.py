@@ -16,7 +16,9 @@ from metarec_jax.learners.maml import maml
 from metarec_jax.learners.matching import matching
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.normalised import TRANSDUCTIVE, Mode, normalised, population
+from metarec_jax.learners.proto_maml import proto_maml
 from metarec_jax.learners.protonet import protonet
+from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.relation import Comparator, relation
 from metarec_jax.learners.reptile import reptile
 from metarec_jax.models.conv4 import Classifier, Conv4
@@ -58,6 +60,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
             lambda ways: relation(Conv4(WIDTH), Comparator((64,)), one_hot_squared_error, ways=ways),
             note="The relation module compares vectors of 64 numbers, not maps of 5 x 5 as in the paper.",
         ),
+        "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways)),
         "maml": moved(lambda net: maml(net, cross_entropy, lr=0.4)),
         "fomaml": moved(lambda net: maml(net, cross_entropy, lr=0.4, first_order=True)),
         "anil": moved(lambda net: anil(net, cross_entropy, lr=0.4, steps=5)),
