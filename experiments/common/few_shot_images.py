@@ -16,7 +16,6 @@ from metarec_jax.learners.maml import maml
 from metarec_jax.learners.matching import matching
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.normalised import TRANSDUCTIVE, Mode, normalised, population
-from metarec_jax.learners.proto_maml import proto_maml
 from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.relation import Comparator, relation
