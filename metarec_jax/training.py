@@ -155,6 +155,16 @@ def _train_step(
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
+def _check_spread(batch: int, devices: int, parallel: Parallel, together: int | None) -> None:
+    """Raise TrainingError unless `batch` tasks can be spread over devices and groups."""
+    if devices > jax.device_count():
+        raise TrainingError(f"{devices} devices were asked for and there are {jax.device_count()}.")
+    if batch % devices:
+        raise TrainingError(f"{batch} tasks a step cannot be spread evenly over {devices} devices.")
+    if together is not None and (batch // (devices if parallel == "pmap" else 1)) % together:
+        raise TrainingError(f"{batch} tasks a step, on {devices} devices, are no multiple of {together}.")
+
+
 def make_chunk(
     learner: Learner,
     sample: Callable,
@@ -175,12 +185,7 @@ def make_chunk(
     Raises:
       TrainingError: more devices than there are, or a batch that they, or `together`, do not divide.
     """
-    if devices > jax.device_count():
-        raise TrainingError(f"{devices} devices were asked for and there are {jax.device_count()}.")
-    if batch % devices:
-        raise TrainingError(f"{batch} tasks a step cannot be spread evenly over {devices} devices.")
-    if together is not None and (batch // (devices if parallel == "pmap" else 1)) % together:
-        raise TrainingError(f"{batch} tasks a step, on {devices} devices, are no multiple of {together}.")
+    _check_spread(batch, devices, parallel, together)
     gradient_of = task_batch_gradient(learner, sample, together)
 
     def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
