@@ -223,19 +223,13 @@ def make_chunk(
     )
 
 
-def start(
-    learner: Learner,
-    tasks: Tasks,
-    optimiser: optax.GradientTransformation,
-    key: Array,
-    prepare: Callable[[Params], Params] = lambda params: params,
-) -> Run:
-    """A run at step 0, with parameters from `key` that `prepare` may add to.
+def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
+    """A run at step 0, with parameters from `key`.
 
     Not as one program: operation by operation, what was compiled for one learner serves the next.
     """
     init_key, episode_key = jax.random.split(key)
-    return start_from(prepare(learner.init(init_key, jax.jit(tasks.sample)(tasks.data, episode_key))), optimiser)
+    return start_from(learner.init(init_key, jax.jit(tasks.sample)(tasks.data, episode_key)), optimiser)
 
 
 def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:

@@ -117,8 +117,9 @@ def _job(
 
     fit = partial(training.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=clock.is_up)
     # As one program: of the passes through the network that only tell the shapes of parameters nothing is left.
-    fresh = learner._replace(init=jax.jit(learner.init))
-    return Job(training.start(fresh, tasks, optimiser, init_key, partial(prepared, method)), steps, fit, "accuracy")
+    init = jax.jit(learner.init)
+    fresh = learner._replace(init=lambda key, episode: prepared(method, init(key, episode)))
+    return Job(training.start(fresh, tasks, optimiser, init_key), steps, fit, "accuracy")
 
 
 class _Clock:
