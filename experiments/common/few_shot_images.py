@@ -53,13 +53,13 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
     gradient = Training(outer_lr=1e-3, batch=32, steps=20_000)
     moved = partial(adapting, statistics=inner, training=gradient)
     return {
-        "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways)),
-        "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways)),
+        "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
+        "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "relation": compared(
-            lambda ways: relation(Conv4(WIDTH), Comparator((64,)), one_hot_squared_error, ways=ways),
+            lambda ways: relation(Conv4(WIDTH), Comparator((64,)), one_hot_squared_error, ways=ways, turns=True),
             note="The relation module compares vectors of 64 numbers, not maps of 5 x 5 as in the paper.",
         ),
-        "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways)),
+        "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "maml": moved(lambda net: maml(net, cross_entropy, lr=0.4)),
         "fomaml": moved(lambda net: maml(net, cross_entropy, lr=0.4, first_order=True)),
         "anil": moved(lambda net: anil(net, cross_entropy, lr=0.4, steps=5)),
@@ -82,7 +82,7 @@ def training_images(classes: Classes) -> np.ndarray:
 
 def many_ways(test: Shape) -> Shape:
     """More ways than in the test: a harder question, and more to compare with for the same pictures."""
-    return Shape(max(20, test.ways), test.shots, 5)
+    return Shape(max(40, test.ways), test.shots, 2)
 
 
 def few_queries(test: Shape) -> Shape:
@@ -97,8 +97,8 @@ def comparing(build: Callable[[int], Learner], prepare: Callable, note: str = ""
     def learner(ways: int) -> Learner:
         return normalised(build(ways), "population")
 
-    training = Training(outer_lr=2e-3, batch=1, steps=20_000)
-    return Method(learner, training, trained=many_ways, chunk=50, note=note, prepare=prepare)
+    training = Training(outer_lr=5e-3, batch=1, steps=20_000)
+    return Method(learner, training, trained=many_ways, chunk=100, note=note, prepare=prepare)
 
 
 def adapting(build: Callable, statistics: Mode, training: Training, shots: int | None = None, note: str = "") -> Method:

@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.learners.embedding import Head, on_embeddings
 from metarec_jax.learners.protonet import unit
 from metarec_jax.models.sets import attend_or_none
 from metarec_jax.objectives import Objective, masked_mean, query_loss
@@ -30,7 +31,7 @@ def similarity(fast: Fast, embedded: Array) -> Array:
     return jnp.where(fast["mask"] > 0, cosine * jnp.exp(-fast["log_temperature"]), NEVER)
 
 
-def matching(net: nn.Module, objective: Objective, *, ways: int) -> Learner:
+def matching(net: nn.Module, objective: Objective, *, ways: int, turns: bool = False) -> Learner:
     """The classifier of the paper. Outputs are log-probabilities [N, ways]; y are classes 0..ways-1.
 
     Args:
@@ -38,23 +39,23 @@ def matching(net: nn.Module, objective: Objective, *, ways: int) -> Learner:
       objective: `objectives.cross_entropy` in the paper. (Its softmax changes nothing: probabilities sum to 1.)
       ways: number of classes. A class without support gets probability 0, so an episode may have fewer;
         without any support all are alike.
+      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        return {"net": net.init(key, episode.support.x)["params"], "log_temperature": jnp.zeros(())}
+    def init(key: Array, embedded: Array) -> Params:
+        return {"log_temperature": jnp.zeros(())}
 
-    def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
-        return params | {"embedded": embedded, "mask": support.mask, "y": support.y}
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
+        return {"embedded": embedded, "mask": support.mask, "y": support.y}
 
-    def predict(fast: Fast, x) -> Array:
-        logits = similarity(fast, net.apply({"params": fast["net"]}, x))  # [N, K]
+    def predict(fast: Fast, embedded: Array) -> Array:
+        logits = similarity(fast, embedded)  # [N, K]
         of_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
         own = jnp.where(of_class, logits[:, None, :], NEVER)  # and one entry that nobody has: K may be 0
         own = jnp.pad(own, ((0, 0), (0, 0), (0, 1)), constant_values=NEVER)
         return jax.nn.log_softmax(jax.nn.logsumexp(own, -1), -1)  # over classes the sums of attention add up to 1
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)
 
 
 def matching_ratings(

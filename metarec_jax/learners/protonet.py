@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.learners.embedding import Head, on_embeddings
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
@@ -87,7 +88,14 @@ def class_probabilities(support: Array, query: Array, distance: Distance = "squa
     return jax.nn.softmax(-jax.vmap(lambda points: distances(points, prototypes, distance))(query), -1)
 
 
-def protonet(net: nn.Module, objective: Objective, *, ways: int, distance: Distance = "squared_euclidean") -> Learner:
+def protonet(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    ways: int,
+    distance: Distance = "squared_euclidean",
+    turns: bool = False,
+) -> Learner:
     """The classifier of the paper. Outputs are log-probabilities [N, ways]; y are classes 0..ways-1.
 
     Args:
@@ -95,23 +103,22 @@ def protonet(net: nn.Module, objective: Objective, *, ways: int, distance: Dista
       objective: `objectives.cross_entropy` in the paper.
       ways: number of classes C. A class without support gets probability 0, so an episode may have fewer.
       distance: squared Euclidean in the paper; cosine has a learnt temperature.
+      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        return {"net": net.init(key, episode.support.x)["params"], "log_temperature": jnp.zeros(())}
+    def init(key: Array, embedded: Array) -> Params:
+        return {"log_temperature": jnp.zeros(())}
 
-    def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         sums, counts = class_sums(embedded, support.y, support.mask, ways)
-        return params | {"prototypes": sums / jnp.maximum(counts, 1.0)[:, None], "empty": counts == 0}
+        return {"prototypes": sums / jnp.maximum(counts, 1.0)[:, None], "empty": counts == 0}
 
-    def predict(fast: Fast, x) -> Array:
-        embedded = net.apply({"params": fast["net"]}, x)
+    def predict(fast: Fast, embedded: Array) -> Array:
         temperature = jnp.exp(fast["log_temperature"]) if distance == "cosine" else 1.0
         logits = -distances(embedded, fast["prototypes"], distance) / temperature
         return jax.nn.log_softmax(jnp.where(fast["empty"], -1e9, logits), -1)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)
 
 
 def protonet_ratings(

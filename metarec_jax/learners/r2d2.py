@@ -13,12 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.learners.embedding import Head, on_embeddings
 from metarec_jax.linear import ridge_weights
-from metarec_jax.objectives import Objective, query_loss
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+from metarec_jax.objectives import Objective
+from metarec_jax.types import Array, Examples, Fast, Learner, Params
 
 
-def r2d2(net: nn.Module, objective: Objective, *, ways: int, lam: float = 50.0, scale: float = 10.0) -> Learner:
+def r2d2(
+    net: nn.Module, objective: Objective, *, ways: int, lam: float = 50.0, scale: float = 10.0, turns: bool = False
+) -> Learner:
     """R2-D2. Outputs are logits [N, ways]; y are classes 0..ways-1. A class without support gets logit 0.
 
     Args:
@@ -27,20 +30,19 @@ def r2d2(net: nn.Module, objective: Objective, *, ways: int, lam: float = 50.0, 
       ways: number of classes.
       lam: initial penalty, in squared units of the embeddings; learnt.
       scale: initial scale of the logits; learnt.
+      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        net_params = net.init(key, episode.support.x)["params"]
-        return {"net": net_params, "log_lam": jnp.log(jnp.float32(lam)), "log_scale": jnp.log(jnp.float32(scale))}
+    def init(key: Array, embedded: Array) -> Params:
+        return {"log_lam": jnp.log(jnp.float32(lam)), "log_scale": jnp.log(jnp.float32(scale))}
 
-    def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         wanted = jax.nn.one_hot(support.y, ways, dtype=embedded.dtype)
         penalty = jnp.exp(params["log_lam"])
         weights = jax.vmap(lambda target: ridge_weights(embedded, target, support.mask, penalty), 1, 1)(wanted)
-        return params | {"weights": weights}
+        return {"weights": weights}
 
-    def predict(fast: Fast, x) -> Array:
-        return jnp.exp(fast["log_scale"]) * net.apply({"params": fast["net"]}, x) @ fast["weights"]
+    def predict(fast: Fast, embedded: Array) -> Array:
+        return jnp.exp(fast["log_scale"]) * embedded @ fast["weights"]
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)

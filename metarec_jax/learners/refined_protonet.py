@@ -9,9 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.learners.embedding import Head, on_embeddings
 from metarec_jax.learners.protonet import class_sums, distances
-from metarec_jax.objectives import Objective, query_loss
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+from metarec_jax.objectives import Objective
+from metarec_jax.types import Array, Examples, Fast, Learner, Params
 
 
 def refined_protonet(
@@ -30,17 +31,14 @@ def refined_protonet(
       sharpness: at first; learnt.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        params = net.init(key, episode.support.x)["params"]
-        return {"net": params, "log_sharpness": jnp.log(jnp.float32(sharpness))}
+    def init(key: Array, embedded: Array) -> Params:
+        return {"log_sharpness": jnp.log(jnp.float32(sharpness))}
 
-    def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         sums, counts = class_sums(embedded, support.y, support.mask, ways)
-        return params | {"sums": sums, "counts": counts}
+        return {"sums": sums, "counts": counts}
 
-    def predict(fast: Fast, x) -> Array:
-        queries = net.apply({"params": fast["net"]}, x)
+    def predict(fast: Fast, queries: Array) -> Array:
         sums, counts = fast["sums"], fast["counts"][:, None]
 
         def scores(prototypes: Array, scale: Array | float) -> Array:
@@ -55,4 +53,4 @@ def refined_protonet(
         prototypes, _ = jax.lax.scan(step, sums / jnp.maximum(counts, 1.0), length=steps)
         return jax.nn.log_softmax(scores(prototypes, 1.0), -1)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return on_embeddings(net, Head(init, adapt, predict), objective)

@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.learners.embedding import Head, on_embeddings
 from metarec_jax.learners.protonet import class_sums, level_params, level_sums, shrunk_levels
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
@@ -38,7 +39,7 @@ class Comparator(nn.Module):
         return nn.Dense(1, use_bias=False, name="score")(hidden)[..., 0]
 
 
-def relation(net: nn.Module, comparator: nn.Module, objective: Objective, *, ways: int) -> Learner:
+def relation(net: nn.Module, comparator: nn.Module, objective: Objective, *, ways: int, turns: bool = False) -> Learner:
     """The classifier of the paper. Outputs are relation scores [N, ways] in 0..1; y are classes 0..ways-1.
 
     Args:
@@ -46,24 +47,21 @@ def relation(net: nn.Module, comparator: nn.Module, objective: Objective, *, way
       comparator: Flax module from (pooled classes [C, D], embeddings [N, D]) to raw scores [N, C].
       objective: `objectives.one_hot_squared_error` in the paper.
       ways: number of classes C. A class without support gets score 0, so an episode may have fewer.
+      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        net_key, comparator_key = jax.random.split(key)
-        embedded, variables = net.init_with_output(net_key, episode.support.x)
-        return {"net": variables["params"], "comparator": comparator.init(comparator_key, embedded, embedded)["params"]}
+    def init(key: Array, embedded: Array) -> Params:
+        return {"comparator": comparator.init(key, embedded, embedded)["params"]}
 
-    def adapt(params: Params, support: Examples) -> Fast:
-        embedded = net.apply({"params": params["net"]}, support.x)
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         sums, counts = class_sums(embedded, support.y, support.mask, ways)
-        return params | {"sums": sums, "empty": counts == 0}
+        return {"sums": sums, "empty": counts == 0}
 
-    def predict(fast: Fast, x) -> Array:
-        embedded = net.apply({"params": fast["net"]}, x)
+    def predict(fast: Fast, embedded: Array) -> Array:
         scores = jax.nn.sigmoid(comparator.apply({"params": fast["comparator"]}, fast["sums"], embedded))
         return jnp.where(fast["empty"], 0.0, scores)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
+    return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)
 
 
 def relation_ratings(
