@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments.common import catalogue, cold_start, dataflags, jobs, methods
+from experiments.common import catalogue, cold_start, dataflags, methods
 from experiments.common.cold_start import Plan, compose, conduct
 from experiments.common.command_line import parse, refuse
 from experiments.common.methods import Methods, parse_set
@@ -46,7 +46,7 @@ RANK = flags.DEFINE_enum(
 LEAST = flags.DEFINE_integer("least", 15, "Held-out users like at least so many items.", lower_bound=2)
 for name in (
     *("dataset", "data_dir", "ratings", "columns", "shots", "seed", "learners", "baselines", "set", "seeds"),
-    *("devices", "parallel", "steps", "workdir"),
+    *("devices", "parallel", "id_tables", "steps", "workdir"),
 ):
     flags.declare_key_flag(name)
 
@@ -60,7 +60,7 @@ def make_plan() -> Plan:
     learners, classics = cold_start.asked_methods(METHODS, METHODS.learners)
     idle = [*dataflags.idle_flags()]
     if not learners:
-        idle.append((methods.STEPS, "needs a method that is trained"))
+        idle += [(flag, "needs a method that is trained") for flag in (methods.STEPS, cold_start.ID_TABLES)]
     if cold_start.DEVICES.value == 1:
         idle.append((cold_start.PARALLEL, "needs --devices above 1"))
     other = (dataflags.SPLIT, dataflags.QUERY, dataflags.ORDER, dataflags.MIN_RATINGS, dataflags.MAX_RATINGS)
@@ -93,7 +93,7 @@ def threshold(default: float) -> float:
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict. Nothing is written before data and split are in order."""
-    begun, devices = time.perf_counter(), jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
+    begun, spread = time.perf_counter(), cold_start.spread()
     ratings = dataflags.load_ratings()
     if RANK.value == "users":  # whom to show a new item: the same question with the roles exchanged
         ratings = ratings.transposed()
@@ -113,7 +113,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
 
     def work(name: str, trial: catalogue.Trial) -> Outcome:
         if name in METHODS.recipes:
-            return catalogue.run_learner(name, METHODS.recipes[name], plan.changes[name], trial, log, devices)
+            return catalogue.run_learner(name, METHODS.recipes[name], plan.changes[name], trial, log, spread)
         return catalogue.run_baseline(name, METHODS.baselines[name].baseline, plan.grids[name], trial)
 
     outcomes = cold_start.each(plan.methods, trials, work, timing)

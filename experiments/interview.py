@@ -38,7 +38,7 @@ from typing import Any
 import polars as pl
 from absl import app, flags
 
-from experiments.common import cold_start, interview, jobs, runner
+from experiments.common import cold_start, interview, runner
 from experiments.common.cold_start import Plan
 from experiments.common.command_line import parse
 from experiments.common.environment import environment
@@ -68,7 +68,7 @@ CHOICES = "questions"  # the folder of what was asked
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
-    devices = jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
+    spread = cold_start.spread()
     material = cold_start.prepare(QUESTION, cold_start.AT_EVERY_K, plan, folder)
     timing: dict[str, float] = {"load": material.seconds}
     changes = parse_set([], QUESTION.methods.recipes, ["melu"], {}) | plan.changes
@@ -76,7 +76,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
 
     def train(name: str, trial: Trial) -> runner.Trained:
         recipe = QUESTION.methods.recipes[name]
-        return runner.train_learner(name, recipe, changes[name], trial, material.log, devices)
+        return runner.train_learner(name, recipe, changes[name], trial, material.log, spread)
 
     def users(trial: Trial) -> interview.Users:
         return interview.held_out_users(material.ratings, part(material.splits[trial.seed]), ASK.value == "any")

@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from absl import app, flags, logging
 
-from experiments.common import cold_start, jobs, runner
+from experiments.common import cold_start, runner
 from experiments.common.cold_start import Plan
 from experiments.common.command_line import parse
 from experiments.common.environment import environment
@@ -68,7 +68,7 @@ def make_plan() -> Plan:
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
-    devices = jobs.Devices(cold_start.DEVICES.value, cold_start.PARALLEL.value)
+    spread = cold_start.spread()
     material = cold_start.prepare(QUESTION, cold_start.AT_EVERY_K, plan, folder)
     timing: dict[str, float] = {"load": material.seconds}
 
@@ -80,7 +80,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
                 ready = {k: runner.Trained(baseline, at.params, at.settings) for at in tuned for k in at.shots}
             else:
                 recipe = QUESTION.methods.recipes[name]
-                found = runner.train_learner(name, recipe, plan.changes[name], trial, material.log, devices)
+                found = runner.train_learner(name, recipe, plan.changes[name], trial, material.log, spread)
                 ready = dict.fromkeys(trial.protocol.shots, found)
             frames = [frame(name, k, trial, ready[k]) for k in trial.protocol.shots]
             return pl.concat(frames), {str(k): ready[k].settings for k in trial.protocol.shots}

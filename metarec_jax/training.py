@@ -1,24 +1,22 @@
-"""Meta-training: the only file that vmaps learners, takes the meta-gradient, scans steps and meets devices.
+"""Meta-training from chunk to chunk.
 
-A chunk of steps is one compiled scan with the sampling of episodes inside; the host only validates, logs and saves
-between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run uninterrupted.
+A chunk of steps (`chunks`) is one compiled scan with the sampling of episodes inside; the host only validates, logs and
+saves between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run
+uninterrupted.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metarec_jax.types import FIXED, Array, Learner, Metrics, Params, Tasks, TrainState
-
-Parallel = Literal["jit", "pmap"]
-Gradient = Callable[[Any, Params, Array, Array], tuple[Params, Metrics]]  # (data, params, keys [T], step), both means
-Chunk = Callable[[Any, TrainState, Array], tuple[TrainState, Metrics]]  # (data, state, root key) -> [length] metrics
+from metarec_jax import tables
+from metarec_jax.chunks import Chunk
+from metarec_jax.gradients import split_fixed
+from metarec_jax.types import Array, Learner, Params, Tasks, TrainState
 
 
 class Run(NamedTuple):
@@ -49,11 +47,12 @@ def adam(
     weight_decay: float = 0.0,
     clip: float = 10.0,
     rates: Mapping[str, float] | None = None,
+    rows: bool = False,
 ) -> optax.GradientTransformation:
     """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`.
 
     `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
-    model should move less than what starts from nothing.
+    model should move less than what starts from nothing. With `rows` tables of ids are trained by rows: see `tables`.
     """
 
     def scaled(updates: Params, params: Params | None) -> Params:
@@ -61,10 +60,12 @@ def adam(
         own = rates or {}
         return {name: optax.tree.scale(own.get(name, 1.0), part) for name, part in updates.items()}
 
-    parts = [
-        optax.clip_by_global_norm(clip),
-        optax.adamw(optax.schedules.cosine_decay_schedule(lr, steps), weight_decay=weight_decay),
-    ]
+    schedule = optax.schedules.cosine_decay_schedule(lr, steps)
+    adamw = optax.adamw(schedule, weight_decay=weight_decay)
+    if rows:
+        rest = (optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(schedule))
+        adamw = tables.with_rows(adamw, optax.chain(tables.scale_by_row_adam(), *rest))
+    parts = [optax.clip_by_global_norm(clip), adamw]
     return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
 
 
@@ -80,147 +81,6 @@ def with_rate(state: TrainState, lr: float) -> TrainState:
     clip, adamw = state.opt_state
     rates = adamw.hyperparams | {"learning_rate": jnp.float32(lr)}
     return state._replace(opt_state=(clip, adamw._replace(hyperparams=rates)))
-
-
-def split_fixed(params: Params) -> tuple[Params, Params]:
-    """What is learnt of the parameters, and what is not, as a dict of one name or none: see `types.FIXED`."""
-    if not isinstance(params, Mapping) or FIXED not in params:
-        return params, {}
-    return {name: part for name, part in params.items() if name != FIXED}, {FIXED: params[FIXED]}
-
-
-def join_fixed(learnt: Params, fixed: Params) -> Params:
-    """The parameters again, from the two parts of `split_fixed`."""
-    return {**learnt, **fixed} if fixed else learnt
-
-
-def task_batch_loss(
-    learner: Learner, sample: Callable, params: Params, data: Any, keys: Array, step: Array | int = 0
-) -> tuple[Array, Metrics]:
-    """Mean loss over the tasks that `keys` [T] draw at training step `step`, and the mean of each metric."""
-
-    def one_task(key: Array) -> tuple[Array, Metrics]:
-        draw_key, loss_key = jax.random.split(key)
-        return learner.loss(params, sample(data, draw_key), loss_key, step)
-
-    return jax.tree.map(jnp.mean, jax.vmap(one_task)(keys))
-
-
-def task_batch_gradient(learner: Learner, sample: Callable, together: int | None = None) -> Gradient:
-    """The gradient of `task_batch_loss` with respect to what is learnt, and the metrics, as a function.
-
-    Args:
-      learner: whose loss.
-      sample: of the tasks' distribution.
-      together: None works on all tasks at once, which small networks and accelerators want. Else so many at a time,
-        one group after the other, and their gradients are added up: memory is that of one group. On a CPU convolutions
-        are fastest one task at a time. The number of tasks must be a multiple of it.
-    """
-
-    def at_once(data: Any, params: Params, keys: Array, step: Array) -> tuple[Params, Metrics]:
-        learnt, fixed = split_fixed(params)
-
-        def loss(learnt: Params) -> tuple[Array, Metrics]:
-            return task_batch_loss(learner, sample, join_fixed(learnt, fixed), data, keys, step)
-
-        return jax.grad(loss, has_aux=True)(learnt)
-
-    def in_groups(data: Any, params: Params, keys: Array, step: Array) -> tuple[Params, Metrics]:
-        groups = keys.reshape(together, -1).T  # so that a group of keys spread over devices is spread too
-
-        def add(total: tuple[Params, Metrics], keys: Array) -> tuple[tuple[Params, Metrics], None]:
-            return jax.tree.map(jnp.add, total, at_once(data, params, keys, step)), None
-
-        shapes = jax.eval_shape(at_once, data, params, groups[0], step)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        total, _ = jax.lax.scan(add, zeros, groups)
-        return jax.tree.map(lambda leaf: leaf / len(groups), total)
-
-    return at_once if together is None else in_groups
-
-
-def _train_step(
-    gradient_of: Gradient,
-    optimiser: optax.GradientTransformation,
-    average: Callable,
-    data: Any,
-    state: TrainState,
-    keys: Array,
-) -> tuple[TrainState, Metrics]:
-    """A step on the tasks that `keys` draw; `average` is of the gradient and the metrics over devices."""
-    gradient, metrics = average(gradient_of(data, state.params, keys, state.step))
-    learnt, fixed = split_fixed(state.params)
-    updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
-    params = join_fixed(optax.apply_updates(learnt, updates), fixed)
-    return TrainState(state.step + 1, params, opt_state), metrics
-
-
-def _check_spread(batch: int, devices: int, parallel: Parallel, together: int | None) -> None:
-    """Raise TrainingError unless `batch` tasks can be spread over devices and groups."""
-    if devices > jax.device_count():
-        raise TrainingError(f"{devices} devices were asked for and there are {jax.device_count()}.")
-    if batch % devices:
-        raise TrainingError(f"{batch} tasks a step cannot be spread evenly over {devices} devices.")
-    if together is not None and (batch // (devices if parallel == "pmap" else 1)) % together:
-        raise TrainingError(f"{batch} tasks a step, on {devices} devices, are no multiple of {together}.")
-
-
-def make_chunk(
-    learner: Learner,
-    sample: Callable,
-    optimiser: optax.GradientTransformation,
-    *,
-    batch: int,
-    length: int,
-    devices: int = 1,
-    parallel: Parallel = "jit",
-    together: int | None = None,
-) -> Chunk:
-    """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
-
-    With several devices the tasks of a batch are spread over them: by sharding the keys of a jitted step, or by
-    `pmap` with an explicit mean of the gradients. `together` tasks are worked on at a time, see `task_batch_gradient`.
-    The episodes, and so the result up to rounding, are the same.
-
-    Raises:
-      TrainingError: more devices than there are, or a batch that they, or `together`, do not divide.
-    """
-    _check_spread(batch, devices, parallel, together)
-    gradient_of = task_batch_gradient(learner, sample, together)
-
-    def chunk(spread: Callable, average: Callable, data: Any, state: TrainState, root: Array):
-        def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
-            keys = spread(jax.random.split(jax.random.fold_in(root, state.step), batch))
-            return _train_step(gradient_of, optimiser, average, data, state, keys)
-
-        return jax.lax.scan(step, state, length=length)
-
-    if parallel == "pmap":
-        own = batch // devices
-
-        def on_one_device(device: Array, data: Any, state: TrainState, root: Array):
-            def spread(keys: Array) -> Array:
-                return jax.lax.dynamic_slice_in_dim(keys, device * own, own)
-
-            return chunk(spread, partial(jax.lax.pmean, axis_name="data"), data, state, root)
-
-        everywhere = jax.pmap(
-            on_one_device,
-            axis_name="data",
-            in_axes=(0, None, None, None),
-            out_axes=None,
-            devices=jax.devices()[:devices],
-        )
-        return partial(everywhere, jnp.arange(devices))
-    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    by_task = NamedSharding(mesh, PartitionSpec("data"))
-    return jax.jit(
-        partial(chunk, lambda keys: jax.lax.with_sharding_constraint(keys, by_task), lambda pair: pair),
-        in_shardings=everywhere,
-        out_shardings=everywhere,
-        donate_argnums=1,
-    )
 
 
 def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
@@ -253,7 +113,7 @@ def fit(
     """Train until `steps`, or until the validation value has not improved for `patience` steps, or until told to stop.
 
     Args:
-      chunk: from `make_chunk`; `steps` should be a multiple of its length.
+      chunk: from `chunks.make_chunk`; `steps` should be a multiple of its length.
       tasks: where its episodes come from.
       run: where to go on from; `start` it, or restore it from a checkpoint.
       root: key of the whole run; the same on resuming.

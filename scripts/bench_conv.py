@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from metarec_jax import training
+from metarec_jax import gradients
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.maml import maml
@@ -67,12 +67,11 @@ class Job:
     def __init__(self, learner: Learner, tasks: Tasks, number: int, body: Params):
         """`body`: the weights of the network that embeds; what else the learner has starts as it always does."""
         self.keys = jax.random.split(jax.random.key(1), number)
-        draw = jax.jit(jax.vmap(lambda key: tasks.sample(tasks.data, jax.random.split(key)[0])))  # as training does
-        self.episodes: Episode = draw(self.keys)
+        self.episodes: Episode = jax.jit(jax.vmap(tasks.sample, (None, 0)))(tasks.data, self.keys)
         params = learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], self.episodes))
         self.params = _off_zero(params | {("body" if "body" in params else "net"): body})
-        gradient = training.task_batch_gradient(learner, tasks.sample, 1)
-        self.arguments = (tasks.data, self.params, self.keys, jnp.int32(0))
+        gradient = gradients.task_batch_gradient(learner, 1)
+        self.arguments = (self.params, (self.episodes, self.keys), jnp.int32(0))
         begun = time.perf_counter()
         self.compiled = jax.jit(gradient).lower(*self.arguments).compile()
         self.compile_seconds = time.perf_counter() - begun

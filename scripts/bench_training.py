@@ -12,7 +12,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from absl import app, flags
 
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import hyperparameters
-from metarec_jax import data, training
+from metarec_jax import chunks, data, gradients, training
 from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.user_cold_start import split_users, training_tasks
@@ -58,11 +57,11 @@ def chunk_parts(learner: Learner, tasks: Tasks, state: TrainState) -> dict[str, 
         return jax.lax.scan(step, jnp.float32(0), jnp.arange(LENGTH.value))[0]
 
     def gradient(data: Any, params: Params) -> Params:
-        loss = partial(training.task_batch_loss, learner, tasks.sample)
+        gradient_of = gradients.task_batch_gradient(learner)
 
         def step(found, number):  # the last gradient feeds the next step, or none but the last would be computed
             nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, params, found)
-            return jax.grad(loss, has_aux=True)(nearby, data, keys(number))[0], None
+            return gradient_of(nearby, gradients.draw_tasks(tasks.sample, data, keys(number)), number)[0], None
 
         return jax.lax.scan(step, jax.tree.map(jnp.zeros_like, params), jnp.arange(LENGTH.value))[0]
 
@@ -95,7 +94,7 @@ def measure(name: str, train: Ratings) -> dict[str, float]:
     tasks = training_tasks(train, support=SUPPORT.value, query=QUERY.value, vary_support=False)
     run = training.start(learner, tasks, optimiser, jax.random.key(0))
     state = jax.device_put(jax.tree.map(jnp.copy, run.state), jax.devices()[0])  # the chunk donates its buffers
-    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value)
+    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value)
     begun = time.perf_counter()
     compiled = chunk.lower(tasks.data, state, jax.random.key(0)).compile()
     compiling = time.perf_counter() - begun

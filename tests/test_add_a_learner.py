@@ -12,7 +12,7 @@ import test_conformance as conformance
 from learner_table import ITEMS, LEARNERS
 
 from experiments.common.recipes.base import OUTER_SPACE, Built, Recipe, Training, hyperparameters
-from metarec_jax import objectives, training
+from metarec_jax import chunks, objectives, training
 from metarec_jax.baselines import BASELINES
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.data.table import Ratings
@@ -87,7 +87,7 @@ def test_its_recipe_learns_to_beat_its_own_cold_start_the_item_mean_and_the_bias
     )
     tasks = training_tasks(train, support=K, query=10)
     optimiser = training.adam(outer.outer_lr, STEPS, weight_decay=outer.weight_decay)
-    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=outer.batch, length=100)
+    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=outer.batch, length=100)
     start = training.start(learner, tasks, optimiser, jax.random.key(0))
 
     def validate(params) -> float:

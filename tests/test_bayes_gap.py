@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from metarec_jax import objectives, training
+from metarec_jax import chunks, objectives, training
 from metarec_jax.data.synthetic import bayes_optimal, make_world
 from metarec_jax.evaluation import mean_squared_errors
 from metarec_jax.learners.maml import maml
@@ -35,7 +35,7 @@ def test_most_of_the_gap_to_the_bayes_optimum_is_closed(name):
 
     tasks = training_tasks(train, support=K, query=10)
     outer = training.adam(2e-3, STEPS)
-    chunk = training.make_chunk(rule, tasks.sample, outer, batch=32, length=250)
+    chunk = chunks.make_chunk(rule, tasks.sample, outer, batch=32, length=250)
 
     def validate(params) -> float:
         valid = episodes(world.ratings, split.valid, K)[0]

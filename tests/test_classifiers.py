@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from learner_table import CLASSIFIERS, FIRST_ORDER, WAYS
 
-from metarec_jax import training
+from metarec_jax import chunks, training
 from metarec_jax.evaluation import fixed_tasks, raw_predictions
 from metarec_jax.types import Episode, Examples, Learner, Params, Tasks
 
@@ -60,7 +60,7 @@ def fresh(name: str) -> Params:
 @functools.cache
 def trained(name: str) -> Params:
     optimiser = training.adam(0.02, LENGTH)
-    chunk = training.make_chunk(learner(name), sample, optimiser, batch=16, length=LENGTH)
+    chunk = chunks.make_chunk(learner(name), sample, optimiser, batch=16, length=LENGTH)
     return chunk(None, training.start_from(jax.tree.map(jnp.copy, fresh(name)), optimiser).state, jax.random.key(1))[
         0
     ].params

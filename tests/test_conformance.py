@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE, STEPWISE
 
-from metarec_jax import checkpoint, training
+from metarec_jax import checkpoint, chunks, gradients, training
 from metarec_jax.data.synthetic import World, make_world
 from metarec_jax.evaluation import mean_squared_errors
 from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
@@ -52,11 +52,10 @@ def optimiser():
 
 
 @functools.cache
-def chunk(name: str, devices: int = 1, parallel: training.Parallel = "jit") -> training.Chunk:
+def chunk(name: str, devices: int = 1, parallel: chunks.Parallel = "jit") -> chunks.Chunk:
     sample = tasks()[0].sample
-    return training.make_chunk(
-        learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, devices=devices, parallel=parallel
-    )
+    spread = chunks.Spread(devices, parallel)
+    return chunks.make_chunk(learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, spread=spread)
 
 
 def begin(name: str) -> training.Run:
@@ -190,13 +189,13 @@ def test_gradient_equals_finite_differences_in_float64(name):
         pytest.skip("a first-order learner's update is by definition not the gradient of its loss")
     with jax.enable_x64(True):
         to_64 = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)))
-        learnt, fixed = training.split_fixed(trained(name).best_params)
+        learnt, fixed = gradients.split_fixed(trained(name).best_params)
         episode, params = one_task(), to_64(learnt)
         episode = Episode(*(part._replace(y=to_64(part.y), mask=to_64(part.mask)) for part in episode))
 
         @jax.jit
         def loss(params):
-            return learner(name).loss(training.join_fixed(params, fixed), episode, jax.random.key(0))[0]
+            return learner(name).loss(gradients.join_fixed(params, fixed), episode, jax.random.key(0))[0]
 
         gradient = jax.grad(loss)(params)
         rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax import metrics, training
+from metarec_jax import chunks, metrics, training
 from metarec_jax.data.classes import Classes
 from metarec_jax.evaluation import PredictionError, accuracies, fixed_tasks
 from metarec_jax.objectives import query_loss, squared_error
@@ -72,7 +72,7 @@ def line() -> Learner:
 def test_the_host_sets_the_rate_and_the_end():
     learner, waves = line(), sinusoids(support=1, query=3)
     optimiser = training.adam_at(1e-2)
-    chunk = training.make_chunk(learner, waves.sample, optimiser, batch=2, length=3)
+    chunk = chunks.make_chunk(learner, waves.sample, optimiser, batch=2, length=3)
     run = training.start(learner, waves, optimiser, jax.random.key(0))
     still = training.with_rate(jax.tree.map(jnp.copy, run.state), 0.0)
     stopped, _ = chunk(waves.data, still, jax.random.key(1))

@@ -6,24 +6,25 @@ import chex
 import jax
 import pytest
 
-from metarec_jax import training
+from metarec_jax import chunks, training
 from metarec_jax.learners.maml import maml
 from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import squared_error
 from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.types import Metrics, TrainState
 
 TASKS = sinusoids(support=5, query=5)
 BATCH = 16
 
 
-def chunk(**where) -> tuple[training.Chunk, training.Run]:
+def chunk(**where) -> tuple[chunks.Chunk, training.Run]:
     learner, optimiser = maml(MLP((8,)), squared_error, lr=0.01), training.adam(1e-2, 10)
-    made = training.make_chunk(learner, TASKS.sample, optimiser, batch=BATCH, length=3, **where)
+    made = chunks.make_chunk(learner, TASKS.sample, optimiser, batch=BATCH, length=3, spread=chunks.Spread(**where))
     return made, training.start(learner, TASKS, optimiser, jax.random.key(0))
 
 
 @functools.cache
-def at_once() -> tuple[training.TrainState, training.Metrics]:
+def at_once() -> tuple[TrainState, Metrics]:
     made, run = chunk()
     return made(TASKS.data, run.state, jax.random.key(1))
 
@@ -35,6 +36,7 @@ def at_once() -> tuple[training.TrainState, training.Metrics]:
         {"together": 4},
         {"together": 8, "devices": 8},
         {"together": 1, "devices": 8, "parallel": "pmap"},
+        {"devices": 8, "parallel": "shard_map"},
     ],
 )
 def test_groups_of_tasks_give_the_same_steps(where):
@@ -53,5 +55,5 @@ def test_memory_is_that_of_one_group():
 
 
 def test_groups_that_do_not_divide_the_tasks_are_refused():
-    with pytest.raises(training.TrainingError, match="16 tasks a step, on 1 devices, are no multiple of 5"):
+    with pytest.raises(chunks.SpreadError, match="16 tasks a step, on 1 devices, are no multiple of 5"):
         chunk(together=5)

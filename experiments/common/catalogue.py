@@ -12,6 +12,7 @@ from experiments.common import jobs
 from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.runner import Outcome, run_once
 from experiments.common.workdir import Log
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores
 from metarec_jax.ranking import Values, rank_catalogue
@@ -72,9 +73,7 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
     return run_once(name, "baseline", baseline.output, trial.folder / name, work)
 
 
-def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
-) -> Outcome:
+def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
     """Meta-train with early stopping on the validation users, going on from a checkpoint, and rank for test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -86,8 +85,8 @@ def run_learner(
             every = trial.valid.values()
             return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
 
-        chunk = jobs.make_programs(built, outer, tasks.sample, devices).chunk
-        job = jobs.job_on(name, built, outer, trial.seed, tasks, validate, chunk, METRICS[0])
+        programs = jobs.make_programs(built, outer, tasks.sample, spread)
+        job = jobs.job_on(name, built, outer, trial.seed, tasks, validate, programs, METRICS[0])
         params = jobs.train(name, job, trial.seed, trial.folder / name, log)
         frames = [
             _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))

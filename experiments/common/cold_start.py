@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import polars as pl
 
-from experiments.common import dataflags, jobs, methods, runner, workdir
+from experiments.common import dataflags, methods, runner, workdir
 from experiments.common.command_line import one_line_errors, only_flags, refuse
 from experiments.common.environment import environment
 from experiments.common.methods import chosen, parse_set
@@ -29,6 +29,7 @@ from experiments.common.tuned import Tuned, read_tuned
 from experiments.common.workdir import Log, claim, mark, stamp
 from metarec_jax import evaluation
 from metarec_jax.checkpoint import write_atomic
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.report import html, plots, results, table
 from metarec_jax.tasks.catalogue import default_threshold
@@ -41,7 +42,13 @@ TUNED = flags.DEFINE_string("tuned", None, "File of settings from experiments/tu
 SET = flags.DEFINE_multi_string("set", [], "Hyper-parameter of a learner: NAME.KEY=VALUE. May be repeated.")
 SEEDS = flags.DEFINE_integer("seeds", 1, "Runs, with seeds seed, seed + 1, ...", lower_bound=1)
 DEVICES = flags.DEFINE_integer("devices", 1, "Devices to spread the tasks of a step over.", lower_bound=1)
-PARALLEL = flags.DEFINE_enum("parallel", "jit", ["jit", "pmap"], "How to spread them.")
+PARALLEL = flags.DEFINE_enum("parallel", "jit", ["jit", "shard_map", "pmap"], "How to spread them.")
+ID_TABLES = flags.DEFINE_enum(
+    "id_tables",
+    "dense",
+    ["dense", "rows"],
+    "Whether a step updates whole tables of ids, or only the rows that its tasks meet (lazy Adam): for big catalogues.",
+)
 for shared in (dataflags, methods, workdir):
     flags.adopt_module_key_flags(shared)
 
@@ -70,7 +77,7 @@ def make_plan(question: ColdStart, experiment: ModuleType) -> Plan:
     if dataflags.SPLIT.value is not None and SEEDS.value > 1:
         idle.append((SEEDS, "above 1 needs splits of its own, not --split"))
     if not trained:
-        idle.append((methods.STEPS, "needs a method that is trained"))
+        idle += [(flag, "needs a method that is trained") for flag in (methods.STEPS, ID_TABLES)]
     if DEVICES.value == 1:
         idle.append((PARALLEL, "needs --devices above 1"))
     left_out, protocol = refuse(idle), dataflags.parse_protocol(question)
@@ -113,7 +120,7 @@ class Flow(NamedTuple):
 
     make_trial: Callable[[ColdStart, Plan, int, Ratings, Split, Path], Any]  # of a seed, in its folder
     run_baseline: Callable[..., runner.Outcome]  # (name, baseline, grid, trial)
-    run_learner: Callable[..., runner.Outcome]  # (name, recipe, changes, trial, log, devices)
+    run_learner: Callable[..., runner.Outcome]  # (name, recipe, changes, trial, log, spread)
     scores: Callable[..., list[evaluation.Scores]]  # (name, outcomes, trials, rating from which an item is liked)
     same_query: bool = True  # whether a task is asked the same at every K
 
@@ -159,13 +166,13 @@ def prepare(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> Materi
 
 def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
-    begun, devices = time.perf_counter(), jobs.Devices(DEVICES.value, PARALLEL.value)
+    begun, how = time.perf_counter(), spread()
     ratings, splits, trials, log, seconds = prepare(question, flow, plan, folder)
     known, timing = question.methods, {"load": seconds}
 
     def work(name: str, trial: Any) -> runner.Outcome:
         if name in known.recipes:
-            return flow.run_learner(name, known.recipes[name], plan.changes[name], trial, log, devices)
+            return flow.run_learner(name, known.recipes[name], plan.changes[name], trial, log, how)
         return flow.run_baseline(name, known.baselines[name].baseline, plan.grids[name], trial)
 
     outcomes = each(plan.methods, trials, work, timing)
@@ -251,6 +258,11 @@ def main(question: ColdStart, experiment: ModuleType, argv: list[str], flow: Flo
       flow: how methods are run and scored.
     """
     conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question, flow))
+
+
+def spread() -> Spread:
+    """How the flags lay out the work of a training step."""
+    return Spread(DEVICES.value, PARALLEL.value, tables=ID_TABLES.value)
 
 
 def make_devices() -> None:

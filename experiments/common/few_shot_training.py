@@ -24,7 +24,7 @@ from experiments.common.few_shot import (
 )
 from experiments.common.jobs import Job, train
 from experiments.common.workdir import Log
-from metarec_jax import training
+from metarec_jax import chunks, training
 from metarec_jax.tasks.n_way import n_way
 from metarec_jax.types import Params, Tasks
 
@@ -101,8 +101,13 @@ def _job(
     steps = None if budget.minutes else budget.steps or outer.steps
     length = method.chunk if steps is None else max(1, min(method.chunk, -(-steps // 20)))
     optimiser = training.adam_at(outer.outer_lr, weight_decay=outer.weight_decay)
-    chunk = training.make_chunk(
-        learner, tasks.sample, optimiser, batch=outer.batch, length=length, together=method.together
+    chunk = chunks.make_chunk(
+        learner,
+        tasks.sample,
+        optimiser,
+        batch=outer.batch,
+        length=length,
+        spread=chunks.Spread(together=method.together),
     )
     number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))

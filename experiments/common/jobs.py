@@ -13,19 +13,12 @@ from tqdm import tqdm
 
 from experiments.common.recipes.base import Built, Training
 from experiments.common.workdir import Log
-from metarec_jax import checkpoint, training
+from metarec_jax import checkpoint, chunks, training
 from metarec_jax.evaluation import squared_errors
 from metarec_jax.report.results import lower_is_better
 from metarec_jax.types import Array, Episode, Params, Tasks
 
 VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
-
-
-class Devices(NamedTuple):
-    """Where training runs."""
-
-    count: int
-    parallel: training.Parallel
 
 
 class Job(NamedTuple):
@@ -40,27 +33,30 @@ class Job(NamedTuple):
 class Programs(NamedTuple):
     """What a meta-training runs on the device."""
 
-    chunk: training.Chunk
+    chunk: chunks.Chunk
     errors: Callable[[Params, Episode], Array]  # (parameters, held-out tasks) -> [T] mean squared errors
+    rows: bool = False  # whether tables of ids are trained row by row
 
 
-def make_programs(built: Built, outer: Training, sample: Callable, devices: Devices) -> Programs:
+def make_programs(built: Built, outer: Training, sample: Callable, spread: chunks.Spread) -> Programs:
     """Of a learner trained on the episodes that `sample` draws."""
-    chunk = training.make_chunk(
+    rows = spread.tables != "dense"
+    chunk = chunks.make_chunk(
         built.learner,
         sample,
-        make_optimiser(built, outer),
+        make_optimiser(built, outer, rows),
         batch=outer.batch,
         length=chunk_length(outer),
-        devices=devices.count,
-        parallel=devices.parallel,
+        spread=spread,
     )
-    return Programs(chunk, partial(squared_errors, built.learner))
+    return Programs(chunk, partial(squared_errors, built.learner), rows)
 
 
-def make_optimiser(built: Built, outer: Training) -> optax.GradientTransformation:
-    """The outer loop's, with a schedule over all chunks."""
-    return training.adam(outer.outer_lr, total_steps(outer), weight_decay=outer.weight_decay, rates=built.rates)
+def make_optimiser(built: Built, outer: Training, rows: bool) -> optax.GradientTransformation:
+    """The outer loop's, with a schedule over all chunks; `rows`: see `training.adam`."""
+    return training.adam(
+        outer.outer_lr, total_steps(outer), weight_decay=outer.weight_decay, rates=built.rates, rows=rows
+    )
 
 
 def chunk_length(outer: Training) -> int:
@@ -89,7 +85,7 @@ def make_job(
         errors = [np.asarray(programs.errors(params, at_k)).mean() for at_k in held_out.values()]
         return float(np.mean(np.sqrt(errors)))
 
-    return job_on(name, built, outer, seed, tasks, validate, programs.chunk)
+    return job_on(name, built, outer, seed, tasks, validate, programs)
 
 
 def job_on(
@@ -99,19 +95,21 @@ def job_on(
     seed: int,
     tasks: Tasks,
     validate: Callable[[Params], float],
-    chunk: training.Chunk,
+    programs: Programs,
     metric: str = "rmse",
 ) -> Job:
-    """Meta-training on `tasks` by `chunk` with early stopping on `validate`, lower being better: a metric, or minus one
-    of which more is better."""
+    """Meta-training on `tasks` by `programs` with early stopping on `validate`, lower being better: a metric, or minus
+    one of which more is better."""
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
-    optimiser = make_optimiser(built, outer)
+    optimiser = make_optimiser(built, outer, programs.rows)
     if built.params is None:
         start = training.start(built.learner, tasks, optimiser, init_key)
     else:
         start = training.start_from(built.params, optimiser)
     steps = total_steps(outer)
-    fit = partial(training.fit, chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
+    fit = partial(
+        training.fit, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience
+    )
     return Job(start, steps, fit, metric)
 
 

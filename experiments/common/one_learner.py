@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.common import cold_start, dataflags, jobs, runner
+from experiments.common import cold_start, dataflags, runner
 from experiments.common.command_line import refuse
 from experiments.common.methods import parse_set
 from experiments.common.questions import USER_COLD_START, ColdStart
 from experiments.common.workdir import Log, claim, mark, stamp
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.tasks.user_cold_start import Split
 from metarec_jax.types import Learner, Params
@@ -52,6 +53,6 @@ def train(experiment: ModuleType, question: ColdStart) -> Use:
     folder = claim(experiment.EXPERIMENT, dataflags.label(), text)
     mark(folder, text, {"ratings": ratings.sha256, "splits": [split.sha256]})
     trial = runner.make_trial(dataflags.SEED.value, ratings, split, protocol, folder, test=False)
-    log, devices = Log(folder / "metrics.jsonl"), jobs.Devices(1, "jit")
-    learner, params, _ = runner.train_learner(LEARNER.value, RECIPES[LEARNER.value], changes, trial, log, devices)
+    log = Log(folder / "metrics.jsonl")
+    learner, params, _ = runner.train_learner(LEARNER.value, RECIPES[LEARNER.value], changes, trial, log, Spread())
     return Use(learner, params, ratings, split, folder)

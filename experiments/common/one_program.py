@@ -11,8 +11,9 @@ from typing import Any
 
 import jax
 
-from experiments.common.jobs import Devices, Programs, make_programs
+from experiments.common.jobs import Programs, make_programs
 from experiments.common.recipes.base import Built, Recipe, Training
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.spaces import is_real
 
@@ -44,7 +45,7 @@ class OneProgram:
             return self._recipe.build(self._train, **keywords), Training(**settings)
 
         def programs(numbers: Settings) -> Programs:
-            return make_programs(*build(numbers), self._sample, Devices(1, "jit"))
+            return make_programs(*build(numbers), self._sample, Spread())
 
         chunk = jax.jit(lambda numbers, *arguments: programs(numbers).chunk(*arguments), donate_argnums=2)
         return Programs(chunk, jax.jit(lambda numbers, *arguments: programs(numbers).errors(*arguments)))

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from experiments.common import jobs, runner
+from experiments.common import runner
 from experiments.common.recipes.base import Recipe
 from experiments.common.runner import Outcome, Protocol, run_once
 from experiments.common.workdir import Log
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores
 from metarec_jax.online import Replay, again, errors_by_bin, follow, replayed
@@ -92,13 +93,11 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
     return run_once(name, "baseline", baseline.output, trial.folder / name, work)
 
 
-def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
-) -> Outcome:
+def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
     """Meta-train, choose the way it takes ratings in on the validation users, and follow the test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        learner, params, settings = runner.train_learner(name, recipe, changes, trial.training, log, devices)
+        learner, params, settings = runner.train_learner(name, recipe, changes, trial.training, log, spread)
         return _followed(name, learner, params, settings, trial)
 
     return run_once(name, recipe.kind, "rating", trial.folder / name, work)

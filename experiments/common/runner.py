@@ -15,6 +15,7 @@ from experiments.common import jobs
 from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.workdir import Log, WorkdirError
 from metarec_jax import checkpoint, metrics, training
+from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores, predict_tasks
 from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
@@ -151,13 +152,11 @@ def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.nd
     return predict_tasks(name, method, params, trial.test[k], users)
 
 
-def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
-) -> Outcome:
+def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        found = train_learner(name, recipe, changes, trial, log, devices)
+        found = train_learner(name, recipe, changes, trial, log, spread)
         predictions = {k: _predict(name, found.method, found.params, trial, k) for k in trial.protocol.shots}
         return _frames(name, trial, predictions), {str(k): found.settings for k in trial.protocol.shots}
 
@@ -173,13 +172,13 @@ class Trained(NamedTuple):
 
 
 def train_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, devices: jobs.Devices
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread
 ) -> Trained:
     """Meta-train with early stopping on the validation tasks, going on from a checkpoint."""
     own, outer = hyperparameters(recipe, changes, name)
     built = recipe.build(trial.train, **own)
     tasks = user_tasks(trial)
-    programs = jobs.make_programs(built, outer, tasks.sample, devices)
+    programs = jobs.make_programs(built, outer, tasks.sample, spread)
     job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
     params = jobs.train(name, job, trial.seed, trial.folder / name, log)
     return Trained(built.learner, params, own | vars(outer))

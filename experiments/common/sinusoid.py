@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import optax
 
-from experiments.common.jobs import Devices, job_on, make_programs, train
+from experiments.common.jobs import job_on, make_programs, train
 from experiments.common.recipes.base import Built, Training
 from experiments.common.workdir import Log, WorkdirError
 from metarec_jax.checkpoint import write_atomic
+from metarec_jax.chunks import Spread
 from metarec_jax.evaluation import fixed_tasks, mean_squared_errors, raw_predictions
 from metarec_jax.learners.anil import anil
 from metarec_jax.learners.cavia import cavia
@@ -166,8 +167,8 @@ def _train(name: str, method: Method, setting: Setting, log: Log) -> Params:
     tasks = sinusoids(support=setting.shots, query=TRAINING_QUERY)
     outer = Training(**(vars(method.training) | {"patience": method.training.steps}))
     own = label(name, setting.shots)
-    programs = make_programs(Built(learner), outer, tasks.sample, Devices(1, "jit"))
-    job = job_on(own, Built(learner), outer, setting.seed, tasks, validate, programs.chunk)
+    programs = make_programs(Built(learner), outer, tasks.sample, Spread())
+    job = job_on(own, Built(learner), outer, setting.seed, tasks, validate, programs)
     try:
         return train(own, job, setting.seed, setting.folder / own, log)
     except TrainingError as error:

@@ -22,6 +22,8 @@ class IdTable(nn.Module):
 
     @nn.compact
     def __call__(self, ids: Array) -> Array:
+        if self.has_variable("params", "table"):  # perhaps some of its rows, and ids that are places among them
+            return self.get_variable("params", "table")[ids]
         return self.param("table", nn.initializers.normal(self.scale), (self.size, self.dim))[ids]
 
 

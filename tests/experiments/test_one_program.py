@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common.jobs import Devices, make_job, make_programs
+from experiments.common.jobs import make_job, make_programs
 from experiments.common.one_program import OneProgram
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import example, hyperparameters
+from metarec_jax.chunks import Spread
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.spaces import Between, is_real
 from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
@@ -35,7 +36,7 @@ def test_it_finds_what_a_program_of_its_own_finds():
         built = recipe.build(train, **own)
         programs = programs or one.at(own, outer)
         job = make_job("maml", built, outer, 0, tasks, held_out, programs)
-        return job.fit(job.start), make_programs(built, outer, tasks.sample, Devices(1, "jit"))
+        return job.fit(job.start), make_programs(built, outer, tasks.sample, Spread())
 
     other, _ = fit()
     run, own_programs = fit(inner_lr=0.2, outer_lr=2e-3)

@@ -9,7 +9,7 @@ import pytest
 from experiments.common.recipes import ITEM_RECIPES
 from experiments.common.recipes.base import hyperparameters
 from experiments.common.recipes.ranking import RANKING_RECIPES
-from metarec_jax import training
+from metarec_jax import gradients
 from metarec_jax.data.synthetic import make_world
 from metarec_jax.spaces import Between, OneOf
 from metarec_jax.tasks.user_cold_start import training_tasks
@@ -34,10 +34,10 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     params = built.params or built.learner.init(jax.random.key(0), episode)
     assert set(built.rates or {}) <= set(params)
 
-    learnt, fixed = training.split_fixed(params)
+    learnt, fixed = gradients.split_fixed(params)
 
     def loss(learnt):
-        return built.learner.loss(training.join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
+        return built.learner.loss(gradients.join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(learnt)
     assert np.isfinite(value)

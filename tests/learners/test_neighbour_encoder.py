@@ -7,7 +7,7 @@ import pytest
 from helpers import random_table
 
 from experiments.common.recipes.ranking import RANKING_RECIPES
-from metarec_jax import objectives, training
+from metarec_jax import chunks, objectives, training
 from metarec_jax.baselines.item_statistics import rating_matrix
 from metarec_jax.learners.neighbour_encoder import neighbour_encoder
 from metarec_jax.models.neighbours import Pairs, Votes, count_neighbours, leave_out, pairs
@@ -80,7 +80,7 @@ def test_a_stranger_is_shown_what_is_popular(name):
     recipe = RANKING_RECIPES[name]
     built = recipe.build(LIKED, dim=4, width=8, dropout=0.5)
     tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
-    chunk = training.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
+    chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
     params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
     stranger = Liker(jnp.full(3, -1), jnp.zeros(1, jnp.int32), jnp.zeros(0))
     episode = catalogue_episode(jnp.zeros((ITEMS, 0)), stranger)
@@ -97,7 +97,7 @@ def test_the_lists_are_no_part_of_what_is_trained():
     run = training.start(learner, tasks, optimiser, jax.random.key(0))
     assert lists.ids.shape not in {leaf.shape for leaf in jax.tree.leaves(run.state.opt_state)}
     before = jax.tree.map(np.array, run.state.params)
-    chunk = training.make_chunk(learner, tasks.sample, optimiser, batch=8, length=4)
+    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=8, length=4)
     after = chunk(tasks.data, run.state, jax.random.key(1))[0].params
     jax.tree.map(np.testing.assert_array_equal, after[FIXED], before[FIXED])
     assert all(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax import objectives, training
+from metarec_jax import chunks, objectives, training
 from metarec_jax.learners.relation import Comparator, relation, relation_ratings
 from metarec_jax.types import Episode, Examples, Tasks
 
@@ -77,7 +77,7 @@ def test_the_classifier_learns_to_compare_what_no_distance_does():
 
     tasks, optimiser = Tasks(None, sample), training.adam(0.02, 120)
     run = training.start(rule, tasks, optimiser, jax.random.key(0))
-    chunk = training.make_chunk(rule, sample, optimiser, batch=16, length=120)
+    chunk = chunks.make_chunk(rule, sample, optimiser, batch=16, length=120)
     _, metrics = chunk(None, run.state, jax.random.key(1))
     assert metrics["accuracy"][-20:].mean() > 0.95
 

@@ -1,0 +1,192 @@
+"""A chunk of meta-training steps as one compiled function, on one device or many, of one process or many.
+
+The key of a step is fold_in(root, step), and the tasks of a step are the same however they are spread: so is the
+result, up to the rounding of a sum. Three ways to spread them do the same: `jit` with shardings, where the compiler
+finds out what to sum over devices; `shard_map` and `pmap`, where it is written down.
+
+Silent trap: inside `jax.shard_map` that checks how values vary, `jax.grad` with respect to replicated parameters is
+already summed over devices. Here it does not check, and the gradient is a device's own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from metarec_jax import gradients, tables
+from metarec_jax.types import Array, Learner, Metrics, Params, TrainState
+
+Parallel = Literal["jit", "shard_map", "pmap"]
+TableUpdates = Literal["dense", "rows", "sharded"]
+Chunk = Callable[[Any, TrainState, Array], tuple[TrainState, Metrics]]  # (data, state, root key) -> [length] metrics
+AXIS = "data"
+
+
+class SpreadError(ValueError):
+    """Tasks, or tables, that cannot be spread as asked; the message says what to change."""
+
+
+class Spread(NamedTuple):
+    """How the work of a step is laid out."""
+
+    devices: int = 1  # of all processes together
+    parallel: Parallel = "jit"
+    together: int | None = None  # see `gradients.task_batch_gradient`
+    tables: TableUpdates = "dense"  # rows: see `tables`; sharded: rows, and each device keeps its part of the tables
+    parts: bool = False  # the data is in parts [P, ...], of which each device has its own; P a multiple of devices
+
+    def check(self, batch: int) -> None:
+        """Raise SpreadError unless `batch` tasks a step can be spread so."""
+        if self.devices > jax.device_count():
+            raise SpreadError(f"{self.devices} devices were asked for and there are {jax.device_count()}.")
+        if batch % self.devices:
+            raise SpreadError(f"{batch} tasks a step cannot be spread evenly over {self.devices} devices.")
+        if self.together is not None and (batch // (1 if self.parallel == "jit" else self.devices)) % self.together:
+            raise SpreadError(f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.together}.")
+        if self.tables == "sharded" and self.parallel != "jit":
+            raise SpreadError(f"tables are sharded by jit, not by {self.parallel}.")
+
+    def mesh(self) -> Mesh:
+        """The devices in one row."""
+        return Mesh(np.array(jax.devices()[: self.devices]), (AXIS,))
+
+    def of_data(self, mesh: Mesh) -> NamedSharding:
+        """Where the data is: everywhere, or each part on its device."""
+        return NamedSharding(mesh, PartitionSpec(AXIS) if self.parts else PartitionSpec())
+
+    def of_state(self, mesh: Mesh, state: TrainState) -> Any:
+        """Where each leaf of a state is: everywhere, save tables that are sharded, rows in order of the devices."""
+
+        def of(path: tuple, leaf: Array) -> NamedSharding:
+            own = self.tables == "sharded" and tables.in_table(path)
+            if own and leaf.shape[0] % self.devices:
+                raise SpreadError(f"a table of {leaf.shape[0]} rows cannot be cut into {self.devices} equal parts.")
+            return NamedSharding(mesh, PartitionSpec(AXIS) if own else PartitionSpec())
+
+        return jax.tree_util.tree_map_with_path(of, state)
+
+
+def make_chunk(
+    learner: Learner,
+    sample: Callable,
+    optimiser: optax.GradientTransformation,
+    *,
+    batch: int,
+    length: int,
+    spread: Spread | None = None,
+) -> Chunk:
+    """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
+
+    The buffers of the state that it is given are donated. With the spread's `tables` other than dense, `optimiser` is
+    one of `tables.with_rows`.
+
+    Raises:
+      SpreadError: more devices than there are, or a batch that they, or `together`, do not divide.
+    """
+    spread = spread or Spread()
+    spread.check(batch)
+    draw = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
+
+    def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
+        if spread.tables == "dense":
+            gradient_of = gradients.task_batch_gradient(learner, spread.together)
+        else:
+            gradient_of = gradients.row_gradient(learner, spread.together, gather)
+
+        def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
+            keys = own(jax.random.split(jax.random.fold_in(root, state.step), batch))
+            gradient, metrics = gradient_of(state.params, draw(sample, data, keys), state.step)
+            return moved(optimiser, state, average(gradient)), average(metrics)
+
+        return jax.lax.scan(step, state, length=length)
+
+    return {"jit": _by_jit, "shard_map": _by_shard_map, "pmap": _by_pmap}[spread.parallel](steps, batch, spread)
+
+
+def moved(optimiser: optax.GradientTransformation, state: TrainState, gradient: Any) -> TrainState:
+    """The state after a step along a gradient, or along `tables.Touched` rows of one."""
+    if isinstance(gradient, tables.Touched):
+        rows, ids = tables.take(state.params, gradient.ids), gradient.ids
+        updates, opt_state = optimiser.update(gradient.values, state.opt_state, rows, rows=ids)
+        return TrainState(state.step + 1, tables.add(state.params, tables.Touched(ids, updates)), opt_state)
+    learnt, fixed = gradients.split_fixed(state.params)
+    updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
+    params: Params = gradients.join_fixed(optax.apply_updates(learnt, updates), fixed)
+    return TrainState(state.step + 1, params, opt_state)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _by_jit(steps: Callable, batch: int, spread: Spread) -> Chunk:
+    """The compiler spreads the keys, and with them the tasks, and finds out what has to be summed."""
+    del batch
+    mesh = spread.mesh()
+    everywhere, by_task = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((), (AXIS,)))
+
+    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        own = partial(jax.lax.with_sharding_constraint, shardings=by_task)
+        state, metrics = steps(own, _same, _same, data, state, root)
+        return jax.lax.with_sharding_constraint(state, spread.of_state(mesh, state)), metrics
+
+    if spread.tables == "sharded":  # where the state is says where it will be
+        return jax.jit(chunk, donate_argnums=1)
+    places = (spread.of_data(mesh), everywhere, everywhere)
+    return jax.jit(chunk, in_shardings=places, out_shardings=everywhere, donate_argnums=1)
+
+
+def _written_down(steps: Callable, batch: int, spread: Spread) -> Callable:
+    """(device number, its data, state, root) -> the same as `steps`, with the mean over devices spelt out."""
+    own = batch // spread.devices
+
+    def on_one_device(device: Array, data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        def keys_of(keys: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(keys, device * own, own)
+
+        def average(found: Any) -> Any:
+            if isinstance(found, tables.Touched):  # all devices have the same ids
+                return found._replace(values=average(found.values))
+            return jax.lax.pmean(found, AXIS)
+
+        gather = partial(jax.lax.all_gather, axis_name=AXIS, tiled=True)
+        return steps(keys_of, average, gather, data, state, root)
+
+    return on_one_device
+
+
+def _by_shard_map(steps: Callable, batch: int, spread: Spread) -> Chunk:
+    mesh, everywhere = spread.mesh(), PartitionSpec()
+    on_one_device = _written_down(steps, batch, spread)
+
+    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        return on_one_device(jax.lax.axis_index(AXIS), data, state, root)
+
+    of_data = spread.of_data(mesh)
+    mapped = jax.shard_map(
+        chunk, mesh=mesh, in_specs=(of_data.spec, everywhere, everywhere), out_specs=everywhere, check_vma=False
+    )
+    whole = NamedSharding(mesh, everywhere)
+    return jax.jit(mapped, in_shardings=(of_data, whole, whole), out_shardings=whole, donate_argnums=1)
+
+
+def _by_pmap(steps: Callable, batch: int, spread: Spread) -> Chunk:
+    everywhere = jax.pmap(
+        _written_down(steps, batch, spread),
+        axis_name=AXIS,
+        in_axes=(0, 0 if spread.parts else None, None, None),
+        out_axes=None,
+        devices=jax.devices()[: spread.devices],
+    )
+
+    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        if spread.parts:
+            data = jax.tree.map(lambda leaf: leaf.reshape(spread.devices, -1, *leaf.shape[1:]), data)
+        return everywhere(jnp.arange(spread.devices), data, state, root)
+
+    return chunk

@@ -1,0 +1,116 @@
+"""The meta-gradient of a batch of tasks: the only file that vmaps learners, on all tasks at once or in groups, with
+respect to whole tables of ids or to the rows that the batch meets."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metarec_jax import tables
+from metarec_jax.types import FIXED, Array, Episode, Learner, Metrics, Params
+
+Drawn = tuple[Episode, Array]  # drawn tasks, [T] on every leaf, and the keys [T] of their losses
+# (params, drawn tasks, step) -> means over the tasks; the gradient is as the parameters, or `tables.Touched`.
+Gradient = Callable[[Params, Drawn, Array], tuple[Any, Metrics]]
+
+
+def split_fixed(params: Params) -> tuple[Params, Params]:
+    """What is learnt of the parameters, and what is not, as a dict of one name or none: see `types.FIXED`."""
+    if not isinstance(params, Mapping) or FIXED not in params:
+        return params, {}
+    return {name: part for name, part in params.items() if name != FIXED}, {FIXED: params[FIXED]}
+
+
+def join_fixed(learnt: Params, fixed: Params) -> Params:
+    """The parameters again, from the two parts of `split_fixed`."""
+    return {**learnt, **fixed} if fixed else learnt
+
+
+def draw_tasks(sample: Callable, data: Any, keys: Array) -> Drawn:
+    """Episodes [T] and the keys [T] of their losses, from keys [T]."""
+    draw_keys, loss_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    return jax.vmap(sample, (None, 0))(data, draw_keys), loss_keys
+
+
+def draw_from_parts(sample: Callable, data: Any, keys: Array) -> Drawn:
+    """The same from data in P parts, [P, ...] on every leaf: each part gives as many of the T tasks."""
+    parts = jax.tree.leaves(data)[0].shape[0]
+    drawn = jax.vmap(lambda part, keys: draw_tasks(sample, part, keys))(data, keys.reshape(parts, -1))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn)
+
+
+def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array | int = 0) -> tuple[Array, Metrics]:
+    """Mean loss over drawn tasks at training step `step`, and the mean of each metric."""
+    each = jax.vmap(lambda episode, key: learner.loss(params, episode, key, step))(*drawn)
+    return jax.tree.map(jnp.mean, each)
+
+
+def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradient:
+    """The gradient of `task_batch_loss` with respect to what is learnt, and the metrics, as a function.
+
+    Args:
+      learner: whose loss.
+      together: None works on all tasks at once, which small networks and accelerators want. Else so many at a time,
+        one group after the other, and their gradients are added up: memory is that of one group. On a CPU convolutions
+        are fastest one task at a time. The number of tasks must be a multiple of it.
+    """
+
+    def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[Params, Metrics]:
+        learnt, fixed = split_fixed(params)
+
+        def loss(learnt: Params, drawn: Drawn) -> tuple[Array, Metrics]:
+            return task_batch_loss(learner, join_fixed(learnt, fixed), drawn, step)
+
+        return mean_gradient(loss, learnt, drawn, together)
+
+    return gradient
+
+
+def row_gradient(
+    learner: Learner, together: int | None = None, gather: Callable[[Array], Array] = lambda ids: ids
+) -> Gradient:
+    """The same gradient, of tables of ids only for the rows that the batch meets (`tables.Touched`).
+
+    Args:
+      learner, together: see `task_batch_gradient`; x of the episodes are `Inputs`.
+      gather: ids of all devices from a device's own; see `tables.relabel`.
+    """
+    dense = task_batch_gradient(learner, together)
+
+    def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[tables.Touched, Metrics]:
+        episodes, loss_keys = drawn
+        ids, placed = tables.relabel(episodes, tables.num_rows(params), gather)
+        slope, metrics = dense(tables.take(params, ids), (placed, loss_keys), step)
+        return tables.Touched(ids, slope), metrics
+
+    return gradient
+
+
+def mean_gradient(
+    loss: Callable[[Params, Drawn], tuple[Array, Metrics]], params: Params, tasks: Drawn, together: int | None
+) -> tuple[Params, Metrics]:
+    """Gradient of a mean over tasks, and its metrics, `together` tasks at a time.
+
+    Args:
+      loss: (params, tasks) -> (mean over the tasks, means of metrics).
+      params: where.
+      tasks: drawn.
+      together: a divisor of T, or None for all.
+    """
+
+    def of(tasks: Drawn) -> tuple[Params, Metrics]:
+        return jax.grad(loss, has_aux=True)(params, tasks)
+
+    if together is None:
+        return of(tasks)
+
+    def grouped(leaf: Array) -> Array:  # so that a group of tasks that are spread over devices is spread too
+        return jnp.moveaxis(leaf.reshape(together, -1, *leaf.shape[1:]), 1, 0)
+
+    groups = jax.tree.map(grouped, tasks)
+    shapes = jax.eval_shape(of, jax.tree.map(lambda leaf: leaf[0], groups))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(lambda total, group: (jax.tree.map(jnp.add, total, of(group)), None), zeros, groups)
+    number = jax.tree.leaves(groups)[0].shape[0]
+    return jax.tree.map(lambda leaf: leaf / number, total)

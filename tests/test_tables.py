@@ -1,0 +1,151 @@
+"""Tables of ids that are trained row by row: Adam where every row is met, and nothing of the size of the catalogue."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import PartitionSpec
+from learner_table import ITEMS, LEARNERS
+
+from metarec_jax import chunks, gradients, tables, training
+from metarec_jax.data.synthetic import make_world
+from metarec_jax.learners.maml import maml
+from metarec_jax.models.recommender import RatingNet
+from metarec_jax.objectives import squared_error
+from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.types import FIXED, Episode, Examples, Inputs
+
+RATE = 1e-2
+
+
+def rows_of(ids, size: int) -> jax.Array:
+    return jnp.unique(jnp.asarray(ids), size=len(ids), fill_value=size)
+
+
+def row_adam() -> optax.GradientTransformation:
+    return optax.chain(tables.scale_by_row_adam(), optax.scale(-RATE))
+
+
+def test_where_every_row_is_met_it_is_adam():
+    params = {"id_table": jax.random.normal(jax.random.key(0), (6, 3)), "id_bias": jnp.ones((6, 1))}
+    lazy, dense, rows = row_adam(), optax.adam(RATE), jnp.arange(6)
+    mine = theirs = params
+    my_state, their_state = lazy.init(params), dense.init(params)
+    for step in range(20):
+        slope = jax.tree.map(lambda leaf, step=step: jnp.sin(leaf + step), mine)
+        updates, my_state = lazy.update(slope, my_state, rows=rows)
+        mine = tables.add(mine, tables.Touched(rows, updates))
+        updates, their_state = dense.update(slope, their_state)
+        theirs = optax.apply_updates(theirs, updates)
+    chex.assert_trees_all_close(mine, theirs, rtol=1e-6, atol=1e-7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=5), min_size=1, max_size=8))
+def test_each_row_is_adam_on_the_steps_that_met_it(met):
+    start = jnp.arange(10.0).reshape(5, 2)
+    lazy, params = row_adam(), {"id_table": start}
+    state = lazy.init(params)
+    for ids in met:
+        rows = rows_of(ids, 5)
+        updates, state = lazy.update(jax.tree.map(jnp.cos, tables.take(params, rows)), state, rows=rows)
+        params = tables.add(params, tables.Touched(rows, updates))
+    dense = optax.adam(RATE)
+    for row in range(5):
+        alone, own = start[row], dense.init(start[row])
+        for _ in [ids for ids in met if row in ids]:
+            updates, own = dense.update(jnp.cos(alone), own)
+            alone = optax.apply_updates(alone, updates)
+        np.testing.assert_allclose(params["id_table"][row], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_count_ends_at_its_most():
+    lazy, params = tables.scale_by_row_adam(), {"id_table": jnp.ones((2, 1))}
+    state = lazy.init(params)._replace(id_count=jnp.full(2, tables.MOST, jnp.uint16))
+    _, state = lazy.update(params, state, rows=jnp.arange(2))
+    assert state.id_count.tolist() == [tables.MOST] * 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=4), st.lists(st.integers(0, 9), min_size=6, max_size=6))
+def test_places_name_the_ids(known, asked):
+    def examples(ids) -> Examples:
+        x = Inputs(jnp.asarray(ids).reshape(2, -1), jnp.zeros((2, 0)), jnp.zeros((2, 0)))
+        return Examples(x, jnp.zeros(len(ids)), jnp.ones(len(ids)))
+
+    ids, placed = tables.relabel(Episode(examples(known), examples(asked)), 10)
+    distinct = sorted({*known, *asked})
+    assert ids.tolist() == distinct + [10] * (len(ids) - len(distinct))
+    for part, wanted in zip(placed, (known, asked), strict=True):
+        np.testing.assert_array_equal(ids[part.x.id].ravel(), wanted)
+
+
+def world():
+    ratings = make_world(0, users=40, items=ITEMS, ratings_per_user=20, dims=2).ratings
+    return training_tasks(ratings, support=6, query=4)
+
+
+@pytest.mark.parametrize("name", ["maml", "ridge", "attentive_ridge", "mamo"])
+def test_the_gradient_of_the_rows_is_the_gradient(name):
+    learner, tasks = LEARNERS[name](), world()
+    params = learner.init(jax.random.key(0), tasks.sample(tasks.data, jax.random.key(1)))
+    params = jax.tree.map(lambda leaf: leaf + 0.01 * jnp.sin(jnp.arange(leaf.size)).reshape(leaf.shape), params)
+    batch = gradients.draw_tasks(tasks.sample, tasks.data, jax.random.split(jax.random.key(2), 8))
+    whole, metrics = jax.jit(gradients.task_batch_gradient(learner))(params, batch, 0)
+    found, also = jax.jit(gradients.row_gradient(learner))(params, batch, 0)
+    chex.assert_trees_all_close(tables.add(jax.tree.map(jnp.zeros_like, params), found), whole, rtol=1e-3, atol=1e-6)
+    chex.assert_trees_all_close(also, metrics, rtol=1e-5)
+    assert any(tables.in_table(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0])
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        {"devices": 8},
+        {"devices": 8, "parallel": "shard_map"},
+        {"devices": 8, "parallel": "pmap"},
+        {"devices": 4, "tables": "sharded"},
+        {"together": 4},
+    ],
+    ids=str,
+)
+def test_rows_are_trained_alike_however_they_are_spread(spread):
+    learner, tasks, optimiser = LEARNERS["maml"](), world(), training.adam(RATE, 100, rows=True)
+
+    def steps(**how) -> chunks.TrainState:
+        how = chunks.Spread(**({"tables": "rows"} | how))
+        chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=8, length=10, spread=how)
+        state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        state = jax.device_put(state, how.of_state(how.mesh(), state))
+        state, _ = chunk(tasks.data, state, jax.random.key(3))
+        if how.tables == "sharded":
+            assert state.params["encoder"]["id_table"]["table"].sharding.spec == PartitionSpec("data")
+        return jax.device_get(state)
+
+    chex.assert_trees_all_close(steps(**spread).params, steps().params, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_makes_nothing_of_the_size_of_the_table():
+    def scratch(items: int) -> int:
+        ratings = make_world(0, users=20, items=30, ratings_per_user=10, dims=2).ratings
+        tasks, optimiser = training_tasks(ratings, support=6, query=4), training.adam(RATE, 100, rows=True)
+        learner = maml(RatingNet(items, id_dim=8, hidden=(8,)), squared_error, lr=0.1)
+        state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        spread = chunks.Spread(tables="rows")
+        chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=4, length=5, spread=spread)
+        return chunk.lower(tasks.data, state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
+
+    assert scratch(100_000) <= scratch(1_000) + 1024
+
+
+def test_parameters_without_rows_are_refused():
+    with pytest.raises(tables.TableError, match="have no rows"):
+        tables.num_rows({"head": jnp.ones(3)})
+    with pytest.raises(tables.TableError, match=r"have \[3, 4\] rows"):
+        tables.num_rows({"id_a": jnp.ones((3, 1)), "id_b": jnp.ones((4, 1))})
+    with pytest.raises(tables.TableError, match="keeps data for each id"):
+        tables.num_rows({FIXED: {}, "id_a": jnp.ones((3, 1))})
