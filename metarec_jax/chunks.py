@@ -39,6 +39,7 @@ class Spread(NamedTuple):
     together: int | None = None  # see `gradients.task_batch_gradient`
     tables: TableUpdates = "dense"  # rows: see `tables`; sharded: rows, and each device keeps its part of the tables
     parts: bool = False  # the data is in parts [P, ...], of which each device has its own; P a multiple of devices
+    ordered: bool = False  # the same bits on any number of devices, see `gradients.ordered_gradient`; needs parts
 
     def check(self, batch: int) -> None:
         """Raise SpreadError unless `batch` tasks a step can be spread so."""
@@ -50,6 +51,8 @@ class Spread(NamedTuple):
             raise SpreadError(f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.together}.")
         if self.tables == "sharded" and self.parallel != "jit":
             raise SpreadError(f"tables are sharded by jit, not by {self.parallel}.")
+        if self.ordered and not self.parts:
+            raise SpreadError("gradients are added up in the order of the parts, so there must be parts.")
 
     def mesh(self) -> Mesh:
         """The devices in one row."""
@@ -93,10 +96,12 @@ def make_chunk(
     draw = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
 
     def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
-        if spread.tables == "dense":
-            gradient_of = gradients.task_batch_gradient(learner, spread.together)
-        else:
-            gradient_of = gradients.row_gradient(learner, spread.together, gather)
+        gradient_of = gradients.task_batch_gradient(learner, spread.together)
+        if spread.ordered:
+            parts, average = jax.tree.leaves(data)[0].shape[0], _same
+            gradient_of = gradients.ordered_gradient(gradient_of, parts, gather)
+        if spread.tables != "dense":
+            gradient_of = gradients.row_gradient(gradient_of, gather)
 
         def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
             keys = own(jax.random.split(jax.random.fold_in(root, state.step), batch))
@@ -132,7 +137,8 @@ def _by_jit(steps: Callable, batch: int, spread: Spread) -> Chunk:
 
     def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
         own = partial(jax.lax.with_sharding_constraint, shardings=by_task)
-        state, metrics = steps(own, _same, _same, data, state, root)
+        gather = partial(jax.lax.with_sharding_constraint, shardings=everywhere)
+        state, metrics = steps(own, _same, gather, data, state, root)
         return jax.lax.with_sharding_constraint(state, spread.of_state(mesh, state)), metrics
 
     if spread.tables == "sharded":  # where the state is says where it will be
@@ -154,7 +160,9 @@ def _written_down(steps: Callable, batch: int, spread: Spread) -> Callable:
                 return found._replace(values=average(found.values))
             return jax.lax.pmean(found, AXIS)
 
-        gather = partial(jax.lax.all_gather, axis_name=AXIS, tiled=True)
+        def gather(found: Any) -> Any:
+            return jax.tree.map(partial(jax.lax.all_gather, axis_name=AXIS, tiled=True), found)
+
         return steps(keys_of, average, gather, data, state, root)
 
     return on_one_device

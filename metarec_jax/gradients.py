@@ -67,21 +67,38 @@ def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradie
     return gradient
 
 
-def row_gradient(
-    learner: Learner, together: int | None = None, gather: Callable[[Array], Array] = lambda ids: ids
-) -> Gradient:
+def ordered_gradient(gradient_of: Gradient, parts: int, gather: Callable[[Any], Any]) -> Gradient:
+    """The mean of the gradients of the parts that the tasks are from, added up in one order on all devices.
+
+    So what differs with the number of devices is rounding within a part, at the price of sending the gradient of every
+    part and not the sum of a device's own.
+
+    Args:
+      gradient_of: of one part's tasks.
+      parts: whose tasks there are, equally many of each, one part after the other.
+      gather: gradients [P, ...] of all devices from a device's own [parts, ...].
+    """
+
+    def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[Params, Metrics]:
+        own = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), drawn)
+        each = gather(jax.vmap(gradient_of, (None, 0, None))(params, own, step))
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), each)
+
+    return gradient
+
+
+def row_gradient(gradient_of: Gradient, gather: Callable[[Array], Array] = lambda ids: ids) -> Gradient:
     """The same gradient, of tables of ids only for the rows that the batch meets (`tables.Touched`).
 
     Args:
-      learner, together: see `task_batch_gradient`; x of the episodes are `Inputs`.
+      gradient_of: with respect to whole tables; x of the episodes are `Inputs`.
       gather: ids of all devices from a device's own; see `tables.relabel`.
     """
-    dense = task_batch_gradient(learner, together)
 
     def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[tables.Touched, Metrics]:
         episodes, loss_keys = drawn
         ids, placed = tables.relabel(episodes, tables.num_rows(params), gather)
-        slope, metrics = dense(tables.take(params, ids), (placed, loss_keys), step)
+        slope, metrics = gradient_of(tables.take(params, ids), (placed, loss_keys), step)
         return tables.Touched(ids, slope), metrics
 
     return gradient

@@ -6,7 +6,8 @@ uninterrupted.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +110,7 @@ def fit(
     patience: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_chunk: Callable[[Run, Progress], None] = lambda run, progress: None,
+    place: Callable[[Any], Any] | None = None,
 ) -> Run:
     """Train until `steps`, or until the validation value has not improved for `patience` steps, or until told to stop.
 
@@ -122,20 +124,21 @@ def fit(
       patience: None trains to the end. The best parameters are kept either way.
       stop: asked before each chunk, for example whether the time is up.
       on_chunk: called after each chunk, to log and to save.
+      place: a pytree of the run -> the same where it is kept between chunks. Default: on the first device.
 
     Raises:
       TrainingError: the loss is not finite; lower the learning rates.
     """
-    home = jax.devices()[0]
+    place = place or partial(jax.device_put, device=jax.devices()[0])
     # Copied, for chunks donate, and so destroy, the buffers of the state they are given; and placed as they are between
     # chunks, for inputs that are placed otherwise would compile again.
-    run = jax.device_put(jax.tree.map(jnp.copy, run), home)
+    run = place(jax.tree.map(jnp.copy, run))
     if not np.isfinite(run.best_value):
         run = _keep_best(run, validate(run.state.params))
     while (steps is None or int(run.state.step) < steps) and not (_stalled(run, patience) or stop()):
         before = int(run.state.step)
         state, metrics = chunk(tasks.data, run.state, root)
-        run = run._replace(state=jax.device_put(state, home))
+        run = run._replace(state=place(state))
         loss = float(metrics["loss"].mean())
         if not np.isfinite(loss):
             raise TrainingError(
@@ -156,4 +159,5 @@ def _keep_best(run: Run, value: float) -> Run:
     if not value < float(run.best_value):
         return run
     params = jax.tree.map(jnp.copy, run.state.params)
-    return run._replace(best_params=params, best_value=jnp.float32(value), best_step=run.state.step + 0)
+    best = jnp.where(True, jnp.float32(value), run.best_value)  # computed, so that it is where the old one was
+    return run._replace(best_params=params, best_value=best, best_step=run.state.step + 0)

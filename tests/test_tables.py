@@ -96,7 +96,7 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
     params = jax.tree.map(lambda leaf: leaf + 0.01 * jnp.sin(jnp.arange(leaf.size)).reshape(leaf.shape), params)
     batch = gradients.draw_tasks(tasks.sample, tasks.data, jax.random.split(jax.random.key(2), 8))
     whole, metrics = jax.jit(gradients.task_batch_gradient(learner))(params, batch, 0)
-    found, also = jax.jit(gradients.row_gradient(learner))(params, batch, 0)
+    found, also = jax.jit(gradients.row_gradient(gradients.task_batch_gradient(learner)))(params, batch, 0)
     chex.assert_trees_all_close(tables.add(jax.tree.map(jnp.zeros_like, params), found), whole, rtol=1e-3, atol=1e-6)
     chex.assert_trees_all_close(also, metrics, rtol=1e-5)
     assert any(tables.in_table(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0])

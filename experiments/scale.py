@@ -1,0 +1,184 @@
+"""One compiled run on a laptop, the same program on a pod: meta-training over devices and hosts.
+
+    scripts/run.sh experiments/scale.py --learner=maml --out=runs/scale
+    scripts/run.sh experiments/scale.py --devices=8 --parallel=shard_map --out=runs/eight
+    scripts/launch_local.sh 2 experiments/scale.py --learner=maml --out=runs/two
+    srun scripts/run.sh experiments/scale.py --cluster --out=runs/pod   # SLURM, Open MPI or a TPU pod tell the rest
+
+The training users are dealt into --parts, and a host reads into its devices only those that are theirs; a step draws as
+many tasks from each part. So the result is the same, up to rounding (with --ordered less of it), on any number of
+devices that divides the parts. A run that was killed, in the middle of a save too, goes on from its last whole
+checkpoint, on as many devices as there are then. Validation users are split over the hosts and their errors gathered.
+Only the first host writes.
+"""
+
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+from tqdm import tqdm
+
+from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.common.environment import environment
+from experiments.common.recipes import RECIPES
+from experiments.common.recipes.base import Built, Training, example, hyperparameters
+from metarec_jax import checkpoint, chunks, data, distributed, evaluation, training
+from metarec_jax.data.table import Ratings
+from metarec_jax.sharded_checkpoint import checkpoints
+from metarec_jax.tasks.parts import tasks_in_parts
+from metarec_jax.tasks.user_cold_start import episodes, split_users
+from metarec_jax.types import Params
+
+DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
+LEARNER = flags.DEFINE_enum("learner", "maml", list(RECIPES), "Which learner, with its default settings.")
+STEPS = flags.DEFINE_integer("steps", 500, "Training steps.", lower_bound=1)
+EVERY = flags.DEFINE_integer("every", 100, "Steps between validations and checkpoints.", lower_bound=1)
+BATCH = flags.DEFINE_integer("batch", 32, "Tasks a step, of all devices together.", lower_bound=1)
+SUPPORT = flags.DEFINE_integer("support", 10, "Support ratings.", lower_bound=1)
+QUERY = flags.DEFINE_integer("query", 10, "Query ratings.", lower_bound=1)
+PARTS = flags.DEFINE_integer("parts", 8, "Parts of the training users; a multiple of all devices.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of split and training.", lower_bound=0)
+DEVICES = flags.DEFINE_integer("devices", 1, "Virtual devices of this process, with a CPU only.", lower_bound=1)
+PARALLEL = flags.DEFINE_enum("parallel", "jit", ["jit", "shard_map"], "How to spread tasks over devices.")
+ID_TABLES = flags.DEFINE_enum(
+    "id_tables",
+    "dense",
+    ["dense", "rows", "sharded"],
+    "Update whole tables of ids, or the rows that a step meets, or these with the tables cut over the devices.",
+)
+ORDERED = flags.DEFINE_bool(
+    "ordered",
+    False,
+    "Add up gradients of parts in one order on any number of devices: less rounding, more to send.",
+)
+TOGETHER = flags.DEFINE_integer("together", None, "Tasks at a time, gradients added up: less memory.", lower_bound=1)
+MATMUL = flags.DEFINE_enum(
+    "matmul",
+    "float32",
+    ["float32", "bfloat16"],
+    "What accelerators multiply in; parameters, sums and everything else stay float32. A CPU has no use for it.",
+)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "address:port of the first of several processes.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
+PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, 0 being the first.", lower_bound=0)
+CLUSTER = flags.DEFINE_bool("cluster", False, "Ask the cluster for these three.")
+OUT = flags.DEFINE_string("out", "runs/scale", "Folder of checkpoints and results, which all hosts can reach.")
+
+ALGORITHM = {"float32": "float32", "bfloat16": "BF16_BF16_F32"}
+
+
+def join() -> None:
+    """Set the devices of this process, and meet the others."""
+    if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
+        jax.config.update("jax_num_cpu_devices", DEVICES.value)
+    jax.config.update("jax_default_matmul_precision", ALGORITHM[MATMUL.value])
+    if CLUSTER.value and COORDINATOR.value:
+        raise ValueError("--cluster asks for what --coordinator says: give one of the two.")
+    if CLUSTER.value or COORDINATOR.value or PROCESSES.value or PROCESS.value is not None:
+        distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+
+
+def make_validate(built: Built, ratings: Ratings, split: Any) -> Any:
+    """parameters -> RMSE of the validation users, each host doing its share of them."""
+    whole, kept = episodes(ratings, split.valid, SUPPORT.value)
+    own = list(distributed.share_of(len(kept)))
+    tasks = jax.tree.map(lambda leaf: leaf[own], whole)
+
+    def validate(params: Params) -> float:
+        errors = evaluation.mean_squared_errors(built.learner, params, tasks)
+        return float(np.sqrt(distributed.gather(errors, len(kept)).mean()))
+
+    return validate
+
+
+def begin(built: Built, outer: Training, train: Ratings) -> tuple[Any, training.Run]:
+    """The optimiser, and a run at step 0, the same in every process."""
+    rows = ID_TABLES.value != "dense"
+    optimiser = training.adam(
+        outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, rows=rows
+    )
+    params = built.params
+    if params is None:
+        params = built.learner.init(jax.random.key(SEED.value), example(train))
+    return optimiser, training.start_from(params, optimiser)
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """Train to the end, from wherever an earlier process came to."""
+    ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
+    split = split_users(ratings, seed=SEED.value, query=QUERY.value)
+    train = ratings.keep_rows(split.train_rows)
+    own, outer = hyperparameters(RECIPES[LEARNER.value], {}, LEARNER.value)
+    built = RECIPES[LEARNER.value].build(train, **own)
+    spread = chunks.Spread(jax.device_count(), PARALLEL.value, TOGETHER.value, ID_TABLES.value, True, ORDERED.value)
+    spread.check(BATCH.value)
+    mesh = spread.mesh()
+    sizes = {"support": SUPPORT.value, "query": QUERY.value}
+    tasks = tasks_in_parts(train, parts=PARTS.value, own=distributed.own_parts(PARTS.value, mesh), **sizes)
+    tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
+    optimiser, start = begin(built, outer, train)
+    start = distributed.placed(start, spread.of_state(mesh, start))
+    length = min(EVERY.value, STEPS.value)
+    chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=BATCH.value, length=length, spread=spread)
+    root = distributed.key(SEED.value + 1, mesh)
+    replicate = jax.jit(lambda tree: tree, out_shardings=jax.tree.map(lambda _: root.sharding, start.state.params))
+    validate = make_validate(built, ratings, split)
+    fit = partial(training.fit, chunk, tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
+    begun, history = time.perf_counter(), []
+    with checkpoints(folder / "checkpoints") as saved:
+        if (step := saved.latest()) is not None:
+            start = saved.restore(step, start)
+        first = int(start.state.step)
+        with tqdm(total=STEPS.value, initial=first, unit="step", disable=not distributed.is_first()) as bar:
+
+            def on_chunk(now: training.Run, progress: training.Progress) -> None:
+                saved.save(progress.step, now)
+                history.append(progress._asdict() | {"seconds": round(time.perf_counter() - begun, 3)})
+                bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", refresh=False)
+                bar.update(progress.step - bar.n)
+
+            last = fit(start, validate=lambda params: validate(distributed.local(replicate(params))), on_chunk=on_chunk)
+    return {
+        "params": distributed.local(replicate(last.state.params)),
+        "results": {
+            "learner": LEARNER.value,
+            "dataset": DATASET.value,
+            "devices": jax.device_count(),
+            "processes": jax.process_count(),
+            "steps": int(last.state.step),
+            "resumed_at": first,
+            "best_valid_rmse": float(last.best_value),
+            "history": history,
+            "environment": environment(),
+        },
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Train, and let the first process write and print what came of it."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every thread
+    with one_line_errors():
+        only_flags(argv)
+        join()
+        folder = Path(OUT.value)
+        found = run(folder)
+        if not distributed.is_first():
+            return
+        results = found["results"]
+        checkpoint.save(folder / "params.msgpack", found["params"], {"step": results["steps"]})
+        checkpoint.write_atomic(folder / "results.json", json.dumps(results, indent=1).encode() + b"\n")
+    print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")
+    print(f"validation RMSE {results['best_valid_rmse']:.4f}; parameters: {folder / 'params.msgpack'}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
