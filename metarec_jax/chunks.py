@@ -51,6 +51,8 @@ class Spread(NamedTuple):
             raise SpreadError(f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.together}.")
         if self.tables == "sharded" and self.parallel != "jit":
             raise SpreadError(f"tables are sharded by jit, not by {self.parallel}.")
+        if self.parts and self.parallel == "pmap":
+            raise SpreadError("data in parts is spread by jit or shard_map, not by pmap.")
         if self.ordered and not self.parts:
             raise SpreadError("gradients are added up in the order of the parts, so there must be parts.")
 
@@ -187,14 +189,8 @@ def _by_pmap(steps: Callable, batch: int, spread: Spread) -> Chunk:
     everywhere = jax.pmap(
         _written_down(steps, batch, spread),
         axis_name=AXIS,
-        in_axes=(0, 0 if spread.parts else None, None, None),
+        in_axes=(0, None, None, None),
         out_axes=None,
         devices=jax.devices()[: spread.devices],
     )
-
-    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
-        if spread.parts:
-            data = jax.tree.map(lambda leaf: leaf.reshape(spread.devices, -1, *leaf.shape[1:]), data)
-        return everywhere(jnp.arange(spread.devices), data, state, root)
-
-    return chunk
+    return partial(everywhere, jnp.arange(spread.devices))
