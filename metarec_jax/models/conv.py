@@ -1,11 +1,11 @@
 """Convolutions and pooling for small images, as a few operations whose gradients, of any order, are of the same few.
 
-A 3x3 convolution is Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): the input's overlapping 4x4 tiles
-and the kernel are transformed, multiplied as 16 matrix products over the channels, and transformed back to 2x2 outputs
-a tile. All of it but the products is adding whole arrays, so reverse mode gives matrix products again: nothing here is
-ever differentiated into a convolution of another kind. XLA:CPU is slow at those: a weight gradient that is itself
-differentiated inside a scan took ten times as long, and weights of their own for every task (`vmap`) make a grouped
-convolution at a quarter of the speed. Matrix products stay matrix products under both.
+A 3x3 convolution is, but for few pixels, Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): the input's
+overlapping 4x4 tiles and the kernel are transformed, multiplied as 16 matrix products over the channels, and
+transformed back to 2x2 outputs a tile. All of it but the products is adding whole arrays, so reverse mode gives matrix
+products again: nothing here is ever differentiated into a convolution of another kind. XLA:CPU is slow at those: a
+weight gradient that is itself differentiated inside a scan took ten times as long, and weights of their own for every
+task (`vmap`) make a grouped convolution at a quarter of the speed. Matrix products stay matrix products under both.
 
 An image of H x W is kept as its four `Phases`, the pixels of even and odd rows and columns: the 2x2 outputs of a tile
 are one pixel of each, and so are the 2x2 that a max-pool chooses from. `split` and `join` go to and from them.
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from metarec_jax.types import Array
 
 FEW = 4  # channels; with fewer the products of Winograd's would be of too thin matrices
+MANY = 100  # tiles; with fewer, hundreds of small operations of Winograd's take longer than the products they save
 AT_A_TIME = 2500  # tiles of a chunk: with 64 channels as many as leave a CPU's cache room for what is made of them
 
 
@@ -62,16 +63,30 @@ def conv3x3(x: Array, kernel: Array) -> Phases:
 
     T = (H + 1) // 2; for an odd H the last row of the odd phases is outside of the image, and W likewise.
     """
-    pixel = _tiles(x)
-    if x.shape[-1] <= FEW:
-        flat = _windows(pixel)
+    n, h, w, c = x.shape
+    if c <= FEW:
+        flat = _windows(_tiles(x))
         return Phases(*(_product(flat, _placed(kernel, i, j)) for i in (0, 1) for j in (0, 1)))
+    few = n * ((h + 1) // 2) * ((w + 1) // 2) <= MANY
+    return split(_by_taps(x, kernel)) if few else _by_tiles(_tiles(x), _kernel_transform(kernel))
+
+
+def _by_tiles(pixel: list[list[Array]], weights: list[list[Array]]) -> Phases:
+    """Winograd's, from `_tiles` and `_kernel_transform`."""
     rows = [_input_transform([pixel[i][j] for i in range(4)]) for j in range(4)]  # [j][i]
     tiles = [_input_transform([rows[j][i] for j in range(4)]) for i in range(4)]
-    weights = _kernel_transform(kernel)
     products = [[_product(tiles[i][j], weights[i][j]) for j in range(4)] for i in range(4)]
     rows = [_output_transform([products[i][j] for i in range(4)]) for j in range(4)]
     return Phases(*(part for i in (0, 1) for part in _output_transform([rows[j][i] for j in range(4)])))
+
+
+def _by_taps(x: Array, kernel: Array) -> Array:
+    """The outputs [N, 2 T, 2 U, D], from the nine taps side by side in one matrix product."""
+    n, h, w, _ = x.shape
+    even_h, even_w = h + h % 2, w + w % 2
+    padded = jnp.pad(x, ((0, 0), (1, even_h - h + 1), (1, even_w - w + 1), (0, 0)))
+    taps = [padded[:, i : i + even_h, j : j + even_w] for i in range(3) for j in range(3)]
+    return _product(jnp.concatenate(taps, -1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def _tiles(x: Array) -> list[list[Array]]:

@@ -22,9 +22,10 @@ def of_xla(x, kernel, stride: int):
 SHAPES = [(4, 4, 1), (6, 4, 6), (5, 7, 6), (3, 3, 2), (7, 6, 5)]  # even and odd, few and many channels
 
 
+@pytest.mark.parametrize("n", [2, 30])  # few tiles and many
 @pytest.mark.parametrize(("h", "w", "c"), SHAPES)
-def test_convolutions_equal_those_of_xla(h, w, c):
-    x, kernel = draw(0, 2, h, w, c), draw(1, 3, 3, c, 5)
+def test_convolutions_equal_those_of_xla(n, h, w, c):
+    x, kernel = draw(0, n, h, w, c), draw(1, 3, 3, c, 5)
     np.testing.assert_allclose(join(conv3x3(x, kernel))[:, :h, :w], of_xla(x, kernel, 1), atol=2e-5)
     np.testing.assert_allclose(strided_conv3x3(x, kernel), of_xla(x, kernel, 2), atol=2e-5)
 
@@ -73,6 +74,7 @@ def test_chunks_change_nothing():
 LAYERS = {
     "few_channels": (Layer(3, False, "batch"), (4, 6, 6, 1)),
     "odd": (Layer(3, False, "batch"), (4, 5, 5, 5)),
+    "many_tiles": (Layer(3, False, "batch"), (4, 11, 10, 5)),
     "strided": (Layer(3, True, "batch"), (4, 6, 5, 5)),
 }
 
