@@ -66,6 +66,7 @@ class Classic(NamedTuple):
 
     build: Callable[[int], Baseline]  # number of ways -> baseline
     settings: list[dict[str, Any]]
+    transductive: bool = False  # as of `Method`
 
 
 @functools.cache

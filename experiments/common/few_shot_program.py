@@ -109,11 +109,16 @@ def run(world: World, default: list[str], folder: Path, log: Log, judge: Judge) 
 
 
 def row(name: str, shape: Shape, outcomes: dict[str, Outcome], learner: bool, world: World) -> dict[str, Any]:
-    """One method at one shape: accuracy with its 95% interval, and for a learner the difference from the best baseline,
-    which is chosen on these very episodes, in its favour."""
+    """One method at one shape: accuracy with its 95% interval, and for a learner the difference from the best baseline
+    that sees no more than it does, which is chosen on these very episodes, in its favour."""
     outcome = outcomes[name]
     episodes = np.arange(len(outcome.accuracy))
-    rivals = {other: each.accuracy for other, each in outcomes.items() if other in world.baselines}
+    sees_queries = (world.methods if learner else world.baselines)[name].transductive
+    rivals = {
+        other: each.accuracy
+        for other, each in outcomes.items()
+        if other in world.baselines and (sees_queries or not world.baselines[other].transductive)
+    }
     versus = None
     if learner and rivals:
         best = max(rivals, key=lambda other: rivals[other].mean())
@@ -126,7 +131,7 @@ def row(name: str, shape: Shape, outcomes: dict[str, Outcome], learner: bool, wo
         "accuracy": intervals.estimate(outcome.accuracy, episodes, root=False)._asdict(),
         "validation": outcome.validation,
         "versus": versus,
-        "transductive": learner and world.methods[name].transductive,
+        "transductive": sees_queries,
         "settings": outcome.settings,
         "seconds": round(outcome.seconds, 1),
     }

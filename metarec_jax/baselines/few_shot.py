@@ -1,7 +1,8 @@
 """Classifiers on ready features, with nothing meta-learnt but the mean of the training classes' features.
 
 Subtracting that mean and bringing rows to length 1 before taking the nearest class mean is SimpleShot, Wang et al.
-2019, arXiv:1911.04623: it came near to the meta-learners of its time. All three have these two as settings.
+2019, arXiv:1911.04623: it came near to the meta-learners of its time. All have these two as settings. `refined_mean` is
+TRANSDUCTIVE, the rival of learners that are; the others say of a query what they would say of it alone.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.protonet import class_sums, unit
+from metarec_jax.learners.refined_protonet import refine
 from metarec_jax.tasks.n_way import shown
 from metarec_jax.types import Array, Baseline, Examples, Fast, Params
 
@@ -24,7 +26,7 @@ _ROWS = 1024  # worked on at a time
 def nearest_mean(read: Read, *, ways: int) -> Baseline:
     """The class with the nearest mean of its support, in Euclidean distance. `fit` has the settings of `prepare`.
 
-    Outputs are 2 x . m - |m|^2 [N, ways], which order the classes as minus the distances do.
+    Outputs [N, ways] order the classes as minus the distances to their means do.
 
     Args:
       read: the features.
@@ -36,11 +38,32 @@ def nearest_mean(read: Read, *, ways: int) -> Baseline:
         return {"params": params, "means": sums / jnp.maximum(counts, 1.0)[:, None], "empty": counts == 0}
 
     def predict(fast: Fast, x: Any) -> Array:
-        means = fast["means"]
-        near = 2.0 * embed(read, fast["params"], x) @ means.T - jnp.sum(jnp.square(means), -1)
-        return jnp.where(fast["empty"], -jnp.inf, near)
+        return jnp.where(fast["empty"], -jnp.inf, _nearness(embed(read, fast["params"], x), fast["means"]))
 
     return Baseline(partial(prepare, read), adapt, predict, "score")
+
+
+def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
+    """`nearest_mean` with means that the queries, without their classes, have moved: see `learners.refined_protonet`.
+
+    Args:
+      read, ways: as of `nearest_mean`; `fit` has the settings of `prepare` and the sharpness of the assignment.
+      steps: of soft k-means.
+    """
+
+    def fit(train: Classes, sharpness: float = 1.0, **settings: bool) -> Params:
+        return prepare(read, train, **settings) | {"sharpness": jnp.float32(sharpness)}
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        sums, counts = class_sums(embed(read, params, support.x), support.y, support.mask, ways)
+        return {"params": params, "sums": sums, "counts": counts}
+
+    def predict(fast: Fast, x: Any) -> Array:
+        rows, counts = embed(read, fast["params"], x), fast["counts"]
+        means = refine(fast["sums"], counts, rows, fast["params"]["sharpness"], steps)
+        return jnp.where(counts == 0, -jnp.inf, _nearness(rows, means))
+
+    return Baseline(fit, adapt, predict, "score")
 
 
 def nearest_neighbour(read: Read, *, ways: int) -> Baseline:
@@ -51,8 +74,7 @@ def nearest_neighbour(read: Read, *, ways: int) -> Baseline:
         return {"params": params, "rows": embed(read, params, support.x), "y": support.y, "mask": support.mask}
 
     def predict(fast: Fast, x: Any) -> Array:
-        rows = fast["rows"]
-        near = 2.0 * embed(read, fast["params"], x) @ rows.T - jnp.sum(jnp.square(rows), -1)
+        near = _nearness(embed(read, fast["params"], x), fast["rows"])
         member = (fast["y"][:, None] == jnp.arange(ways)) & (fast["mask"][:, None] > 0)
         return jnp.max(jnp.where(member, near[:, :, None], -jnp.inf), 1)
 
@@ -94,6 +116,11 @@ def logistic_regression(read: Read, *, ways: int, steps: int = 100) -> Baseline:
         return embed(read, fast["params"], x) @ fast["weights"]
 
     return Baseline(fit, adapt, predict, "score")
+
+
+def _nearness(x: Array, to: Array) -> Array:
+    """[N, M] of x [N, F] to points [M, F]: 2 x . m - |m|^2, which orders them as minus the distances do."""
+    return 2.0 * x @ to.T - jnp.sum(jnp.square(to), -1)
 
 
 def prepare(read: Read, train: Classes, centred: bool = False, unit_length: bool = False) -> Params:

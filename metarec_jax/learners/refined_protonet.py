@@ -39,18 +39,31 @@ def refined_protonet(
         return {"sums": sums, "counts": counts}
 
     def predict(fast: Fast, queries: Array) -> Array:
-        sums, counts = fast["sums"], fast["counts"][:, None]
-
-        def scores(prototypes: Array, scale: Array | float) -> Array:
-            logits = -scale * distances(queries, prototypes, "squared_euclidean")
-            return jnp.where(fast["counts"] == 0, -1e9, logits)
-
-        def step(prototypes: Array, _: None) -> tuple[Array, None]:
-            share = jax.nn.softmax(scores(prototypes, jnp.exp(fast["log_sharpness"])), -1)
-            total = counts + jnp.sum(share, 0)[:, None]
-            return (sums + share.T @ queries) / jnp.maximum(total, 1e-6), None
-
-        prototypes, _ = jax.lax.scan(step, sums / jnp.maximum(counts, 1.0), length=steps)
-        return jax.nn.log_softmax(scores(prototypes, 1.0), -1)
+        prototypes = refine(fast["sums"], fast["counts"], queries, jnp.exp(fast["log_sharpness"]), steps)
+        return jax.nn.log_softmax(_logits(prototypes, fast["counts"], queries, 1.0), -1)
 
     return on_embeddings(net, Head(init, adapt, predict), objective)
+
+
+def refine(sums: Array, counts: Array, queries: Array, sharpness: Array | float, steps: int) -> Array:
+    """Prototypes [C, D] after so many steps of soft k-means.
+
+    Args:
+      sums: [C, D] of the embedded support of each class.
+      counts: [C] how many there are.
+      queries: [N, D] embedded.
+      sharpness: of the assignment.
+      steps: 0 gives the means of the support.
+    """
+
+    def step(prototypes: Array, _: None) -> tuple[Array, None]:
+        share = jax.nn.softmax(_logits(prototypes, counts, queries, sharpness), -1)
+        total = counts[:, None] + jnp.sum(share, 0)[:, None]
+        return (sums + share.T @ queries) / jnp.maximum(total, 1e-6), None
+
+    return jax.lax.scan(step, sums / jnp.maximum(counts, 1.0)[:, None], length=steps)[0]
+
+
+def _logits(prototypes: Array, counts: Array, queries: Array, scale: Array | float) -> Array:
+    logits = -scale * distances(queries, prototypes, "squared_euclidean")
+    return jnp.where(counts == 0, -1e9, logits)

@@ -7,12 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.baselines.few_shot import logistic_regression, mean_features, nearest_mean, nearest_neighbour
+from metarec_jax.baselines.few_shot import (
+    logistic_regression,
+    mean_features,
+    nearest_mean,
+    nearest_neighbour,
+    refined_mean,
+)
 from metarec_jax.data.classes import Classes
 from metarec_jax.types import Examples
 
 WAYS, DIM = 3, 4
-RULES = {"mean": nearest_mean, "neighbour": nearest_neighbour, "logistic": logistic_regression}
+RULES = {
+    "mean": nearest_mean,
+    "refined": refined_mean,
+    "neighbour": nearest_neighbour,
+    "logistic": logistic_regression,
+}
 
 
 def read(x):
@@ -59,6 +70,21 @@ def test_nearest_mean_and_neighbour_are_those_of_numpy(centred, unit_length):
         outputs = method.predict(method.adapt(params, known), jnp.asarray(query))
         assert outputs.shape == (20, WAYS)
         np.testing.assert_array_equal(outputs.argmax(1), wanted)
+
+
+def test_one_step_of_refinement_by_numpy():
+    query, known = np.random.default_rng(1).normal(size=(20, DIM)).astype(np.float32), support(2, 7)
+    rows, labels = np.asarray(known.x)[:7], np.asarray(known.y)[:7]
+    sums, counts = np.stack([rows[labels == way].sum(0) for way in range(WAYS)]), np.bincount(labels)[:, None]
+    apart = np.square(query[:, None] - sums / counts).sum(2)
+    share = np.exp(-2.0 * (apart.T - apart[:, 0])).T
+    share /= share.sum(1, keepdims=True)
+    means = (sums + share.T @ query) / (counts + share.sum(0)[:, None])
+    method = refined_mean(read, ways=WAYS, steps=1)
+    outputs = method.predict(method.adapt(method.fit(train(), sharpness=2.0), known), jnp.asarray(query))
+    wanted = -np.linalg.norm(query[:, None] - means, axis=2)
+    np.testing.assert_array_equal(outputs.argmax(1), wanted.argmax(1))
+    np.testing.assert_allclose(outputs - outputs[:, :1], (wanted**2)[:, :1] - wanted**2, atol=1e-4)
 
 
 @settings(max_examples=10, deadline=None)

@@ -62,7 +62,8 @@ def finished(tmp_path_factory, data_dir):
 
 def test_results_hold_every_figure_and_follow_from_the_episodes(finished):
     folder, output, found = finished
-    names = {"nearest mean", "nearest neighbour", "logistic regression", "protonet", "refined protonet"}
+    refined = {"refined mean", "refined protonet"}
+    names = {"nearest mean", "nearest neighbour", "logistic regression", "protonet"} | refined
     assert {(row["name"], row["shots"]) for row in found["rows"]} == {(name, 2) for name in names}
     accuracy = {}
     for row in found["rows"]:
@@ -71,9 +72,10 @@ def test_results_hold_every_figure_and_follow_from_the_episodes(finished):
         assert len(accuracy[row["name"], row["shots"]]) == 30
         assert row["accuracy"]["mean"] == pytest.approx(accuracy[row["name"], row["shots"]].mean())
         assert row["accuracy"]["mean"] > 0.5  # chance is 1/3
-        assert row["transductive"] == (row["name"] == "refined protonet")
+        assert row["transductive"] == (row["name"] in refined)
     for row in found["rows"]:
         if row["kind"] == "learner":
+            assert row["transductive"] or row["versus"]["baseline"] not in refined
             rival = accuracy[row["versus"]["baseline"], row["shots"]]
             difference = (accuracy[row["name"], row["shots"]] - rival).mean()
             assert row["versus"]["difference"] == pytest.approx(difference)
