@@ -100,17 +100,23 @@ def job_on(
 ) -> Job:
     """Meta-training on `tasks` by `programs` with early stopping on `validate`, lower being better: a metric, or minus
     one of which more is better."""
-    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
-    optimiser = make_optimiser(built, outer, programs.rows)
-    if built.params is None:
-        start = training.start(built.learner, tasks, optimiser, init_key)
-    else:
-        start = training.start_from(built.params, optimiser)
+    start, root = begin(name, built, outer, seed, tasks, programs.rows)
     steps = total_steps(outer)
     fit = partial(
         training.fit, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience
     )
     return Job(start, steps, fit, metric)
+
+
+def begin(
+    name: str, built: Built, outer: Training, seed: int, tasks: Tasks, rows: bool = False
+) -> tuple[training.Run, Array]:
+    """A run at step 0, and the key of its steps."""
+    init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
+    optimiser = make_optimiser(built, outer, rows)
+    if built.params is None:
+        return training.start(built.learner, tasks, optimiser, init_key), root
+    return training.start_from(built.params, optimiser), root
 
 
 def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:

@@ -5,11 +5,12 @@ compiled training: it is built INSIDE the program, from tracers. What decides sh
 stays a Python value, and each combination of those has a program of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from experiments.common.jobs import Programs, make_programs
 from experiments.common.recipes.base import Built, Recipe, Training
@@ -30,13 +31,32 @@ class OneProgram:
 
     def at(self, own: Settings, outer: Training) -> Programs:
         """The programs at these hyper-parameters, from `recipes.base.hyperparameters`."""
+        numbers, found = self._find(own, outer)
+        return Programs(partial(found.chunk, numbers), partial(found.errors, numbers))
+
+    def together(self, several: Sequence[tuple[Settings, Training]]) -> Programs:
+        """The programs of N runs at once: their state, root keys, parameters and what comes out have a leading [N].
+
+        Raises:
+          ValueError: the hyper-parameters differ in more than real numbers.
+        """
+        pairs = [self._find(own, outer) for own, outer in several]
+        found = pairs[0][1]
+        if any(other is not found for _, other in pairs):
+            raise ValueError("runs that are one program may differ in real numbers of the learner's space only.")
+        numbers = {key: jnp.array([own[key] for own, _ in pairs], jnp.float32) for key in self._numbers}
+        chunk = jax.jit(jax.vmap(found.chunk, (0, None, 0, 0)), donate_argnums=2)
+        errors = jax.jit(jax.vmap(found.errors, (0, 0, None)))
+        return Programs(partial(chunk, numbers), partial(errors, numbers))
+
+    def _find(self, own: Settings, outer: Training) -> tuple[Settings, Programs]:
+        """The real numbers, and the programs that take them as arguments."""
         settings = own | vars(outer)
         numbers = {key: settings.pop(key) for key in self._numbers}
         key = tuple(settings.items())
         if key not in self._compiled:
             self._compiled[key] = self._compile(settings, list(own))
-        found = self._compiled[key]
-        return Programs(partial(found.chunk, numbers), partial(found.errors, numbers))
+        return numbers, self._compiled[key]
 
     def _compile(self, fixed: Settings, own: list[str]) -> Programs:
         def build(numbers: Settings) -> tuple[Built, Training]:

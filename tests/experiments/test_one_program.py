@@ -4,15 +4,17 @@ import functools
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common.jobs import make_job, make_programs
+from experiments.common.jobs import begin, make_job, make_programs
 from experiments.common.one_program import OneProgram
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import example, hyperparameters
 from metarec_jax.chunks import Spread
 from metarec_jax.data.synthetic import make_world
+from metarec_jax.many import fit_many, stack
 from metarec_jax.spaces import Between, is_real
 from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
 
@@ -46,6 +48,40 @@ def test_it_finds_what_a_program_of_its_own_finds():
     assert float(run.best_value) != float(other.best_value)
     (compiled,) = one._compiled.values()
     assert compiled.chunk._cache_size() == compiled.errors._cache_size() == 1
+
+
+def test_several_runs_as_one_program_are_what_each_is_alone():
+    recipe, (train, tasks, held_out) = RECIPES["maml"], world()
+    one = OneProgram(recipe, train, tasks.sample)
+    settings = [
+        hyperparameters(recipe, SMALL | {"steps": 20, "inner_lr": rate, "patience": 20}, "maml") for rate in (0.05, 0.3)
+    ]
+    begun = [
+        begin("maml", recipe.build(train, **own), outer, seed, tasks) for seed, (own, outer) in enumerate(settings)
+    ]
+    programs = one.together(settings)
+
+    def validate(params):
+        return np.asarray(jnp.sqrt(programs.errors(params, held_out[5]).mean(-1)))
+
+    found = fit_many(
+        programs.chunk,
+        tasks.data,
+        stack([run for run, _ in begun]),
+        roots=jnp.stack([root for _, root in begun]),
+        steps=20,
+        validate=validate,
+    )
+    for place, (own, outer) in enumerate(settings):
+        built = recipe.build(train, **own)
+        alone = make_job("maml", built, outer, place, tasks, held_out, one.at(own, outer))
+        expected = alone.fit(alone.start)
+        mine = jax.tree.map(lambda leaf, place=place: leaf[place], found)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), mine.best_params, expected.best_params)
+        assert float(mine.best_value) == pytest.approx(float(expected.best_value), abs=1e-5)
+        assert int(mine.best_step) == int(expected.best_step)
+    with pytest.raises(ValueError, match="real numbers"):
+        one.together([settings[0], hyperparameters(recipe, {"inner_steps": 3}, "maml")])
 
 
 def test_whole_numbers_have_programs_of_their_own():
