@@ -10,12 +10,8 @@ shown. Without --torch_python the figures stand alone.
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
+from jax.sharding import Mesh, PartitionSpec
 
 from metarec_jax import gradients
 from metarec_jax.checkpoint import write_atomic
@@ -33,6 +30,7 @@ from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.tasks.n_way import n_way
 from metarec_jax.types import Episode, Learner, Params, Tasks
+from scripts.peers.process import Ask, peer
 
 TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Interpreter that has torch.")
 TASKS = flags.DEFINE_integer("tasks", 32, "Tasks of MAML's meta-gradient.", lower_bound=1)
@@ -41,6 +39,9 @@ QUERY = flags.DEFINE_integer("query", 15, "Its query pictures of a class.", lowe
 WAYS = flags.DEFINE_integer("ways", 60, "Classes of ProtoNet's episode, of 5 + 5 pictures.", lower_bound=2)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds; the median counts.", lower_bound=1)
 THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "PyTorch's threads.", lower_bound=1)
+DEVICES = flags.DEFINE_integer(
+    "devices", os.cpu_count(), "Virtual devices, each with its share of MAML's tasks, which they divide.", lower_bound=1
+)
 JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
 INNER_LR = 0.01
@@ -70,7 +71,7 @@ class Job:
         self.episodes: Episode = jax.jit(jax.vmap(tasks.sample, (None, 0)))(tasks.data, self.keys)
         params = learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], self.episodes))
         self.params = _off_zero(params | {("body" if "body" in params else "net"): body})
-        gradient = gradients.task_batch_gradient(learner, 1)
+        gradient = _spread(gradients.task_batch_gradient(learner, 1), number)
         self.arguments = (self.params, (self.episodes, self.keys), jnp.int32(0))
         begun = time.perf_counter()
         self.compiled = jax.jit(gradient).lower(*self.arguments).compile()
@@ -83,6 +84,18 @@ class Job:
         gradient, _ = jax.block_until_ready(self.compiled(*self.arguments))
         seconds = time.perf_counter() - begun
         return seconds, float(jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient))))
+
+
+def _spread(gradient: gradients.Gradient, number: int) -> gradients.Gradient:
+    """The same, each device having its share of so many tasks, one after the other; a single task stays on one."""
+    if number == 1:
+        return gradient
+    mesh, whole, own = Mesh(np.array(jax.devices()), ("tasks",)), PartitionSpec(), PartitionSpec("tasks")
+
+    def mean(params: Params, drawn: gradients.Drawn, step: jax.Array) -> Any:
+        return jax.lax.pmean(gradient(params, drawn, step), "tasks")
+
+    return jax.shard_map(mean, mesh=mesh, in_specs=(whole, own, whole), out_specs=whole, check_vma=False)
 
 
 def _off_zero(params: Params) -> Params:
@@ -116,30 +129,6 @@ def for_torch(maml_job: Job, proto_job: Job) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-@contextmanager
-def peer(work: dict[str, np.ndarray]) -> Iterator[Callable[[str], dict[str, Any]] | None]:
-    """A function that has PyTorch do a job, or None without --torch_python."""
-    if not TORCH_PYTHON.value:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "work.npz"
-        np.savez(path, **work)
-        command = [TORCH_PYTHON.value, str(PEER), str(path), str(THREADS.value)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-            def ask(job: str) -> dict[str, Any]:
-                process.stdin.write(job + "\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
-                    sys.exit(f"error: {PEER.name} ended in the middle of {job}; its message is above.")
-                return json.loads(answer)
-
-            yield ask
-            process.stdin.close()
-
-
 def make_jobs() -> dict[str, Job]:
     """MAML's and ProtoNet's, with the same body."""
     net, classes = Conv4(), pictures()
@@ -152,7 +141,7 @@ def make_jobs() -> dict[str, Job]:
     }
 
 
-def measure(jobs: dict[str, Job], ask: Callable[[str], dict[str, Any]] | None) -> list[dict[str, Any]]:
+def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
     """A row a job, and one for each of PyTorch's ways to do it; the first round warms up and is not counted."""
     times: dict[tuple[str, str], list[float]] = {}
     norms: dict[tuple[str, str], float] = {}
@@ -184,8 +173,12 @@ def main(argv: list[str]) -> None:
     """Measure, print, and write JSON where asked."""
     if len(argv) > 1:
         sys.exit(f"error: {argv[1]!r} is not a flag; flags are written --name=value.")
+    if TASKS.value % DEVICES.value:
+        sys.exit(f"error: --tasks={TASKS.value} cannot be spread evenly over --devices={DEVICES.value}.")
+    jax.config.update("jax_num_cpu_devices", DEVICES.value)
     jobs = make_jobs()
-    with peer(for_torch(jobs["maml"], jobs["protonet"])) as ask:
+    work = for_torch(jobs["maml"], jobs["protonet"])
+    with peer(TORCH_PYTHON.value, PEER, work, THREADS.value) as ask:
         rows = measure(jobs, ask)
     print(f"maml: {TASKS.value} tasks, {STEPS.value} steps; protonet: {WAYS.value} ways; median of {ROUNDS.value}\n")
     print(

@@ -3,6 +3,8 @@
 min over theta of the sum over tasks of L_query(theta - alpha grad L_support(theta)). The meta-gradient is exact:
 `jax.grad` differentiates through the inner gradient, (I - alpha H_support) g_query(theta'), and through the id vectors
 that the inner loop reads. FOMAML drops the second-order term (section 5.2 of the paper).
+
+In training few steps of plain gradient descent on dense layers are not carried out on their weights: see `factored`.
 """
 
 from collections.abc import Callable
@@ -10,9 +12,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import optax
 
+from metarec_jax.learners import factored
 from metarec_jax.learners.inner import Path, fit_support, is_id_table
 from metarec_jax.objectives import Objective, query_loss
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
 def maml(
@@ -53,4 +56,15 @@ def maml(
     def predict(fast: Fast, x) -> Array:
         return net.apply({"params": fast}, x)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), update=adapt)
+    on_weights = query_loss(adapt, predict, objective)
+
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        few = optimiser is optax.sgd and 0 < steps <= factored.FEW and not checkpoint
+        layers = factored.moved_layers(net, params, episode.support.x, shared) if few else None
+        if layers is None:
+            return on_weights(params, episode, key, step)
+        rule = {"lr": lr, "steps": steps, "first_order": first_order, "prior_count": prior_count}
+        moved = factored.descend(net, objective, params, episode.support, layers, **rule)
+        return objective(factored.predict(net, moved, episode.query.x), episode.query)
+
+    return Learner(init, adapt, predict, loss, update=adapt)

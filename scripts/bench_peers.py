@@ -1,0 +1,272 @@
+"""Exact MAML here and in PyTorch: how long does a whole training step take, and is it the same step?
+
+    scripts/run.sh scripts/bench_peers.py --torch_python=INTERPRETER_WITH_TORCH --json=peers.json --plot=peers.png
+
+Two jobs: "recommendation" (the recipe's network of ids and side features on a ratings table) and "sinusoid" (the
+network of the sinusoid experiment). A step here samples its episodes, takes the exact meta-gradient, clips it and
+moves by Adam, all in one compiled chunk. PyTorch starts from the same weights and does the same in three ways: task
+after task (`maml_loop`), by torch.func (`maml_vmap`), and by torch.compile of that (`maml_compile`). It is given
+episodes that have been drawn before, so what sampling costs is in our time and not in PyTorch's. Of the first step,
+whose tasks are the same, how far apart the norms of the gradients are is shown.
+
+All take turns, round after round; the median over rounds counts, and the first round, with what is compiled in it, does
+not. A busy machine does not slow all alike: beside the clock's time there is that of a step's threads on a processor.
+Without --torch_python our figures stand alone.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from absl import app, flags
+from flax import traverse_util
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.common.recipes.base import rating_net
+from experiments.common.sinusoid import METHODS, TRAINING_QUERY
+from metarec_jax import chunks, data, gradients, training
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data.table import Ratings
+from metarec_jax.learners.maml import maml
+from metarec_jax.objectives import squared_error
+from metarec_jax.report.plots import dress, save_figure
+from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.tasks.user_cold_start import split_users, training_tasks
+from metarec_jax.types import Examples, Inputs, Learner, Params, Tasks
+from scripts.peers.process import Ask, peer
+
+WAYS = ("maml_loop", "maml_vmap", "maml_compile")
+TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Interpreter that has torch.")
+JOBS = flags.DEFINE_list("jobs", "recommendation,sinusoid", "Which jobs.")
+PEERS = flags.DEFINE_list("peers", ",".join(WAYS), "In which ways PyTorch does them.")
+DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Ratings of the recommendation tasks.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
+BATCH = flags.DEFINE_integer("batch", 32, "Recommendation tasks a step.", lower_bound=1)
+SUPPORT = flags.DEFINE_integer("support", 10, "Support examples of a task.", lower_bound=1)
+QUERY = flags.DEFINE_integer("query", 10, "Query ratings of a recommendation task.", lower_bound=1)
+INNER_STEPS = flags.DEFINE_integer("inner_steps", 1, "Gradient steps of the inner loop.", lower_bound=1)
+LENGTH = flags.DEFINE_integer("length", 400, "Steps of a timed chunk.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds; the median counts.", lower_bound=1)
+THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "PyTorch's threads.", lower_bound=1)
+JSON = flags.DEFINE_string("json", None, "File for the figures.")
+PLOT = flags.DEFINE_string("plot", None, "PNG file for a plot of them.")
+
+PEER = Path(__file__).parent / "peers" / "torch_maml.py"
+CLIP = 10.0  # of the meta-gradient's norm
+GIVEN = 20  # batches that PyTorch goes round and round
+COLOURS = {"here": "#0072B2", "maml_loop": "0.75", "maml_vmap": "0.6", "maml_compile": "0.45"}
+
+
+class Work(NamedTuple):
+    """What is to be done, for whoever does it."""
+
+    learner: Learner
+    tasks: Tasks
+    batch: int
+    lr: float  # Adam's
+    settings: dict[str, float]  # what else PyTorch has to know, by name
+
+
+def recommendation(train: Ratings) -> Work:
+    """Exact MAML on a ratings table: two layers of 64, 32-wide ids, the recipe's inner rate and prior count."""
+    net = rating_net(train, id_dim=32, width=64)
+    inner = {"inner_lr": 0.05, "prior_count": 5.0}
+    learner = maml(net, squared_error, lr=inner["inner_lr"], steps=INNER_STEPS.value, prior_count=inner["prior_count"])
+    tasks = training_tasks(train, support=SUPPORT.value, query=QUERY.value, vary_support=False)
+    return Work(learner, tasks, BATCH.value, 1e-3, inner | {"mean": net.mean, "scale": net.scale})
+
+
+def sinusoid() -> Work:
+    """The sinusoid experiment's MAML."""
+    method = METHODS["maml"]
+    tasks = sinusoids(support=SUPPORT.value, query=TRAINING_QUERY)
+    inner = {"inner_lr": method.inner["lr"], "prior_count": 0.0}
+    return Work(method.learner(INNER_STEPS.value), tasks, method.training.batch, method.training.outer_lr, inner)
+
+
+class Job:
+    """A training run here, and what PyTorch needs to take the same steps."""
+
+    def __init__(self, work: Work):
+        self.work, self.root = work, jax.random.key(1)
+        optimiser = training.adam(work.lr, 10**6, clip=CLIP)
+        state = training.start(work.learner, work.tasks, optimiser, jax.random.key(0)).state
+        self.state = jax.device_put(state, jax.devices()[0])
+        self.params = jax.tree.map(np.asarray, self.state.params)  # copied: a chunk destroys the state it is given
+        self.chunk = chunks.make_chunk(
+            work.learner, work.tasks.sample, optimiser, batch=work.batch, length=LENGTH.value
+        )
+
+    @cached_property
+    def compiled(self) -> tuple[Callable, float]:
+        """The chunk as a program, and the seconds of compiling it."""
+        begun = time.perf_counter()
+        program = self.chunk.lower(self.work.tasks.data, self.state, self.root).compile()
+        return program, time.perf_counter() - begun
+
+    def seconds(self) -> tuple[float, float]:
+        """Of a step, over one chunk: by the clock, and of all threads on a processor."""
+        program, _ = self.compiled
+        begun, worked = time.perf_counter(), time.process_time()
+        self.state, _ = jax.block_until_ready(program(self.work.tasks.data, self.state, self.root))
+        return (time.perf_counter() - begun) / LENGTH.value, (time.process_time() - worked) / LENGTH.value
+
+    def drawn(self, step: int) -> gradients.Drawn:
+        """The tasks of a step."""
+        keys = jax.random.split(jax.random.fold_in(self.root, step), self.work.batch)
+        return jax.jit(gradients.draw_tasks, static_argnums=0)(self.work.tasks.sample, self.work.tasks.data, keys)
+
+    def gradient(self) -> Params:
+        """The meta-gradient of the first step."""
+        return jax.jit(gradients.task_batch_gradient(self.work.learner))(self.params, self.drawn(0), 0)[0]
+
+    def for_torch(self) -> dict[str, Any]:
+        """Settings; weights `as_torch`; and the episodes of the first steps, [GIVEN, T, N, ...]."""
+        episodes = [self.drawn(step)[0] for step in range(GIVEN)]
+        support, query = jax.tree.map(lambda *leaves: np.stack(leaves), *episodes)
+        settings = self.work.settings | {"lr": self.work.lr, "clip": CLIP}
+        return (
+            {name: np.float32(value) for name, value in settings.items()}
+            | {"inner_steps": np.int64(INNER_STEPS.value)}
+            | {f"weights/{name}": part for name, part in as_torch(self.params).items()}
+            | {f"support/{name}": column for name, column in columns(support).items()}
+            | {f"query/{name}": column for name, column in columns(query).items()}
+        )
+
+
+def as_torch(params: Params) -> dict[str, np.ndarray]:
+    """Parameters, or a gradient, by path; kernels as [out, in]."""
+    flat = traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    return {name: np.ascontiguousarray(part.T) if name.endswith("kernel") else part for name, part in flat.items()}
+
+
+def columns(examples: Examples) -> dict[str, Any]:
+    """Examples as named arrays; ids as int64, and no side features where there are none."""
+    x = examples.x._asdict() if isinstance(examples.x, Inputs) else {"x": examples.x}
+    named = {name: part.astype(np.int64) if name == "id" else part for name, part in x.items()}
+    return {"y": examples.y, "mask": examples.mask} | {name: part for name, part in named.items() if part.shape[-1]}
+
+
+def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
+    """The rows of all jobs: `rows_of` what their rounds took."""
+    ways = PEERS.value if ask else ()
+    times: dict[str, dict[str, list[tuple[float, float]]]] = {
+        name: {who: [] for who in ("here", *ways)} for name in jobs
+    }
+    answers: dict[tuple[str, str], dict[str, Any]] = {}
+    for _ in range(ROUNDS.value + 1):
+        for name, job in jobs.items():
+            times[name]["here"].append(job.seconds())
+            for way in ways:
+                answers[name, way] = ask(f"{name} {way}")
+                times[name][way].append((answers[name, way]["seconds"], answers[name, way]["cpu"]))
+    rows = []
+    for name, job in jobs.items():
+        norms = {"here": float(optax.tree.norm(job.gradient()))} | {way: answers[name, way]["norm"] for way in ways}
+        compiling = {"here": job.compiled[1]}
+        compiling |= {way: answers[name, way]["first_seconds"] for way in ways if way == "maml_compile"}
+        rows += rows_of(name, job.work.batch, {who: found[1:] for who, found in times[name].items()}, norms, compiling)
+    return rows
+
+
+def rows_of(
+    job: str, batch: int, times: dict[str, list], norms: dict[str, float], compiling: dict[str, float]
+) -> list[dict[str, Any]]:
+    """A row for each who did a job of `batch` tasks a step, from the seconds of a step in each round (see `seconds`).
+
+    "ratio" and "cpu_ratio" are medians over those of "here", and "spread" is half the distance between the quartiles
+    over the median.
+    """
+    rows, (ours, our_cpu) = [], np.median(times["here"], 0)
+    for who, found in times.items():
+        low, middle, high = (float(value) for value in np.quantile([clock for clock, _ in found], [0.25, 0.5, 0.75]))
+        cpu = float(np.median([cpu for _, cpu in found]))
+        row = {"job": job, "who": who, "step_ms": 1e3 * middle, "tasks_per_second": batch / middle}
+        row |= {"ratio": middle / float(ours), "spread": (high - low) / 2 / middle}
+        row |= {"cpu_ms": 1e3 * cpu, "cpu_ratio": cpu / float(our_cpu)}
+        row |= {"compile_seconds": compiling.get(who), "norm_difference": abs(norms[who] / norms["here"] - 1)}
+        rows.append(row)
+    return rows
+
+
+def figure_of(rows: list[dict[str, Any]]) -> Figure:
+    """Tasks a second of everybody, a panel a job, on a logarithmic axis."""
+    names = list(dict.fromkeys(row["job"] for row in rows))
+    figure = Figure(figsize=(5.2 * len(names), 0.9 + 0.55 * len(rows) / len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = [row for row in rows if row["job"] == name][::-1]
+        speeds = [row["tasks_per_second"] for row in own]
+        bars = axis.barh([row["who"] for row in own], speeds, color=[COLOURS[row["who"]] for row in own])
+        axis.bar_label(bars, [f"{row['step_ms']:.2f} ms, x{row['ratio']:.1f}" for row in own], padding=4, fontsize=8.5)
+        axis.set_xscale("log")
+        axis.set_xlim(min(speeds) / 2, max(speeds) * 6)
+        dress(axis, name, "tasks a second", "higher is better")
+        axis.grid(False, axis="y")
+    return figure
+
+
+def make_jobs() -> dict[str, Job]:
+    """Those asked for, compiled.
+
+    Raises:
+      ValueError: an unknown job or way.
+    """
+    for flag, known in ((JOBS, ("recommendation", "sinusoid")), (PEERS, WAYS)):
+        if unknown := [name for name in flag.value if name not in known]:
+            raise ValueError(f"--{flag.name}: unknown {unknown[0]!r}; choose some of {', '.join(known)}.")
+    jobs = {}
+    for name in JOBS.value:
+        if name == "sinusoid":
+            jobs[name] = Job(sinusoid())
+            continue
+        ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
+        train = ratings.keep_rows(split_users(ratings, seed=0, query=QUERY.value).train_rows)
+        jobs[name] = Job(recommendation(train))
+    return jobs
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """A line a row; "x ours" by the clock and by the processors' time."""
+    print(f"inner steps: {INNER_STEPS.value}; median of {ROUNDS.value} rounds; PyTorch's threads: {THREADS.value}\n")
+    print(
+        f"{'job':15} {'who':13} {'ms/step':>8} {'spread':>7} {'tasks/s':>9} {'x ours':>7} {'cpu ms':>8} {'x ours':>7} "
+        f"{'compile s':>10} {'norms apart':>12}"
+    )
+    for row in rows:
+        compiling = "" if row["compile_seconds"] is None else f"{row['compile_seconds']:.1f}"
+        print(
+            f"{row['job']:15} {row['who']:13} {row['step_ms']:8.3f} {row['spread']:7.1%} "
+            f"{row['tasks_per_second']:9,.0f} {row['ratio']:7.2f} {row['cpu_ms']:8.3f} {row['cpu_ratio']:7.2f} "
+            f"{compiling:>10} {row['norm_difference']:12.1e}"
+        )
+
+
+def main(argv: list[str]) -> None:
+    """Measure, print, and write JSON and a plot where asked."""
+    with one_line_errors():
+        only_flags(argv)
+        jobs = make_jobs()
+        work = {f"{name}/{key}": part for name, job in jobs.items() for key, part in job.for_torch().items()}
+        with peer(TORCH_PYTHON.value, PEER, work, THREADS.value) as ask:
+            rows = measure(jobs, ask)
+        print_table(rows)
+        if JSON.value:
+            found = {"rows": rows, "inner_steps": INNER_STEPS.value, "rounds": ROUNDS.value, "threads": THREADS.value}
+            found |= {"dataset": DATASET.value, "jax": jax.__version__, "cores": os.cpu_count()}
+            write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
+        if PLOT.value:
+            save_figure(figure_of(rows), PLOT.value)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
