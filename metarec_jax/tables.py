@@ -66,7 +66,8 @@ def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lam
     own = jnp.concatenate([part.ravel() for part in parts])
     every = gather(own)
     ids = jnp.unique(every, size=min(len(every), rows + 1), fill_value=rows)
-    places = [jnp.searchsorted(ids, part, method="sort").astype(jnp.int32) for part in parts]
+    # Each id on its own, so that where the compiler spreads the tasks it can spread this.
+    places = [jnp.searchsorted(ids, part, method="scan_unrolled").astype(jnp.int32) for part in parts]
     placed = [part._replace(x=part.x._replace(id=place)) for part, place in zip(episodes, places, strict=True)]
     return ids, Episode(*placed)
 

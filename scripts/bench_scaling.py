@@ -1,0 +1,213 @@
+"""How do the time and memory of a training step grow? With ratings, users, items, width, tasks, inner steps, devices.
+
+    scripts/run.sh scripts/bench_scaling.py --json=scaling.json
+    scripts/run.sh scripts/bench_scaling.py --axes=items --values=10000,10000000 --rounds=9
+    scripts/run.sh scripts/bench_scaling.py --axes=devices --chips=8,64,512
+
+Exact MAML on made-up ratings, one thing varied at a time, tables of ids trained row by row. The points of an axis take
+turns, round after round, and the median counts. The exponent is the slope of log time over log size: 0 is flat, 1 is
+proportional. "scratch" is what the compiled step needs beside its arguments, "state" the parameters and their moments,
+and "x table" all of it over the tables of ids alone. Devices are virtual ones of this machine: their time says nothing,
+and what they send to each other is read from the compiled program (`collectives.py`), for as many --chips as asked.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments.common.command_line import one_line_errors, only_flags, parse
+from metarec_jax import chunks, distributed, tables, training
+from metarec_jax.checkpoint import write_atomic
+from metarec_jax.data.table import Features, Ratings
+from metarec_jax.learners.imaml import imaml
+from metarec_jax.learners.maml import maml
+from metarec_jax.models.recommender import RatingNet
+from metarec_jax.objectives import squared_error
+from metarec_jax.tasks.parts import tasks_in_parts
+from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.types import Learner, Tasks
+from scripts.collectives import Sent, operations
+
+SIZES: dict[str, list[int]] = {
+    "ratings": [100_000, 1_000_000, 10_000_000],
+    "users": [1_000, 10_000, 100_000],
+    "items": [10_000, 100_000, 1_000_000, 10_000_000],
+    "width": [16, 32, 64, 128],
+    "tasks": [8, 32, 128, 512],
+    "inner_steps": [1, 5, 10, 50],
+    "inner_steps_imaml": [1, 5, 10, 50],
+}
+AXES = flags.DEFINE_list("axes", ",".join([*SIZES, "devices"]), "What is varied.")
+VALUES = flags.DEFINE_list("values", None, "Sizes, where one axis is asked for.")
+CHIPS = flags.DEFINE_list("chips", "8,64,512", "Devices for which the program is compiled and what it sends counted.")
+TABLES = flags.DEFINE_enum("id_tables", "rows", ["dense", "rows"], "How tables of ids are trained.")
+LENGTH = flags.DEFINE_integer("length", 50, "Steps of a timed chunk.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed chunks of each point; the median counts.", lower_bound=1)
+JSON = flags.DEFINE_string("json", None, "File for the figures.")
+SUPPORT, QUERY = 10, 10
+
+
+class Point(NamedTuple):
+    """What is measured: one of these differs from the rest of its axis."""
+
+    ratings: int = 100_000
+    users: int = 1_000
+    items: int = 10_000
+    width: int = 32  # of the id vectors
+    tasks: int = 32
+    inner_steps: int = 1
+    inner_steps_imaml: int = 0  # above 0: iMAML with so many, instead of MAML
+
+
+def made_up(point: Point) -> Ratings:
+    """A table of these sizes; who rated what means nothing."""
+    rng, each = np.random.default_rng(0), point.ratings // point.users
+    user = np.repeat(np.arange(point.users, dtype=np.int32), each)
+    item = rng.integers(0, point.items, len(user), dtype=np.int32)
+    rating = rng.integers(1, 6, len(user)).astype(np.float32)
+    names = [np.broadcast_to(np.array(name), number) for name, number in (("u", point.users), ("i", point.items))]
+    features = [Features([], np.zeros((number, 0), np.float32)) for number in (point.users, point.items)]
+    return Ratings("made up", user, item, rating, None, *names, *features, names[1], "", "")
+
+
+def learner_of(point: Point) -> Learner:
+    """MAML, whose long inner loops keep few of their steps, or iMAML."""
+    net = RatingNet(point.items, 3.0, 1.0, id_dim=point.width, hidden=(64, 64))
+    if point.inner_steps_imaml:
+        return imaml(net, squared_error, lam=1.0, lr=0.1, steps=point.inner_steps_imaml)
+    return maml(net, squared_error, lr=0.1, steps=point.inner_steps, checkpoint=point.inner_steps > 1)
+
+
+class Program:
+    """The compiled steps of a point, with their state."""
+
+    def __init__(self, point: Point):
+        tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
+        optimiser = training.adam(1e-3, 10**6, rows=TABLES.value != "dense")
+        self.data, self.key = tasks.data, jax.random.key(1)
+        spread = chunks.Spread(tables=TABLES.value)
+        chunk = chunks.make_chunk(
+            learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, spread=spread
+        )
+        self.state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        self.state = jax.device_put(self.state, jax.devices()[0])
+        self.compiled = chunk.lower(self.data, self.state, self.key).compile()
+        leaves = jax.tree_util.tree_flatten_with_path(self.state.params)[0]
+        self.table = sum(leaf.nbytes for path, leaf in leaves if tables.in_table(path))
+        self.whole = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))
+        self.scratch = self.compiled.memory_analysis().temp_size_in_bytes
+
+    def step(self) -> float:
+        """Seconds a step."""
+        begun = time.perf_counter()
+        self.state, _ = jax.block_until_ready(self.compiled(self.data, self.state, self.key))
+        return (time.perf_counter() - begun) / LENGTH.value
+
+
+def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
+    """The rows of an axis, and its exponent in each."""
+    programs = {}
+    for size in sizes:
+        change = {axis: size} | ({"ratings": 20 * size} if axis == "users" else {})
+        programs[size] = Program(Point(**change))
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(ROUNDS.value + 1):
+        for size, program in programs.items():
+            times[size].append(program.step())
+    medians = {size: float(np.median(found[1:])) for size, found in times.items()}  # the first warms up
+    slope = np.polyfit(np.log(sizes), np.log(list(medians.values())), 1)[0] if len(sizes) > 1 else float("nan")
+    return [
+        {
+            "axis": axis,
+            "size": size,
+            "step_ms": 1e3 * medians[size],
+            "ratio": medians[size] / medians[sizes[0]],
+            "scratch_mb": program.scratch / 2**20,
+            "state_mb": program.whole / 2**20,
+            "x_table": (program.whole + program.scratch) / program.table,
+            "exponent": float(slope),
+        }
+        for size, program in programs.items()
+    ]
+
+
+def sent(chips: int, kind: chunks.TableUpdates, items: int) -> list[Sent]:
+    """What one step on so many devices sends, 4 tasks on each."""
+    point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
+    spread = chunks.Spread(chips, tables=kind, parts=True)
+    mesh, learner = spread.mesh(), learner_of(point)
+    tasks = tasks_in_parts(made_up(point), parts=chips, own=range(chips), support=SUPPORT, query=QUERY)
+    one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
+    optimiser = training.adam(1e-3, 10**6, rows=kind != "dense")
+    state = jax.eval_shape(lambda: training.start(learner, one, optimiser, jax.random.key(0)).state)
+    places = spread.of_state(mesh, state)
+    state = jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places
+    )
+    place = spread.of_data(mesh)
+    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tasks.data)
+    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=point.tasks, length=2, spread=spread)
+    return operations(chunk.lower(data, state, distributed.key(0, mesh)).compile().as_text())
+
+
+def between_devices(chips: list[int]) -> list[dict[str, Any]]:
+    """A row for each number of chips and way of training tables, with 65,536 items (32 MB with moments)."""
+    rows = []
+    for number in chips:
+        for kind in ("dense", "rows", "sharded"):
+            found = sent(number, kind, 65_536)
+            each = sum(one.by_each(number) for one in found)
+            rows.append({"axis": "devices", "size": number, "id_tables": kind, "operations": len(found), "bytes": each})
+            print(f"devices      {number:>10,} {kind:8} {len(found):3} operations, {each / 1e3:10,.1f} kB sent by each")
+    return rows
+
+
+def asked() -> dict[str, list[int]]:
+    """Axis -> sizes.
+
+    Raises:
+      ValueError: an unknown axis, or sizes for several.
+    """
+    if unknown := [axis for axis in AXES.value if axis not in (*SIZES, "devices")]:
+        raise ValueError(f"--axes: unknown {unknown[0]!r}; choose some of {', '.join([*SIZES, 'devices'])}.")
+    if VALUES.value and (len(AXES.value) > 1 or AXES.value == ["devices"]):
+        raise ValueError("--values: give one axis by --axes; for devices, give --chips.")
+    return {axis: [int(value) for value in VALUES.value or SIZES[axis]] for axis in AXES.value if axis != "devices"}
+
+
+def main(argv: list[str]) -> None:
+    """Measure, print, and write JSON where asked."""
+    with one_line_errors():
+        only_flags(argv)
+        sizes, chips = asked(), [int(number) for number in CHIPS.value]
+        if "devices" in AXES.value:
+            jax.config.update("jax_num_cpu_devices", max(chips))
+        rows: list[dict[str, Any]] = []
+        print(f"{'axis':20} {'size':>10} {'ms/step':>8} {'ratio':>6} {'scratch MB':>10} {'state MB':>9} {'x table':>8}")
+        for axis, values in sizes.items():
+            found = along(axis, values)
+            for row in found:
+                print(
+                    f"{axis:20} {row['size']:>10,} {row['step_ms']:8.2f} {row['ratio']:6.2f} {row['scratch_mb']:10.1f} "
+                    f"{row['state_mb']:9.1f} {row['x_table']:8.2f}",
+                    flush=True,
+                )
+            print(f"{axis:20} exponent of time {found[0]['exponent']:.2f}\n")
+            rows += found
+        rows += between_devices(chips) if "devices" in AXES.value else []
+        if JSON.value:
+            found = {"rows": rows, "jax": jax.__version__, "cores": os.cpu_count()}
+            write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
