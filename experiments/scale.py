@@ -4,12 +4,13 @@
     scripts/run.sh experiments/scale.py --devices=8 --parallel=shard_map --out=runs/eight
     scripts/launch_local.sh 2 experiments/scale.py --learner=maml --out=runs/two
     srun scripts/run.sh experiments/scale.py --cluster --out=runs/pod   # SLURM, Open MPI or a TPU pod tell the rest
+    scripts/run.sh experiments/scale.py --columns=columns --id_tables=rows --out=runs/large   # see docs/scale.md
 
 The training users are dealt into --parts, and a host reads into its devices only those that are theirs; a step draws as
 many tasks from each part. So the result is the same, up to rounding (with --ordered less of it), on any number of
 devices that divides the parts. A run that was killed, in the middle of a save too, goes on from its last whole
 checkpoint, on as many devices as there are then. Validation users are split over the hosts and their errors gathered.
-Only the first host writes.
+Only the first host writes. With --columns ratings stay on the disk of one host, and tasks are sent as they are needed.
 """
 
 import json
@@ -26,19 +27,26 @@ import numpy as np
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
 from experiments.common.environment import environment
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import Built, Training, example, hyperparameters
+from experiments.common.scale import Sizes, Work, in_columns, in_parts
 from metarec_jax import checkpoint, chunks, data, distributed, evaluation, training
 from metarec_jax.data.table import Ratings
 from metarec_jax.sharded_checkpoint import checkpoints
-from metarec_jax.tasks.parts import tasks_in_parts
-from metarec_jax.tasks.user_cold_start import episodes, split_users
-from metarec_jax.types import Params
+from metarec_jax.types import Episode, Params
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
+COLUMNS = flags.DEFINE_string("columns", None, "Folder of scripts/make_columns.py, instead of a data set.")
+FITTED = flags.DEFINE_integer(
+    "fit_users",
+    10_000,
+    "With --columns, training users from whom is taken what is fitted before the training.",
+    lower_bound=1,
+)
+VALID = flags.DEFINE_integer("valid_users", 1000, "With --columns, validation users who are asked.", lower_bound=1)
 LEARNER = flags.DEFINE_enum("learner", "maml", list(RECIPES), "Which learner, with its default settings.")
 STEPS = flags.DEFINE_integer("steps", 500, "Training steps.", lower_bound=1)
 EVERY = flags.DEFINE_integer("every", 100, "Steps between validations and checkpoints.", lower_bound=1)
@@ -87,15 +95,33 @@ def join() -> None:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
 
 
-def make_validate(built: Built, ratings: Ratings, split: Any) -> Any:
-    """parameters -> RMSE of the validation users, each host doing its share of them."""
-    whole, kept = episodes(ratings, split.valid, SUPPORT.value)
-    own = list(distributed.share_of(len(kept)))
+def work(spread: chunks.Spread, length: int) -> Work:
+    """What the flags say there is to do.
+
+    Raises:
+      ValueError: a flag that does nothing beside the others, or several processes for columns.
+    """
+    sizes = Sizes(BATCH.value, SUPPORT.value, QUERY.value, length)
+    if COLUMNS.value is None:
+        refuse((flag, "goes with --columns") for flag in (FITTED, VALID))
+        ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
+        return in_parts(ratings, spread, sizes, parts=PARTS.value, seed=SEED.value)
+    refuse((flag, "does not go with --columns") for flag in (DATASET, DATA_DIR, PARTS))
+    if jax.process_count() > 1:
+        raise ValueError("--columns are read by one process.")
+    users = {"fitted": FITTED.value, "validated": VALID.value}
+    return in_columns(Path(COLUMNS.value), spread, sizes, seed=SEED.value, **users)
+
+
+def make_validate(built: Built, whole: Episode) -> Any:
+    """parameters -> RMSE of the validation tasks, each host doing its share of them."""
+    number = len(whole.query.mask)
+    own = list(distributed.share_of(number))
     tasks = jax.tree.map(lambda leaf: leaf[own], whole)
 
     def validate(params: Params) -> float:
         errors = evaluation.mean_squared_errors(built.learner, params, tasks)
-        return float(np.sqrt(distributed.gather(errors, len(kept)).mean()))
+        return float(np.sqrt(distributed.gather(errors, number).mean()))
 
     return validate
 
@@ -114,27 +140,23 @@ def begin(built: Built, outer: Training, train: Ratings) -> tuple[Any, training.
 
 def run(folder: Path) -> dict[str, Any]:
     """Train to the end, from wherever an earlier process came to."""
-    ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
-    split = split_users(ratings, seed=SEED.value, query=QUERY.value)
-    train = ratings.keep_rows(split.train_rows)
-    own, outer = hyperparameters(RECIPES[LEARNER.value], {}, LEARNER.value)
-    built = RECIPES[LEARNER.value].build(train, **own)
-    spread = chunks.Spread(jax.device_count(), PARALLEL.value, TOGETHER.value, ID_TABLES.value, True, ORDERED.value)
+    streamed, length = COLUMNS.value is not None, min(EVERY.value, STEPS.value)
+    how = (PARALLEL.value, TOGETHER.value, ID_TABLES.value)
+    spread = chunks.Spread(jax.device_count(), *how, parts=not streamed, ordered=ORDERED.value, streamed=streamed)
     spread.check(BATCH.value)
-    mesh = spread.mesh()
-    sizes = {"support": SUPPORT.value, "query": QUERY.value}
-    tasks = tasks_in_parts(train, parts=PARTS.value, own=distributed.own_parts(PARTS.value, mesh), **sizes)
-    tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
-    optimiser, start = begin(built, outer, train)
+    mesh, todo = spread.mesh(), work(spread, length)
+    own, outer = hyperparameters(RECIPES[LEARNER.value], {}, LEARNER.value)
+    built = RECIPES[LEARNER.value].build(todo.train, **own)
+    optimiser, start = begin(built, outer, todo.train)
     start = distributed.placed(start, spread.of_state(mesh, start))
-    length = min(EVERY.value, STEPS.value)
-    chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=BATCH.value, length=length, spread=spread)
+    sample = todo.tasks.sample
+    chunk = chunks.make_chunk(built.learner, sample, optimiser, batch=BATCH.value, length=length, spread=spread)
     root = distributed.key(SEED.value + 1, mesh)
     replicate = jax.jit(lambda tree: tree, out_shardings=jax.tree.map(lambda _: root.sharding, start.state.params))
-    validate = make_validate(built, ratings, split)
-    fit = partial(training.fit, chunk, tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
+    validate = make_validate(built, todo.valid)
     begun, history = time.perf_counter(), []
-    with checkpoints(folder / "checkpoints") as saved:
+    with checkpoints(folder / "checkpoints") as saved, todo.feed(chunk) as fed:
+        fit = partial(training.fit, fed, todo.tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
         if (step := saved.latest()) is not None:
             start = saved.restore(step, start)
         first = int(start.state.step)
@@ -151,7 +173,7 @@ def run(folder: Path) -> dict[str, Any]:
         "params": distributed.local(replicate(last.state.params)),
         "results": {
             "learner": LEARNER.value,
-            "dataset": DATASET.value,
+            "dataset": todo.name,
             "devices": jax.device_count(),
             "processes": jax.process_count(),
             "steps": int(last.state.step),

@@ -19,7 +19,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metarec_jax import gradients, tables
-from metarec_jax.types import Array, Learner, Metrics, Params, TrainState
+from metarec_jax.types import Array, Learner, Metrics, Params, Streamed, TrainState
 
 Parallel = Literal["jit", "shard_map", "pmap"]
 TableUpdates = Literal["dense", "rows", "sharded"]
@@ -40,6 +40,7 @@ class Spread(NamedTuple):
     tables: TableUpdates = "dense"  # rows: see `tables`; sharded: rows, and each device keeps its part of the tables
     parts: bool = False  # the data is in parts [P, ...], of which each device has its own; P a multiple of devices
     ordered: bool = False  # the same bits on any number of devices, see `gradients.ordered_gradient`; needs parts
+    streamed: bool = False  # the data is `types.Streamed`, of which each device has its own tasks
 
     def check(self, batch: int) -> None:
         """Raise SpreadError unless `batch` tasks a step can be spread so."""
@@ -51,8 +52,10 @@ class Spread(NamedTuple):
             raise SpreadError(f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.together}.")
         if self.tables == "sharded" and self.parallel != "jit":
             raise SpreadError(f"tables are sharded by jit, not by {self.parallel}.")
-        if self.parts and self.parallel == "pmap":
-            raise SpreadError("data in parts is spread by jit or shard_map, not by pmap.")
+        if (self.parts or self.streamed) and self.parallel == "pmap":
+            raise SpreadError("data in parts, or streamed, is spread by jit or shard_map, not by pmap.")
+        if self.parts and self.streamed:
+            raise SpreadError("streamed data is not in parts.")
         if self.ordered and not self.parts:
             raise SpreadError("gradients are added up in the order of the parts, so there must be parts.")
 
@@ -60,9 +63,12 @@ class Spread(NamedTuple):
         """The devices in one row."""
         return Mesh(np.array(jax.devices()[: self.devices]), (AXIS,))
 
-    def of_data(self, mesh: Mesh) -> NamedSharding:
-        """Where the data is: everywhere, or each part on its device."""
-        return NamedSharding(mesh, PartitionSpec(AXIS) if self.parts else PartitionSpec())
+    def of_data(self, mesh: Mesh) -> Any:
+        """Where the data is: everywhere, or each part on its device, or each streamed task."""
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        if self.streamed:
+            return Streamed(everywhere, NamedSharding(mesh, PartitionSpec(None, AXIS)))
+        return NamedSharding(mesh, PartitionSpec(AXIS)) if self.parts else everywhere
 
     def of_state(self, mesh: Mesh, state: TrainState) -> Any:
         """Where each leaf of a state is: everywhere, save tables that are sharded, rows in order of the devices."""
@@ -95,7 +101,8 @@ def make_chunk(
     """
     spread = spread or Spread()
     spread.check(batch)
-    draw = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
+    resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
+    draw = gradients.draw_streamed if spread.streamed else resident
 
     def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
         gradient_of = gradients.task_batch_gradient(learner, spread.together)
@@ -105,12 +112,13 @@ def make_chunk(
         if spread.tables != "dense":
             gradient_of = gradients.row_gradient(gradient_of, gather)
 
-        def step(state: TrainState, _) -> tuple[TrainState, Metrics]:
-            keys = own(jax.random.split(jax.random.fold_in(root, state.step), batch))
-            gradient, metrics = gradient_of(state.params, draw(sample, data, keys), state.step)
+        def step(state: TrainState, made: Any) -> tuple[TrainState, Metrics]:
+            keys = own(gradients.task_keys(root, state.step, batch))
+            tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
+            gradient, metrics = gradient_of(state.params, tasks, state.step)
             return moved(optimiser, state, average(gradient)), average(metrics)
 
-        return jax.lax.scan(step, state, length=length)
+        return jax.lax.scan(step, state, data.tasks if spread.streamed else None, length)
 
     return {"jit": _by_jit, "shard_map": _by_shard_map, "pmap": _by_pmap}[spread.parallel](steps, batch, spread)
 
@@ -139,8 +147,9 @@ def _by_jit(steps: Callable, batch: int, spread: Spread) -> Chunk:
 
     def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
         own = partial(jax.lax.with_sharding_constraint, shardings=by_task)
-        gather = partial(jax.lax.with_sharding_constraint, shardings=everywhere)
-        state, metrics = steps(own, _same, gather, data, state, root)
+        # Said of gradients too: else rows of them are spread, and then all of the table is summed over devices.
+        whole = partial(jax.lax.with_sharding_constraint, shardings=everywhere)
+        state, metrics = steps(own, whole, whole, data, state, root)
         return jax.lax.with_sharding_constraint(state, spread.of_state(mesh, state)), metrics
 
     if spread.tables == "sharded":  # where the state is says where it will be
@@ -178,9 +187,8 @@ def _by_shard_map(steps: Callable, batch: int, spread: Spread) -> Chunk:
         return on_one_device(jax.lax.axis_index(AXIS), data, state, root)
 
     of_data = spread.of_data(mesh)
-    mapped = jax.shard_map(
-        chunk, mesh=mesh, in_specs=(of_data.spec, everywhere, everywhere), out_specs=everywhere, check_vma=False
-    )
+    specs = (jax.tree.map(lambda place: place.spec, of_data), everywhere, everywhere)
+    mapped = jax.shard_map(chunk, mesh=mesh, in_specs=specs, out_specs=everywhere, check_vma=False)
     whole = NamedSharding(mesh, everywhere)
     return jax.jit(mapped, in_shardings=(of_data, whole, whole), out_shardings=whole, donate_argnums=1)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax import tables
-from metarec_jax.types import FIXED, Array, Episode, Learner, Metrics, Params
+from metarec_jax.types import FIXED, Array, Episode, Learner, Metrics, Params, Streamed
 
 Drawn = tuple[Episode, Array]  # drawn tasks, [T] on every leaf, and the keys [T] of their losses
 # (params, drawn tasks, step) -> means over the tasks; the gradient is as the parameters, or `tables.Touched`.
@@ -27,17 +27,33 @@ def join_fixed(learnt: Params, fixed: Params) -> Params:
     return {**learnt, **fixed} if fixed else learnt
 
 
+def task_keys(root: Array, step: Array, batch: int) -> Array:
+    """[batch] keys of the tasks of a training step."""
+    return jax.random.split(jax.random.fold_in(root, step), batch)
+
+
+def split_keys(keys: Array) -> tuple[Array, Array]:
+    """Keys [T] that draw tasks, and keys [T] of their losses, from keys [T] of the tasks."""
+    return tuple(jax.vmap(jax.random.split, out_axes=1)(keys))
+
+
 def draw_tasks(sample: Callable, data: Any, keys: Array) -> Drawn:
     """Episodes [T] and the keys [T] of their losses, from keys [T]."""
-    draw_keys, loss_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    draw_keys, loss_keys = split_keys(keys)
     return jax.vmap(sample, (None, 0))(data, draw_keys), loss_keys
+
+
+def draw_streamed(sample: Callable, data: Streamed, keys: Array) -> Drawn:
+    """The same from what a host has made of these T tasks, [T, ...] on every leaf of `data.tasks`."""
+    draw_keys, loss_keys = split_keys(keys)
+    return jax.vmap(sample, (Streamed(None, 0), 0))(data, draw_keys), loss_keys
 
 
 def draw_from_parts(sample: Callable, data: Any, keys: Array) -> Drawn:
     """The same from data in P parts, [P, ...] on every leaf: each part gives as many of the T tasks."""
     parts = jax.tree.leaves(data)[0].shape[0]
     drawn = jax.vmap(lambda part, keys: draw_tasks(sample, part, keys))(data, keys.reshape(parts, -1))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn)
+    return jax.tree.map(lambda leaf: leaf.reshape(len(keys), *leaf.shape[2:]), drawn)
 
 
 def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array | int = 0) -> tuple[Array, Metrics]:
@@ -80,7 +96,7 @@ def ordered_gradient(gradient_of: Gradient, parts: int, gather: Callable[[Any], 
     """
 
     def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[Params, Metrics]:
-        own = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), drawn)
+        own = jax.tree.map(lambda leaf: leaf.reshape(parts, len(leaf) // parts, *leaf.shape[1:]), drawn)
         each = gather(jax.vmap(gradient_of, (None, 0, None))(params, own, step))
         return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), each)
 
@@ -123,7 +139,7 @@ def mean_gradient(
         return of(tasks)
 
     def grouped(leaf: Array) -> Array:  # so that a group of tasks that are spread over devices is spread too
-        return jnp.moveaxis(leaf.reshape(together, -1, *leaf.shape[1:]), 1, 0)
+        return jnp.moveaxis(leaf.reshape(together, len(leaf) // together, *leaf.shape[1:]), 1, 0)
 
     groups = jax.tree.map(grouped, tasks)
     shapes = jax.eval_shape(of, jax.tree.map(lambda leaf: leaf[0], groups))

@@ -75,13 +75,20 @@ class Baseline(NamedTuple):
 
 
 class Tasks(NamedTuple):
-    """A task distribution that lives on the device.
+    """A task distribution that lives on the device, or is sent to it (`Streamed`).
 
     `data` is passed as an ARGUMENT through jit, never closed over: XLA would fold it as a constant.
     """
 
     data: Any
     sample: Callable[[Any, Array], Episode]  # (data, key) -> one task
+
+
+class Streamed(NamedTuple):
+    """Data of tasks that a host makes, chunk by chunk of training steps: see `feeding`."""
+
+    shared: Any  # pytree of arrays that stay on the device
+    tasks: Any  # pytree of [length, batch, ...], what each step's tasks were made of; in `Tasks.data` of one task
 
 
 class TrainState(NamedTuple):

@@ -142,27 +142,13 @@ def read_text(
       DataError: the file is missing, empty, not in this encoding, has a line with too many or too few fields,
         or names a column twice.
     """
-    text = _Text(path, separator if len(separator) == 1 else _UNIT, quotes)
+    text = Text(path, separator if len(separator) == 1 else _UNIT, quotes)
     data = _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
-    first = next(text.records(data))[1]
-    width = len(first if names is None else names)
-    frame = text.frame(data, width)
-    # polars fills up short lines with "" in silence; a full last column proves that there are none.
-    if width > 1 and (frame[:, -1] == "").any():
-        text.check_widths(data, width)
-    above = 0
-    if names is None:
-        names, frame, above = [name.strip() for name in first], frame[1:], 1
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}: two columns are called {twice[0]!r}; rename one of them.")
-    frame.columns = list(names)
 
-    def place(row: int) -> str:
-        # The file is read again, lest every table keep its text alive for the sake of an error.
-        again = _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
-        return f"line {next(itertools.islice(text.records(again), row + above, None))[0]}"
+    def again() -> bytes:  # the file is read again, lest every table keep its text alive for the sake of an error
+        return _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
 
-    return Table(path, frame, place)
+    return text.table(data, names, again)
 
 
 def read_parquet(path: Path) -> Table:
@@ -184,20 +170,45 @@ def _normalised(path: Path, encoding: str) -> bytes:
         data = data.removeprefix(b"\xef\xbb\xbf")
     else:
         data = data.decode(encoding).encode()
-    data = data.rstrip(b"\r\n")
-    if b"\n" not in data:  # lines that end in a carriage return alone, which polars does not know
-        data = data.replace(b"\r", b"\n")
+    data = lines(data)
     if not data:
         raise DataError(f"{path}: the file is empty; fetch or write it again.")
     return data
 
 
-class _Text(NamedTuple):
+def lines(data: bytes) -> bytes:
+    """Text with newlines that polars knows and none at the end."""
+    data = data.rstrip(b"\r\n")
+    return data if b"\n" in data else data.replace(b"\r", b"\n")  # some lines end in a carriage return alone
+
+
+class Text(NamedTuple):
     """How to read a text file that `_normalised` has prepared."""
 
     path: Path  # for messages
     separator: str  # one character
     quotes: bool
+    above: int = 0  # lines of the file above this text
+
+    def table(self, data: bytes, names: Sequence[str] | None, again: Callable[[], bytes]) -> Table:
+        """All records, of columns `names` or those that the first record names; `again` gives the data once more."""
+        first = next(self.records(data))[1]
+        width = len(first if names is None else names)
+        frame = self.frame(data, width)
+        # polars fills up short lines with "" in silence; a full last column proves that there are none.
+        if width > 1 and (frame[:, -1] == "").any():
+            self.check_widths(data, width)
+        header = 0
+        if names is None:
+            names, frame, header = [name.strip() for name in first], frame[1:], 1
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{self.path}: two columns are called {twice[0]!r}; rename one of them.")
+        frame.columns = list(names)
+
+        def place(row: int) -> str:
+            return f"line {next(itertools.islice(self.records(again()), row + header, None))[0]}"
+
+        return Table(self.path, frame, place)
 
     def frame(self, data: bytes, width: int) -> pl.DataFrame:
         """All records as strings, in `width` columns."""
@@ -222,11 +233,11 @@ class _Text(NamedTuple):
         lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="replace", newline="")
         quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         reader = csv.reader(lines, delimiter=self.separator, quoting=quoting)
-        line = 1
+        line = self.above + 1
         try:
             for fields in reader:
                 yield line, fields
-                line = reader.line_num + 1
+                line = self.above + reader.line_num + 1
         except csv.Error as error:
             raise DataError(f"{self.path}: line {line}: {error}; look for an open quote there.") from error
 
@@ -235,7 +246,7 @@ class _Text(NamedTuple):
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
+            line = self.above + data.count(b"\n", 0, error.start) + 1
             raise DataError(f"{self.path}: line {line} is not UTF-8 text; save the file as UTF-8.") from error
 
     def check_widths(self, data: bytes, width: int) -> None:

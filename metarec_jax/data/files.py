@@ -1,8 +1,11 @@
 """Anybody's ratings file: CSV, TSV or Parquet, with the columns named by the caller."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from metarec_jax.data import delimited
+import polars as pl
+
+from metarec_jax.data import blocks, delimited
 from metarec_jax.data.table import DataError, Ratings, build
 
 COLUMNS = ("user", "item", "rating", "timestamp")
@@ -49,9 +52,32 @@ def read_ratings(path: Path, columns: dict[str, str] | None = None) -> Ratings:
         line with too many or too few fields, a repeated (user, item) pair, or an unreadable file. Text files
         are cited by line (the header is line 1), Parquet files by row.
     """
-    columns = dict(columns or {})
-    _check(columns)
+    _check(columns or {})
     table = read_table(Path(path))
+    return build(path.name, delimited.ratings_frame(table, column_names(table, columns)), source=str(path))
+
+
+def read_blocks(path: Path, columns: dict[str, str] | None = None) -> Iterator[pl.DataFrame]:
+    """The same ratings of a .csv or .tsv file, some rows at a time, as frames that `table.build` would take.
+
+    Raises:
+      DataError: as `read_ratings` does, save for repeated pairs.
+    """
+    _check(columns or {})
+    separator = _SEPARATORS.get(path.suffix.lower())
+    if separator is None:
+        raise DataError(f"{path}: the extension {path.suffix!r} cannot be read in blocks; use a .csv or .tsv file.")
+    for table in blocks.read_blocks(path, separator):
+        yield delimited.ratings_frame(table, column_names(table, columns))
+
+
+def column_names(table: delimited.Table, columns: dict[str, str] | None) -> dict[str, str]:
+    """The names in a table of our columns, see `read_ratings`.
+
+    Raises:
+      DataError: it has no such column.
+    """
+    columns = columns or {}
     names = {key: columns.get(key, key) for key in COLUMNS}
     if "timestamp" not in columns and "timestamp" not in table.frame.columns:
         del names["timestamp"]
@@ -59,9 +85,9 @@ def read_ratings(path: Path, columns: dict[str, str] | None = None) -> Ratings:
         if name not in table.frame.columns:
             found = ", ".join(map(repr, table.frame.columns))
             raise DataError(
-                f"{path}: no column {name!r} for the {key}; it has {found}; choose with --columns={key}=NAME."
+                f"{table.path}: no column {name!r} for the {key}; it has {found}; choose with --columns={key}=NAME."
             )
-    return build(path.name, delimited.ratings_frame(table, names), source=str(path))
+    return names
 
 
 def read_table(path: Path) -> delimited.Table:

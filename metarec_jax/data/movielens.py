@@ -107,16 +107,33 @@ def load_csv(name: str, data_dir: Path | None = None, content: Sequence[str] | N
       DataError: it cannot be found or fetched, is not the official set, or a line is bad.
     """
     folder = download.locate(name, data_dir)
-    films = read_text(folder / "movies.csv", ",", quotes=True)
+    film_ids, titles, genres = _films(folder / "movies.csv")
     return _table(
         folder,
         read_text(folder / "ratings.csv", ",", quotes=True),
         _CSV_COLUMNS,
-        film_ids=films.ids("movieId").to_list(),
-        titles=films.column("title").to_list(),
-        genres=[() if text.startswith("(no") else text.split("|") for text in films.column("genres")],
+        film_ids=film_ids,
+        titles=titles,
+        genres=genres,
         content=content,
     )
+
+
+def film_features(path: Path) -> tuple[list[str], Features]:
+    """Raw ids of the films of a movies.csv, and their genres and years.
+
+    Raises:
+      DataError: it cannot be read.
+    """
+    film_ids, titles, genres = _films(path)
+    return film_ids, joined(multi_hot("genre", genres), film_years(titles))
+
+
+def _films(path: Path) -> tuple[list[str], list[str], list[Sequence[str]]]:
+    """Ids, titles and genres of a movies.csv."""
+    films = read_text(path, ",", quotes=True)
+    genres = [() if text.startswith("(no") else text.split("|") for text in films.column("genres")]
+    return films.ids("movieId").to_list(), films.column("title").to_list(), genres
 
 
 def _latin(path: Path, separator: str, names: tuple[str, ...]) -> Table:

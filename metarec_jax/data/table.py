@@ -121,7 +121,7 @@ def _offsets(index: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=size))])
 
 
-def _id_order(ids: list[str]) -> list[str]:
+def id_order(ids: list[str]) -> list[str]:
     """Numbers by value, everything else by text: 2 before 10, "a10" before "a2"."""
     return sorted(ids, key=lambda s: (0, int(s), s) if s.isascii() and s.isdigit() else (1, 0, s))
 
@@ -153,8 +153,8 @@ def build(
     _check(name, frame)
     has_time = "timestamp" in frame.columns
     digest = content_hash(frame)
-    user_ids = _id_order(frame["user"].unique().to_list())
-    item_ids = _id_order(frame["item"].unique().to_list())
+    user_ids = id_order(frame["user"].unique().to_list())
+    item_ids = id_order(frame["item"].unique().to_list())
     frame = frame.with_columns(
         u=pl.col("user").replace_strict(user_ids, range(len(user_ids)), return_dtype=pl.Int32),
         i=pl.col("item").replace_strict(item_ids, range(len(item_ids)), return_dtype=pl.Int32),
@@ -167,16 +167,16 @@ def build(
         timestamp=frame["timestamp"].cast(pl.Int64).to_numpy() if has_time else None,
         user_ids=np.array(user_ids),
         item_ids=np.array(item_ids),
-        user_features=_aligned(user_features, user_ids),
-        item_features=_aligned(item_features, item_ids),
+        user_features=aligned(user_features, user_ids),
+        item_features=aligned(item_features, item_ids),
         item_titles=np.array([(item_titles or {}).get(i, i) for i in item_ids]),
         source=source,
         sha256=digest,
     )
 
 
-def _aligned(features: tuple[list[str], Features] | None, ids: list[str]) -> Features:
-    """Feature rows in the order of `ids`."""
+def aligned(features: tuple[list[str], Features] | None, ids: list[str]) -> Features:
+    """Feature rows in the order of `ids`; those of others are left out, and ids without get zeros."""
     if features is None:
         return Features.none(len(ids))
     given, table = features

@@ -6,7 +6,7 @@ is the same for every K. Training tasks are drawn on the device, inside jit, at 
 """
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,8 @@ import polars as pl
 from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings, content_hash
 from metarec_jax.tasks.hashing import in_hash_order
-from metarec_jax.tasks.sampling import below, draw_distinct
+from metarec_jax.tasks.user_episodes import Order, Sizes, choose, hide_ids, show
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
-
-Order = Literal["random", "time"]
 
 
 class HeldOut(NamedTuple):
@@ -66,11 +64,16 @@ def split_users(
     """
     check_order(ratings, order)
     fits = has_between(ratings, min_ratings, max_ratings)
-    bucket = np.array([seeded_hash(seed, user) % 10 for user in ratings.user_ids])
-    training = (bucket < 8) & (fits | (not filter_training))
-    parts = [held_out(ratings, fits & (bucket == b), seed=seed, query=query, order=order) for b in (8, 9)]
+    tenth = tenths(ratings.user_ids, seed)
+    training = (tenth < 8) & (fits | (not filter_training))
+    parts = [held_out(ratings, fits & (tenth == part), seed=seed, query=query, order=order) for part in (8, 9)]
     rows = np.flatnonzero(training[ratings.user])
     return make_split(ratings, rows, *parts)
+
+
+def tenths(user_ids: np.ndarray, seed: int) -> np.ndarray:
+    """[U] 0 to 9, by the raw id alone: users of 0 to 7 train, of 8 validate, of 9 test."""
+    return np.array([seeded_hash(seed, user) % 10 for user in user_ids])
 
 
 def held_out(
@@ -253,41 +256,14 @@ def training_tasks(
         unrated=jnp.asarray(unrated, jnp.int32),
     )
 
+    sizes = Sizes(support, query, vary_support, order)
+
     def sample(data: _TrainData, key: Array) -> Episode:
-        bits = jax.random.bits(key, (2 + support + query,))
-        user = below(bits[0], data.count.shape[0])
-        count = data.count[user]
-        queried = jnp.minimum(query, count // 2)
-        wanted = below(bits[1], support + 1) if vary_support else support
-        supported = jnp.minimum(wanted, count - queried)
-        places = draw_distinct(bits[2:], count)
-        if order == "time":  # rows of a user are in time order
-            drawn = jnp.arange(support + query) < supported + queried
-            places = jnp.minimum(jnp.sort(jnp.where(drawn, places, count)), count - 1)
-        rows = data.start[user] + places
-        episode = Episode(
-            _gather(data, user, rows[:support], jnp.arange(support) < supported),
-            _gather(data, user, jax.lax.dynamic_slice(rows, (supported,), (query,)), jnp.arange(query) < queried),
-        )
-        return _hide_ids(data, jax.random.fold_in(key, 1), episode, unseen) if unseen and len(unrated) else episode
+        chosen, places = choose(data.count, key, sizes)
+        rows = data.start[chosen.user] + places
+        episode = show(data, sizes, chosen, data.item[rows], data.rating[rows])
+        if unseen and len(unrated):
+            return hide_ids(data.unrated, jax.random.fold_in(key, 1), episode, unseen)
+        return episode
 
     return Tasks(data, sample)
-
-
-def _gather(data: _TrainData, user: Array, rows: Array, real: Array) -> Examples:
-    items = data.item[rows]
-    context = jnp.broadcast_to(data.context[user], (rows.shape[0], data.context.shape[1]))
-    return Examples(Inputs(items, data.content[items], context), data.rating[rows], real.astype(jnp.float32))
-
-
-def _hide_ids(data: _TrainData, key: Array, episode: Episode, share: float) -> Episode:
-    """The episode with the ids of random unrated items, in a `share` of the cases; else as it is."""
-    sizes = [examples.x.id.shape[0] for examples in episode]
-    bits = jax.random.bits(key, (1 + sum(sizes),))
-    hide = bits[0] < np.uint32(share * (2**32 - 1))
-    strange = jnp.split(data.unrated[below(bits[1:], data.unrated.shape[0])], [sizes[0]])
-
-    def exchange(examples: Examples, ids: Array) -> Examples:
-        return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
-
-    return Episode(*map(exchange, episode, strange))

@@ -1,0 +1,77 @@
+"""What `experiments/scale.py` trains on: a table in parts on the devices, or columns on the host's disk."""
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from metarec_jax import distributed, feeding
+from metarec_jax.chunks import Chunk, Spread
+from metarec_jax.data.columns import open_columns
+from metarec_jax.data.table import Ratings
+from metarec_jax.tasks.parts import tasks_in_parts
+from metarec_jax.tasks.stream import Stream
+from metarec_jax.tasks.user_cold_start import episodes, held_out, split_users, tenths
+from metarec_jax.types import Episode, Tasks
+
+
+class Sizes(NamedTuple):
+    """Of a run."""
+
+    batch: int
+    support: int
+    query: int
+    length: int  # steps of a chunk
+
+
+class Work(NamedTuple):
+    """What there is to do."""
+
+    name: str  # of the data set
+    train: Ratings  # what learners are built for: the training users, or some of them
+    tasks: Tasks  # of the training users, on the devices
+    valid: Episode  # [T] tasks of the validation users
+    feed: Callable[[Chunk], contextlib.AbstractContextManager[Chunk]]  # the same chunk, with tasks to train on
+
+
+def in_parts(ratings: Ratings, spread: Spread, sizes: Sizes, *, parts: int, seed: int) -> Work:
+    """A table, of whose training users each device has its part."""
+    split = split_users(ratings, seed=seed, query=sizes.query)
+    train, mesh = ratings.keep_rows(split.train_rows), spread.mesh()
+    own = distributed.own_parts(parts, mesh)
+    tasks = tasks_in_parts(train, parts=parts, own=own, support=sizes.support, query=sizes.query)
+    tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
+    valid, _ = episodes(ratings, split.valid, sizes.support)
+    return Work(ratings.name, train, tasks, valid, contextlib.nullcontext)
+
+
+def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
+    """Columns, split as a table would be.
+
+    Args:
+      folder: of them.
+      spread, sizes: of the run.
+      seed: of the split.
+      fitted: training users, at random, who are read into memory for what is fitted before the training: the mean and
+        the scale of the ratings, for some learners a start.
+      validated: validation users, at random, who are asked.
+    """
+    columns = open_columns(folder)
+    tenth, rng = tenths(columns.user_ids, seed), np.random.default_rng(seed)
+
+    def some(users: np.ndarray, number: int) -> np.ndarray:
+        return np.sort(rng.choice(users, min(number, len(users)), replace=False))
+
+    training = np.flatnonzero(tenth < 8)
+    train = columns.table(some(training, fitted))
+    asked = columns.table(some(np.flatnonzero(tenth == 8), validated))
+    everyone = np.ones(asked.num_users, bool)
+    valid, _ = episodes(asked, held_out(asked, everyone, seed=seed, query=sizes.query, order="random"), sizes.support)
+    stream = Stream(columns, training, support=sizes.support, query=sizes.query)
+    tasks = stream.tasks._replace(data=jax.device_put(stream.tasks.data, spread.of_data(spread.mesh()).shared))
+    feed = partial(feeding.fed, stream=stream, batch=sizes.batch, length=sizes.length, spread=spread)
+    return Work(columns.name, train, tasks, valid, feed)
