@@ -30,6 +30,7 @@ from metarec_jax.data.classes import Classes
 from metarec_jax.data.text_features import WIDTH, hashed_ngrams, sentences, utf8
 from metarec_jax.data.texts import Texts
 from metarec_jax.learners.protonet import protonet
+from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.refined_protonet import refined_protonet
 from metarec_jax.models.text import ByteNet, BytesOf, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
@@ -53,6 +54,7 @@ def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Met
     return {
         "protonet": Method(of(protonet), many, lambda test: Shape(ways, 1, 5)),
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
+        "r2d2": Method(of(r2d2, lam=10.0), many, lambda test: Shape(ways, test.shots, 5)),
         "refined protonet": Method(
             of(refined_protonet),
             Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),

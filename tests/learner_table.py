@@ -39,6 +39,7 @@ from metarec_jax.learners.ridge import ItemDoubt, ridge
 from metarec_jax.learners.set_encoder import set_encoder
 from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
+from metarec_jax.learners.tied_head import tied_head
 from metarec_jax.learners.transfer import transfer
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder, Span
@@ -172,6 +173,7 @@ CLASSIFIERS = {
     "r2d2": lambda: r2d2(Body(), objectives.cross_entropy, ways=WAYS, lam=1.0),
     "proto_maml": lambda: proto_maml(Body(), objectives.cross_entropy, ways=WAYS, lr=0.1, steps=2),
     "maml": lambda: maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
+    "tied_head": lambda: tied_head(maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3), WAYS),
     "fomaml": lambda: maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3, first_order=True),
     "anil": lambda: anil(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
     "meta_sgd": lambda: meta_sgd(classifier(), objectives.cross_entropy, lr=0.5, steps=2),

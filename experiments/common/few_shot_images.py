@@ -20,6 +20,7 @@ from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.relation import Comparator, relation
 from metarec_jax.learners.reptile import reptile
+from metarec_jax.learners.tied_head import tied_head
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error
 from metarec_jax.types import Array, Learner
@@ -52,6 +53,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
     inner: Mode = "batch" if statistics == "published" else "support"
     gradient = Training(outer_lr=1e-3, batch=32, steps=20_000)
     moved = partial(adapting, statistics=inner, training=gradient)
+    tied = partial(adapting_tied, statistics=inner)
     return {
         "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
@@ -61,6 +63,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         ),
         "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "maml": moved(lambda net: maml(net, cross_entropy, lr=0.4)),
+        "maml, tied head": tied(lambda net, lr: maml(net, cross_entropy, lr=lr)),
         "fomaml": moved(lambda net: maml(net, cross_entropy, lr=0.4, first_order=True)),
         "anil": moved(lambda net: anil(net, cross_entropy, lr=0.4, steps=5)),
         "meta_sgd": moved(lambda net: meta_sgd(net, cross_entropy, lr=0.1)),
@@ -109,6 +112,25 @@ def adapting(build: Callable, statistics: Mode, training: Training, shots: int |
 
     trained = few_queries if shots is None else lambda test: Shape(test.ways, shots, 1)
     return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, together=together())
+
+
+def adapting_tied(build: Callable, statistics: Mode) -> Method:
+    """The same with a head that starts alike for all classes, and so may be trained on more of them. A class has as
+    much of the mean over the support as there are ways, so the inner rate grows with them."""
+
+    def learner(ways: int) -> Learner:
+        net = Classifier(Conv4(WIDTH, strided=True), ways)
+        return normalised(tied_head(build(net, 0.08 * ways), ways), statistics)
+
+    return Method(
+        learner,
+        Training(outer_lr=2e-3, batch=4, steps=20_000),
+        lambda test: Shape(max(20, test.ways), test.shots, 2),
+        100,
+        TRANSDUCTIVE[statistics],
+        "Trained on 20 ways; every class starts at the same column of the head (Ye and Chao 2021).",
+        together=together(),
+    )
 
 
 def together() -> int | None:
