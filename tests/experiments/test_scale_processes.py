@@ -1,0 +1,71 @@
+"""`experiments/scale.py` in two processes: what one finds, and a host that dies while a checkpoint is being written."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarec_jax import checkpoint
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = ["--learner=maml", "--steps=40", "--every=10", "--ordered"]
+PATIENCE = 240  # seconds
+
+
+def start(out: Path, number: int) -> list[subprocess.Popen]:
+    """The processes of a run; each one's output is in the folder."""
+    out.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    several = [f"--coordinator={address}", f"--processes={number}"] if number > 1 else []
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    processes = []
+    for process in range(number):
+        own = [f"--process={process}"] if several else []
+        command = [sys.executable, "-m", "experiments.scale", *FLAGS, f"--out={out}", *several, *own]
+        with open(out / f"output_{process}.txt", "w") as file:
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=variables, stdout=file, stderr=file))
+    return processes
+
+
+def finish(out: Path, processes: list[subprocess.Popen]) -> bytes:
+    """The file of parameters of a run, at its end."""
+    for process, running in enumerate(processes):
+        assert running.wait(PATIENCE) == 0, (out / f"output_{process}.txt").read_text()
+    return (out / "params.msgpack").read_bytes()
+
+
+def parameters(out: Path) -> dict[str, np.ndarray]:
+    """By name."""
+    return checkpoint._checked_payload(out / "params.msgpack")["leaves"]
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("METAREC_DATA_DIR", "")) / "ml-100k" / "u.data").is_file(),
+    reason="needs MovieLens-100K: unpack ml-100k.zip of grouplens.org and set METAREC_DATA_DIR to the folder around it",
+)
+def test_two_processes_find_what_one_does_and_outlive_a_kill_in_the_middle_of_a_save(tmp_path):
+    _, two = (finish(tmp_path / name, start(tmp_path / name, number)) for name, number in (("one", 1), ("two", 2)))
+    alone, shared = parameters(tmp_path / "one"), parameters(tmp_path / "two")
+    assert alone.keys() == shared.keys() and alone
+    for name, leaf in alone.items():
+        np.testing.assert_allclose(leaf, shared[name], rtol=0, atol=1e-6)
+
+    out = tmp_path / "killed"
+    first, second = start(out, 2)
+    end = time.monotonic() + PATIENCE
+    while not (being_written := [*out.glob("checkpoints/[234]0*tmp*")]):
+        assert time.monotonic() < end and first.poll() is None, (out / "output_0.txt").read_text()
+        time.sleep(0.002)
+    second.send_signal(signal.SIGKILL)
+    first.kill()  # it waits for the other, and a scheduler would end it
+    first.wait(), second.wait()
+    assert being_written and not (out / "params.msgpack").exists()
+    assert finish(out, start(out, 2)) == two
