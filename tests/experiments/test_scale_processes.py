@@ -52,7 +52,8 @@ def parameters(out: Path) -> dict[str, np.ndarray]:
     reason="needs MovieLens-100K: unpack ml-100k.zip of grouplens.org and set METAREC_DATA_DIR to the folder around it",
 )
 def test_two_processes_find_what_one_does_and_outlive_a_kill_in_the_middle_of_a_save(tmp_path):
-    _, two = (finish(tmp_path / name, start(tmp_path / name, number)) for name, number in (("one", 1), ("two", 2)))
+    begun = {name: start(tmp_path / name, number) for name, number in (("one", 1), ("two", 2))}
+    _, two = (finish(tmp_path / name, processes) for name, processes in begun.items())
     alone, shared = parameters(tmp_path / "one"), parameters(tmp_path / "two")
     assert alone.keys() == shared.keys() and alone
     for name, leaf in alone.items():
