@@ -6,6 +6,9 @@
 All runs draw tasks from the same training users of one split; a seed is that of parameters and episodes. Every
 combination of a seed and a value is a run of its own, on one more axis of everything, so nothing is compiled twice and
 small networks fill a device. Scored on the validation users only.
+
+Result of --steps=200 --vary=inner_lr=0.03,0.1 --seeds=2 on MovieLens-100K: RMSE 1.0516 (deviation 0.0019 over the
+seeds) and 1.0567 (0.0018).
 """
 
 import json

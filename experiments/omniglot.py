@@ -1,11 +1,13 @@
 """Omniglot, the benchmark of few-shot image classification: the field's learners beside their papers' figures.
 
 scripts/run.sh experiments/omniglot.py --minutes=3 --learners=protonet --shots=1
-scripts/run.sh experiments/omniglot.py --minutes=60 --shots=1 --learners=protonet,maml
+scripts/run.sh experiments/omniglot.py --minutes=40 --ways=5,20 --shots=1 --learners=protonet
+scripts/run.sh experiments/omniglot.py --minutes=57 --shots=1 --learners=maml
+scripts/run.sh experiments/omniglot.py --minutes=20 --shots=1 --learners="maml, tied head"
 scripts/run.sh experiments/omniglot.py --train_on=glyphs --minutes=10 --shots=1 --learners=protonet
 
-Result of the first, on two cores: 93.62% in 5-way 1-shot after 550 steps, nearest neighbour on pixels 49.48% (with
---baselines="nearest neighbour"); a third of the time is compiling. The longer ones have not been run.
+Results, each on one core of a busy machine: the second 98.40% in 5-way 1-shot and 94.42% in 20-way 1-shot, nearest
+neighbour on pixels 49.48% and 28.55%; the third 94.97%; the fourth 95.17%. The last has not been run.
 """
 
 import sys
