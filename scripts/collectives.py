@@ -7,6 +7,7 @@ BYTES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "
 BYTES |= {"s64": 8, "u64": 8, "f64": 8}
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 OPERATION = re.compile(rf"= (\(?[^=]*?)\s({'|'.join(KINDS)})(?:-start)?\(")
+COMMENT = re.compile(r"/\*.*?\*/")  # of long tuples' places
 ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
 
 
@@ -28,7 +29,7 @@ class Sent(NamedTuple):
 
 def operations(program: str) -> list[Sent]:
     """All operations between devices in the text of a compiled program; those of a loop's body once."""
-    return [Sent(kind, _size(shape)) for shape, kind in OPERATION.findall(program)]
+    return [Sent(kind, _size(shape)) for shape, kind in OPERATION.findall(COMMENT.sub("", program))]
 
 
 def _size(shape: str) -> int:

@@ -9,7 +9,7 @@ from scripts.collectives import Sent, operations
 
 TEXT = """
   %all-reduce.1 = f32[10,3]{1,0} all-reduce(f32[10,3]{1,0} %p), replica_groups={}
-  %both = (f32[4]{0}, bf16[2,2]{1,0}) all-reduce-start(f32[4]{0} %a, bf16[2,2]{1,0} %b), channel_id=1
+  %both = (f32[4]{0}, /*index=1*/bf16[2,2]{1,0}) all-reduce-start(f32[4]{0} %a, bf16[2,2]{1,0} %b), channel_id=1
   %all-gather = s32[8]{0} all-gather(s32[2]{0} %c), dimensions={0}
   %add = f32[10,3]{1,0} add(f32[10,3]{1,0} %all-reduce.1, f32[10,3]{1,0} %q)
   %moved = f32[] collective-permute(f32[] %d), source_target_pairs={{0,1}}
