@@ -51,9 +51,8 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
     """Name -> the learner and how it is trained."""
     compared = partial(comparing, prepare=population(Conv4(WIDTH), training_images(classes)))
     inner: Mode = "batch" if statistics == "published" else "support"
-    gradient = Training(outer_lr=1e-3, batch=32, steps=20_000)
-    moved = partial(adapting, statistics=inner, training=gradient)
-    tied = partial(adapting_tied, statistics=inner)
+    moved = partial(adapting, statistics=inner, training=Training(outer_lr=1e-3, batch=32, steps=20_000))
+    tied = partial(adapting, statistics=inner, training=Training(outer_lr=2e-3, batch=4, steps=20_000))
     return {
         "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
@@ -62,14 +61,19 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
             note="The relation module compares vectors of 64 numbers, not maps of 5 x 5 as in the paper.",
         ),
         "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
-        "maml": moved(lambda net: maml(net, cross_entropy, lr=0.4)),
-        "maml, tied head": tied(lambda net, lr: maml(net, cross_entropy, lr=lr)),
-        "fomaml": moved(lambda net: maml(net, cross_entropy, lr=0.4, first_order=True)),
-        "anil": moved(lambda net: anil(net, cross_entropy, lr=0.4, steps=5)),
-        "meta_sgd": moved(lambda net: meta_sgd(net, cross_entropy, lr=0.1)),
+        "maml": moved(lambda ways: maml(strided(ways), cross_entropy, lr=0.4)),
+        "maml, tied head": tied(
+            # A class has as much of the mean over the support as there are ways, so the inner rate grows with them.
+            lambda ways: tied_head(maml(strided(ways), cross_entropy, lr=0.08 * ways), ways),
+            trained=more_ways,
+            note="Trained on 20 ways; every class starts at the same column of the head (Ye and Chao 2021).",
+        ),
+        "fomaml": moved(lambda ways: maml(strided(ways), cross_entropy, lr=0.4, first_order=True)),
+        "anil": moved(lambda ways: anil(strided(ways), cross_entropy, lr=0.4, steps=5)),
+        "meta_sgd": moved(lambda ways: meta_sgd(strided(ways), cross_entropy, lr=0.1)),
         "reptile": moved(
-            lambda net: reptile(net, cross_entropy, lr=1e-3, steps=5),
-            shots=10,
+            lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5),
+            trained=lambda test: Shape(test.ways, 10, 1),
             note="Trained with ten examples of each class, as in the paper.",
         ),
     }
@@ -104,33 +108,29 @@ def comparing(build: Callable[[int], Learner], prepare: Callable, note: str = ""
     return Method(learner, training, trained=many_ways, chunk=100, note=note, prepare=prepare)
 
 
-def adapting(build: Callable, statistics: Mode, training: Training, shots: int | None = None, note: str = "") -> Method:
-    """A learner that takes gradient steps on the strided network of the MAML paper."""
+def more_ways(test: Shape) -> Shape:
+    """Where the head does not know how many there are: as `many_ways`, fewer for the price of an inner loop."""
+    return Shape(max(20, test.ways), test.shots, 2)
+
+
+def strided(ways: int) -> Classifier:
+    """The strided network of the MAML paper."""
+    return Classifier(Conv4(WIDTH, strided=True), ways)
+
+
+def adapting(
+    build: Callable[[int], Learner],
+    statistics: Mode,
+    training: Training,
+    trained: Callable[[Shape], Shape] = few_queries,
+    note: str = "",
+) -> Method:
+    """A learner that takes gradient steps."""
 
     def learner(ways: int) -> Learner:
-        return normalised(build(Classifier(Conv4(WIDTH, strided=True), ways)), statistics)
+        return normalised(build(ways), statistics)
 
-    trained = few_queries if shots is None else lambda test: Shape(test.ways, shots, 1)
     return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, together=together())
-
-
-def adapting_tied(build: Callable, statistics: Mode) -> Method:
-    """The same with a head that starts alike for all classes, and so may be trained on more of them. A class has as
-    much of the mean over the support as there are ways, so the inner rate grows with them."""
-
-    def learner(ways: int) -> Learner:
-        net = Classifier(Conv4(WIDTH, strided=True), ways)
-        return normalised(tied_head(build(net, 0.08 * ways), ways), statistics)
-
-    return Method(
-        learner,
-        Training(outer_lr=2e-3, batch=4, steps=20_000),
-        lambda test: Shape(max(20, test.ways), test.shots, 2),
-        100,
-        TRANSDUCTIVE[statistics],
-        "Trained on 20 ways; every class starts at the same column of the head (Ye and Chao 2021).",
-        together=together(),
-    )
 
 
 def together() -> int | None:

@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,12 @@ def describe(folder: Path, path: Path, features: Sequence[str], arrays: Iterable
         about[array] = {"shape": list(found.shape), "dtype": found.dtype.str, "sha256": digest}
     names = {"name": path.name, "source": str(path), "features": list(features)}
     return {"format": FORMAT, **names, "arrays": about}
+
+
+def blocks_of_users(counts: np.ndarray, rows: int) -> Iterator[slice]:
+    """Users next to each other with about `rows` of their ratings, one user at least; `counts` [U] are of each."""
+    bounds = [0, *(1 + np.flatnonzero(np.diff(np.cumsum(counts) // rows))), len(counts)]
+    return map(slice, bounds[:-1], bounds[1:])
 
 
 def advise(array: np.ndarray, use: int) -> None:

@@ -9,14 +9,13 @@ system, which has them on disk when it likes.
 import json
 import mmap
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from metarec_jax.data.columns import HEADER, advise, describe
+from metarec_jax.data.columns import HEADER, advise, blocks_of_users, describe
 from metarec_jax.data.files import read_blocks
 from metarec_jax.data.folders import new_folder
 from metarec_jax.data.table import DataError, Features, aligned, id_order
@@ -124,7 +123,7 @@ def _order_by_time(
     Raises:
       DataError: a user rates an item twice.
     """
-    for users in _blocks_of_users(census.counts):
+    for users in blocks_of_users(census.counts, ROWS):
         start, end = offsets[users.start], offsets[users.stop]
         who = np.repeat(np.arange(users.start, users.stop), census.counts[users])
         item = long["item"][start:end]
@@ -137,12 +136,6 @@ def _order_by_time(
                 array[start:end] = array[start:end][order]
         for array in long.values():
             advise(array, LET_GO)
-
-
-def _blocks_of_users(counts: np.ndarray) -> Iterator[slice]:
-    """Users next to each other with about `ROWS` ratings, one user at least."""
-    bounds = [0, *(1 + np.flatnonzero(np.diff(np.cumsum(counts) // ROWS))), len(counts)]
-    return map(slice, bounds[:-1], bounds[1:])
 
 
 def _repeated(path: Path, columns: dict[str, str] | None, census: Census, pair: int) -> DataError:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from metarec_jax.data.columns import blocks_of_users
+
 LEAST = 20  # ratings of a user
 ROWS = 2_000_000  # made at a time
 DIMS = 8
@@ -59,7 +61,7 @@ def make_ratings(seed: int, films: Films, *, users: int, ratings: int) -> Iterat
       ValueError: users would have fewer than 20 ratings, or a twentieth of the films or more on average.
     """
     counts = _counts(np.random.default_rng([seed, 1]), users, ratings, len(films.ids) // 10)
-    for part in _blocks(counts):
+    for part in blocks_of_users(counts, ROWS):
         yield _rate(np.random.default_rng([seed, 2, part.start]), counts[part], part.start, films)
 
 
@@ -76,12 +78,6 @@ def _counts(rng: np.random.Generator, users: int, ratings: int, most: int) -> np
         if wanted.sum() == 0:
             counts[rng.choice(np.flatnonzero(free), min(left, free.sum()), replace=False)] += 1
     return counts
-
-
-def _blocks(counts: np.ndarray) -> Iterator[slice]:
-    """Users next to each other with about `ROWS` ratings, one user at least."""
-    bounds = [0, *(1 + np.flatnonzero(np.diff(np.cumsum(counts) // ROWS))), len(counts)]
-    return map(slice, bounds[:-1], bounds[1:])
 
 
 def _rate(rng: np.random.Generator, counts: np.ndarray, first: int, films: Films) -> pl.DataFrame:
