@@ -74,6 +74,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         "reptile": moved(
             lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5),
             trained=lambda test: Shape(test.ways, 10, 1),
+            learnt_with="batch",  # its inner loop sees support and query as one
             note="Trained with ten examples of each class, as in the paper.",
         ),
     }
@@ -124,11 +125,12 @@ def adapting(
     training: Training,
     trained: Callable[[Shape], Shape] = few_queries,
     note: str = "",
+    learnt_with: Mode | None = None,
 ) -> Method:
-    """A learner that takes gradient steps."""
+    """A learner that takes gradient steps, in training with the statistics `learnt_with`, where these are others."""
 
     def learner(ways: int) -> Learner:
-        return normalised(build(ways), statistics)
+        return normalised(build(ways), statistics, training=learnt_with)
 
     return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, together=together())
 

@@ -3,7 +3,9 @@
 import json
 from functools import partial
 
+import jax
 import numpy as np
+import pytest
 
 from experiments.common import few_shot_images
 from experiments.common.few_shot import Shape, make_setting
@@ -11,6 +13,7 @@ from experiments.common.few_shot_published import beside
 from experiments.common.few_shot_training import Budget, run_learner
 from experiments.common.workdir import Log
 from metarec_jax.data.classes import Classes, join
+from metarec_jax.tasks.n_way import n_way
 
 SIDE, DRAWERS = 28, 12
 
@@ -75,3 +78,18 @@ def test_joined_sets_train_on_one_and_test_on_the_other():
     row = both.offsets[tested]
     np.testing.assert_array_equal(both.x[row], second.x[second.offsets[second.parts["test"][0]]])
     assert both.class_names[tested] == second.class_names[second.parts["test"][0]]
+
+
+@pytest.mark.parametrize("statistics", ["published", "own"])
+def test_every_learner_has_a_loss_on_the_episodes_it_is_trained_on(statistics):
+    """By shapes alone: no numbers are computed."""
+    classes, key = made(90, 0), jax.random.key(0)
+    for name, method in few_shot_images.methods(classes, statistics).items():
+        shape = method.trained(Shape(5, 1, 3))
+        tasks = n_way(classes, "train", **shape._asdict())
+        learner, episode = method.build(shape.ways), jax.eval_shape(tasks.sample, tasks.data, key)
+        params = jax.eval_shape(learner.init, key, episode)
+        if method.prepare is not None:
+            continue  # its parameters also hold statistics, which are numbers
+        loss = jax.eval_shape(lambda params, task, own=learner: own.loss(params, task, key)[0], params, episode)
+        assert loss.shape == (), name
