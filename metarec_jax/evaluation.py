@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax import intervals, metrics
+from metarec_jax.batching import in_batches
 from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
 
 ROOTED = ("rmse",)  # metrics kept as a task's mean square; the root is taken of the mean over tasks
@@ -29,7 +30,7 @@ def _predict(adapt: Callable, predict: Callable, params: Params, tasks: Episode,
     def one_task(task: Episode) -> Array:
         return predict(adapt(params, task.support), task.query.x)
 
-    return jax.lax.map(one_task, tasks, batch_size=min(batch, tasks.query.mask.shape[0]))
+    return in_batches(one_task, tasks, batch)
 
 
 def predict_tasks(
@@ -100,7 +101,7 @@ def accuracies(
       PredictionError: an output of a real query row is NaN.
     """
     keys = jax.random.split(key, number)
-    found = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=min(batch, number))
+    found = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
     values, broken = map(np.asarray, found)
     if broken.any():
         raise PredictionError(
@@ -122,7 +123,7 @@ def _accuracies(
         broken = jnp.any(jnp.isnan(outputs) & (mask > 0)[:, None])
         return metrics.accuracy(outputs, task.query.y, mask), broken
 
-    return jax.lax.map(one_task, keys, batch_size=batch)
+    return in_batches(one_task, keys, batch)
 
 
 class Scores(NamedTuple):

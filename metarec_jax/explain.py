@@ -26,6 +26,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from metarec_jax.batching import in_batches
 from metarec_jax.types import Array, Baseline, Episode, Examples, Learner, Params
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -93,7 +94,7 @@ def explain_tasks(method: Learner | Baseline, params: Params, tasks: Episode, *,
         prediction = method.predict(method.adapt(params, task.support), task.query.x)
         return Explained(prediction, influence_by_rating(*asked), influence_by_weight(*asked), deletion_effect(*asked))
 
-    return jax.lax.map(one_task, tasks, batch_size=min(batch, tasks.query.mask.shape[0]))
+    return in_batches(one_task, tasks, batch)
 
 
 def reason(titles: Sequence[str], ratings: Sequence[float], influence: Sequence[float], limit: int = 2) -> str:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.batching import in_batches
 from metarec_jax.types import Array, Baseline, Examples, Learner, Params
 
 Replay = Callable[[Learner | Baseline, Params, Examples], Array]
@@ -64,7 +65,7 @@ def replayed(replay: Replay, method: Learner | Baseline, params: Params, tasks: 
       tasks: leading [T, L].
     """
     one = partial(replay, method, params)
-    return jax.lax.map(one, tasks, batch_size=min(batch, len(tasks.mask)))
+    return in_batches(one, tasks, batch)
 
 
 def errors_by_bin(predictions: np.ndarray, tasks: Examples, starts: list[int]) -> dict[int | str, np.ndarray]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax import metrics
+from metarec_jax.batching import in_batches
 from metarec_jax.evaluation import PredictionError
 from metarec_jax.tasks.catalogue import Liker, catalogue_episode
 from metarec_jax.types import Array, Baseline, Learner, Params
@@ -28,7 +29,7 @@ def _rank(
         finite = jnp.all(jnp.isfinite(scores) | (task.query.mask == 0))
         return metrics.catalogue(scores, task.query.y, task.query.mask), finite
 
-    return jax.lax.map(one_user, users, batch_size=min(batch, len(users.support)))
+    return in_batches(one_user, users, batch)
 
 
 def rank_catalogue(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.batching import in_batches
 from metarec_jax.data.table import Ratings
 from metarec_jax.explain import influence_by_weight
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
@@ -96,7 +97,7 @@ def _noise(learner: Learner, shared: Shared) -> Array:
         known = learner.adapt(shared.params, Examples(x, jnp.zeros(1), jnp.full(1, HEAVY)))
         return learner.variance(known, x)[0]
 
-    return jax.lax.map(of, jnp.arange(len(shared.content)), batch_size=256)
+    return in_batches(of, jnp.arange(len(shared.content)), 256)
 
 
 def _answer(learner: Learner, shown: int, shared: Shared, item: Array, rating: Array, real: Array) -> Answer:
