@@ -1,5 +1,6 @@
 """Eight virtual CPU devices for the whole test run, threads enough for their collectives, typed keys only."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -38,6 +39,13 @@ def pytest_unconfigure() -> None:
     """The process that made the folder takes it away."""
     for folder in own_folder:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_stays_is_not_searched_for_garbage():
+    """Compiled programs are kept for tests to come; looking through millions of their parts would take minutes."""
+    yield
+    gc.freeze()
 
 
 def pytest_itemcollected(item) -> None:

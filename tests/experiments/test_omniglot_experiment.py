@@ -13,6 +13,7 @@ from experiments.common.few_shot_published import beside
 from experiments.common.few_shot_training import Budget, run_learner
 from experiments.common.workdir import Log
 from metarec_jax.data.classes import Classes, join
+from metarec_jax.models.conv4 import Conv4
 from metarec_jax.tasks.n_way import n_way
 
 SIDE, DRAWERS = 28, 12
@@ -34,6 +35,7 @@ def made(classes: int, seed: int) -> Classes:
 def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
     name = "protonet"
     monkeypatch.setattr(few_shot_images, "WIDTH", 8)
+    monkeypatch.setattr(few_shot_images, "Conv4", partial(Conv4, layers=2))  # half as much to compile
     world = few_shot_images.world(made(90, 0), "published", rotations=False)._replace(validation=4)
     setting = make_setting(world, Shape(5, 1, 3), 0, 20)
     train = partial(run_learner, name, world, setting, Budget(60, None), tmp_path, Log(tmp_path / "log.jsonl"))
