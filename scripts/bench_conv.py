@@ -47,12 +47,6 @@ JSON = flags.DEFINE_string("json", None, "File for the figures.")
 INNER_LR = 0.01
 PEER = Path(__file__).parent / "peers" / "torch_conv.py"
 PEERS_OF = {"maml": ("maml_loop", "maml_vmap"), "protonet": ("protonet",)}
-# The allocator gives large blocks back to the system at once, and touching new pages takes a third of the time.
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
-    "MALLOC_TOP_PAD_": "268435456",
-}
 
 
 def pictures() -> Classes:
@@ -196,6 +190,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):  # read when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | ALLOCATOR)
     app.run(main)
