@@ -13,6 +13,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -32,20 +33,30 @@ from metarec_jax.data.texts import Texts
 from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.refined_protonet import refined_protonet
-from metarec_jax.models.text import ByteNet, BytesOf, Reweighted, dense
+from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Array, Learner
 
 EXPERIMENT, TITLE = "few_shot_text", "Few-shot classification of texts"
 LENGTH = 96  # bytes of a text that are read
+RANK = 64  # of what a linear map changes of n-grams
 DATASET = flags.DEFINE_enum("dataset", "clinc150", list(data.TEXT_SETS), "Data set.")
 FEATURES = flags.DEFINE_enum("features", "ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text.")
 VECTORS = flags.DEFINE_string("vectors_dir", None, "Folder of sentence vectors; default: in the user's cache.")
 flags.adopt_module_key_flags(few_shot_program)
 
 
-def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Method]:
-    """The learners on a network; `ways` is of the training episodes of those that may choose."""
+class FeatureSet(NamedTuple):
+    """What stands for a text, and the networks that learners start from."""
+
+    classes: Classes
+    net: nn.Module
+    refined: nn.Module  # for the learner that the queries refine
+    read: Callable[[Any], Array]  # x of an episode -> the features that baselines read
+
+
+def methods(net: nn.Module, refined: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Method]:
+    """The learners on their networks; `ways` is of the training episodes of those that may choose."""
 
     def of(rule: Callable[..., Learner], **options) -> Callable[[int], Learner]:
         return lambda ways: rule(net, cross_entropy, ways=ways, **options)
@@ -56,10 +67,11 @@ def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Met
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
         "r2d2": Method(of(r2d2, lam=10.0), many, lambda test: Shape(ways, test.shots, 5)),
         "refined protonet": Method(
-            of(refined_protonet),
+            lambda ways: refined_protonet(refined, cross_entropy, ways=ways),
             Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
             transductive=True,
-            note="The queries of an episode, without their classes, move the prototypes: much of its lead is theirs.",
+            note="The queries of an episode, without their classes, move the prototypes, and it has learnt that all "
+            "classes are asked about equally often: much of its lead is theirs.",
         ),
     }
 
@@ -67,26 +79,28 @@ def methods(net: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Met
 def make() -> tuple[World, list[str]]:
     """The data set with the features that the flags ask for, and what is run by default."""
     texts = data.TEXT_SETS[DATASET.value](few_shot_program.data_dir())
-    classes, net, read = FEATURE_SETS[FEATURES.value](texts)
+    found = FEATURE_SETS[FEATURES.value](texts)
     ways = min(20, len(texts.parts["train"]) // 2)
-    found = methods(net, ways, *RATES[FEATURES.value])
-    return World(classes, found, on_features(read), texts.texts), list(found)
+    learners = methods(found.net, found.refined, ways, *RATES[FEATURES.value])
+    return World(found.classes, learners, on_features(found.read), texts.texts), list(learners)
 
 
-def _ngrams(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+def _ngrams(texts: Texts) -> FeatureSet:
     classes, read = hashed_ngrams(texts), functools.partial(dense, width=WIDTH)
-    return classes, Reweighted(WIDTH, centre=_mean(read, classes)), read
+    mean = _mean(read, classes)
+    return FeatureSet(classes, Reweighted(WIDTH, centre=mean), Mapped(WIDTH, RANK, centre=mean), read)
 
 
-def _bytes(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+def _bytes(texts: Texts) -> FeatureSet:
     both = utf8(texts, LENGTH)
     both = both._replace(x=BytesOf(both.x, hashed_ngrams(texts).x))
-    return both, ByteNet(), lambda x: dense(x.bag, WIDTH)
+    return FeatureSet(both, ByteNet(), ByteNet(), lambda x: dense(x.bag, WIDTH))
 
 
-def _sentences(texts: Texts) -> tuple[Classes, nn.Module, Callable]:
+def _sentences(texts: Texts) -> FeatureSet:
     classes = sentences(texts, Path(VECTORS.value) if VECTORS.value else None)
-    return classes, Reweighted(classes.x.shape[1], centre=_mean(_itself, classes)), _itself
+    width, mean = classes.x.shape[1], _mean(_itself, classes)
+    return FeatureSet(classes, Reweighted(width, centre=mean), Mapped(width, centre=mean), _itself)
 
 
 def _itself(x: Array) -> Array:

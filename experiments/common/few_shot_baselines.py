@@ -18,7 +18,12 @@ def on_features(read: Read) -> dict[str, Classic]:
     """
     plain = [{"centred": c, "unit_length": u} for c, u in itertools.product((False, True), repeat=2)]
     penalised = [settings | {"penalty": penalty} for settings in plain for penalty in PENALTIES]
-    sharp = [settings | {"sharpness": sharpness} for settings in plain for sharpness in SHARPNESS]
+    sharp = [
+        settings | {"sharpness": sharpness, "balance": balance}
+        for settings in plain
+        for sharpness in SHARPNESS
+        for balance in (0.0, 1.0)
+    ]
     return {
         "nearest mean": Classic(partial(_of, nearest_mean, read), plain),
         "nearest neighbour": Classic(partial(_of, nearest_neighbour, read), plain),

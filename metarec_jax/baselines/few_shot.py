@@ -15,7 +15,7 @@ import numpy as np
 
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.protonet import class_sums, unit
-from metarec_jax.learners.refined_protonet import refine
+from metarec_jax.learners.refined_protonet import Refinement, assignment, refine
 from metarec_jax.tasks.n_way import shown
 from metarec_jax.types import Array, Baseline, Examples, Fast, Params
 
@@ -47,12 +47,14 @@ def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
     """`nearest_mean` with means that the queries, without their classes, have moved: see `learners.refined_protonet`.
 
     Args:
-      read, ways: as of `nearest_mean`; `fit` has the settings of `prepare` and the sharpness of the assignment.
+      read, ways: as of `nearest_mean`; `fit` has the settings of `prepare`, and the sharpness and the balance of the
+        assignment.
       steps: of soft k-means.
     """
 
-    def fit(train: Classes, sharpness: float = 1.0, **settings: bool) -> Params:
-        return prepare(read, train, **settings) | {"sharpness": jnp.float32(sharpness)}
+    def fit(train: Classes, sharpness: float = 1.0, balance: float = 0.0, **settings: bool) -> Params:
+        numbers = {"sharpness": jnp.float32(sharpness), "balance": jnp.float32(balance)}
+        return prepare(read, train, **settings) | numbers
 
     def adapt(params: Params, support: Examples) -> Fast:
         sums, counts = class_sums(embed(read, params, support.x), support.y, support.mask, ways)
@@ -60,8 +62,9 @@ def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
 
     def predict(fast: Fast, x: Any) -> Array:
         rows, counts = embed(read, fast["params"], x), fast["counts"]
-        means = refine(fast["sums"], counts, rows, fast["params"]["sharpness"], steps)
-        return jnp.where(counts == 0, -jnp.inf, _nearness(rows, means))
+        how = Refinement(fast["params"]["sharpness"], balance=fast["params"]["balance"])
+        means = refine(fast["sums"], counts, rows, how, steps)
+        return jnp.where(counts == 0, -jnp.inf, assignment(how.sharpness * _nearness(rows, means), counts, how.balance))
 
     return Baseline(fit, adapt, predict, "score")
 

@@ -1,8 +1,8 @@
 """Networks on texts: hashed n-grams, ready vectors, bytes.
 
-`Reweighted` starts as the features that it is given, so that a metric learner begins at what the nearest class mean
-does and can only go on from there: every feature has a learnt scale, 1 at first, and what a small network adds is 0 at
-first.
+`Reweighted` and `Mapped` start as the features that they are given, so that a metric learner begins at what the nearest
+class mean does and can only go on from there: a learnt scale of every feature, 1 at first, and a small network beside
+them that adds 0 at first; or a linear map, the identity at first, which may turn features as well.
 """
 
 from collections.abc import Callable
@@ -61,6 +61,29 @@ class Reweighted(nn.Module):
         hidden = nn.relu(nn.Dense(self.hidden, name="layer")(rows))
         added = nn.Dense(self.extra, kernel_init=nn.initializers.zeros, name="added")(hidden)
         return jnp.concatenate([rows, added], -1)
+
+
+class Mapped(nn.Module):
+    """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F] of a length, under a linear map I + M.
+
+    Attributes:
+      width: F.
+      rank: of M, 0 at first; None: any.
+      length: of the embeddings, as rows of length 1 would be all but alike to a softmax of squared distances.
+      centre: initialiser of what is subtracted first, [F], for example the mean of the training features.
+    """
+
+    width: int
+    rank: int | None = None
+    length: float = 4.0
+    centre: Callable = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Bag | Array) -> Array:
+        rows = unit(dense(x, self.width) - self.param("centre", self.centre, (self.width,)))
+        read = rows if self.rank is None else nn.Dense(self.rank, use_bias=False, name="read")(rows)
+        added = nn.Dense(self.width, use_bias=False, kernel_init=nn.initializers.zeros, name="added")(read)
+        return self.length * unit(rows + added)
 
 
 class ByteNet(nn.Module):

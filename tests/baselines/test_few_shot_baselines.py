@@ -84,7 +84,7 @@ def test_one_step_of_refinement_by_numpy():
     outputs = method.predict(method.adapt(method.fit(train(), sharpness=2.0), known), jnp.asarray(query))
     wanted = -np.linalg.norm(query[:, None] - means, axis=2)
     np.testing.assert_array_equal(outputs.argmax(1), wanted.argmax(1))
-    np.testing.assert_allclose(outputs - outputs[:, :1], (wanted**2)[:, :1] - wanted**2, atol=1e-4)
+    np.testing.assert_allclose(outputs - outputs[:, :1], 2.0 * ((wanted**2)[:, :1] - wanted**2), atol=2e-4)
 
 
 @settings(max_examples=10, deadline=None)

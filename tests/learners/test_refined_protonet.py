@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.refined_protonet import refined_protonet
+from metarec_jax.learners.refined_protonet import EVENING, Refinement, assignment, refined_protonet
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 
@@ -71,15 +71,16 @@ def test_the_gradient_is_that_of_finite_differences():
         learner = refined_protonet(Plain(), cross_entropy, ways=3)
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), learner.init(jax.random.key(0), task))
 
+        params["refinement"] |= {"balance": jnp.float64(0.02), "weight": jnp.float64(-0.01)}
+
         def loss(params):
             return learner.loss(params, task, jax.random.key(0))[0]
 
         gradient = jax.grad(loss)(params)
-        for name, at in (("log_sharpness", lambda p, d: p | {"log_sharpness": p["log_sharpness"] + d}),
-                         ("scale", lambda p, d: p | {"net": {"scale": p["net"]["scale"] + d}})):  # fmt: skip
-            slope = (loss(at(params, 1e-5)) - loss(at(params, -1e-5))) / 2e-5
-            found = gradient["net"]["scale"] if name == "scale" else gradient[name]
-            assert float(found) == pytest.approx(float(slope), rel=1e-6, abs=1e-9)
+        for part, name in (("net", "scale"), *(("refinement", name) for name in Refinement._fields)):
+            ends = [loss(params | {part: params[part] | {name: params[part][name] + d}}) for d in (1e-6, -1e-6)]
+            slope = float(ends[0] - ends[1]) / 2e-6
+            assert float(gradient[part][name]) == pytest.approx(slope, rel=1e-5, abs=1e-8), name
 
 
 def test_queries_asked_together_help_each_other():
@@ -92,3 +93,23 @@ def test_queries_asked_together_help_each_other():
     plain = (outputs(protonet(Plain(), cross_entropy, ways=2), task).argmax(1) == y).mean()
     refined = refined_protonet(Plain(), cross_entropy, ways=2, steps=10, sharpness=1.0)
     assert plain < 0.9 and (outputs(refined, task).argmax(1) == y).mean() > 0.97
+
+
+def test_a_balance_of_one_is_sinkhorn_s_and_of_none_the_softmax():
+    logits = jnp.asarray(np.random.default_rng(4).normal(size=(30, 4)) + np.array([1.0, 0.0, 0.0, -1.0]))
+    counts = jnp.array([1.0, 2.0, 1.0, 1.0])
+    np.testing.assert_allclose(assignment(logits, counts, 0.0), jax.nn.log_softmax(logits, -1), rtol=1e-5)
+    share = np.exp(np.asarray(logits))
+    for _ in range(EVENING):
+        share = share / share.sum(1, keepdims=True)
+        share = share / (4 * share.mean(0))
+    expected = share / share.sum(1, keepdims=True)
+    found = np.exp(assignment(logits, counts, 1.0))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(found.mean(0) - 0.25).max() < 0.01
+
+
+def test_classes_without_support_are_no_part_of_the_balance():
+    logits = jnp.where(jnp.arange(4) == 3, -1e9, jnp.asarray(np.random.default_rng(5).normal(size=(30, 4))))
+    found = assignment(logits, jnp.array([1.0, 1.0, 1.0, 0.0]), 1.0)
+    np.testing.assert_allclose(found[:, :3], assignment(logits[:, :3], jnp.ones(3), 1.0), atol=1e-4)

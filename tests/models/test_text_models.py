@@ -3,14 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from metarec_jax.data.text_features import Bag
 from metarec_jax.learners.protonet import protonet
-from metarec_jax.models.text import ByteNet, BytesOf, Reweighted, dense
+from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 
 WIDTH = 12
+SCALED = Reweighted(WIDTH, hidden=8, extra=3)
 
 
 def bag(rows: int, seed: int = 0) -> Bag:
@@ -27,9 +29,14 @@ def test_entries_of_a_column_add_up_and_features_stay_as_they_are():
     assert dense(x.weight, 4) is x.weight
 
 
-def test_an_untrained_metric_learner_is_the_nearest_class_mean():
+@pytest.mark.parametrize(
+    "net",
+    [Reweighted(WIDTH, hidden=8, extra=3), Mapped(WIDTH), Mapped(WIDTH, rank=2)],
+    ids=["scales", "map", "of rank 2"],
+)
+def test_an_untrained_metric_learner_is_the_nearest_class_mean(net):
     x, y = bag(40), jnp.arange(40, dtype=jnp.int32) % 4
-    learner = protonet(Reweighted(WIDTH, hidden=8, extra=3), cross_entropy, ways=4)
+    learner = protonet(net, cross_entropy, ways=4)
     support, query = (
         Examples(jax.tree.map(lambda leaf, at=at: leaf[at], x), y[at], jnp.ones(20))
         for at in (slice(0, 20), slice(20, 40))
@@ -43,11 +50,12 @@ def test_an_untrained_metric_learner_is_the_nearest_class_mean():
     np.testing.assert_array_equal(outputs.argmax(1), apart.argmin(1))
 
 
-def test_every_part_of_the_network_has_a_gradient():
-    net = Reweighted(WIDTH, hidden=8, extra=3)
+@pytest.mark.parametrize("net", [SCALED, Mapped(WIDTH, rank=2)], ids=["scales", "map"])
+def test_every_part_of_the_network_has_a_gradient(net):
     params = net.init(jax.random.key(0), bag(6))
     moved = jax.tree.map(lambda leaf: leaf + 0.1, params)
-    gradient = jax.grad(lambda params: jnp.sum(jnp.square(net.apply(params, bag(6)))))(moved)
+    weights = jnp.arange(1.0, 7.0)[:, None] ** jnp.arange(net.apply(params, bag(6)).shape[1])  # lengths are fixed
+    gradient = jax.grad(lambda params: jnp.sum(weights * net.apply(params, bag(6))))(moved)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
 
