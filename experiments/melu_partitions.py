@@ -21,6 +21,7 @@ from absl import app, flags
 
 from experiments.common import cold_start, dataflags
 from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.common.environment import make_devices
 from experiments.common.questions import USER_COLD_START
 from experiments.common.runner import Protocol
 from experiments.common.workdir import claim, mark
@@ -103,7 +104,7 @@ def main(argv: list[str]) -> None:
         if not path.is_file():
             raise ValueError(f"{path} does not exist; give the file of the partition with --partition.")
         plan = cold_start.make_plan(question_of(next(iter(PARTITIONS)), path), sys.modules[__name__])
-        cold_start.make_devices()
+        make_devices(cold_start.DEVICES.value)
         folder, predictions = claim(EXPERIMENT, dataflags.label(), plan.stamp), {}
         mark(folder, plan.stamp, {"partition": hashlib.sha256(path.read_bytes()).hexdigest()})
         for number, name in enumerate(PARTITIONS):

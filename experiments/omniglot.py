@@ -32,6 +32,7 @@ STATISTICS = flags.DEFINE_enum(
     ["published", "own"],
     "Whose statistics batch normalisation uses: as in each paper, or never those of other queries.",
 )
+JITTER = flags.DEFINE_bool("jitter", False, "Turn, stretch, slant and move every picture of training a little.")
 TRAIN_ON = flags.DEFINE_enum(
     "train_on", "omniglot", ["omniglot", "glyphs"], "Where training and validation classes are from."
 )
@@ -44,6 +45,7 @@ PUBLISHED = {
     "relation": ("Sung et al. 2018, table 1", {(5, 1): 99.6, (5, 5): 99.8, (20, 1): 97.6, (20, 5): 99.1}),
     "maml": ("Finn et al. 2017, table 1", {(5, 1): 98.7, (5, 5): 99.9, (20, 1): 95.8, (20, 5): 98.9}),
     "maml, tied head": ("Finn et al. 2017, table 1", {(5, 1): 98.7, (5, 5): 99.9, (20, 1): 95.8, (20, 5): 98.9}),
+    "proto_maml": ("Finn et al. 2017, table 1", {(5, 1): 98.7, (5, 5): 99.9, (20, 1): 95.8, (20, 5): 98.9}),
     "fomaml": ("Nichol et al. 2018, table 2", {(5, 1): 98.3, (5, 5): 99.2, (20, 1): 89.4, (20, 5): 97.9}),
     "reptile": ("Nichol et al. 2018, table 2", {(5, 1): 97.7, (5, 5): 99.5, (20, 1): 89.4, (20, 5): 97.1}),
     "meta_sgd": ("Li et al. 2017, table 2", {(5, 1): 99.5, (5, 5): 99.9, (20, 1): 95.9, (20, 5): 99.0}),
@@ -57,7 +59,7 @@ def make() -> tuple[World, list[str]]:
     classes = omniglot.load(where)
     if TRAIN_ON.value == "glyphs":
         classes = join(glyphs.load(), classes, {"train": ("train", "test"), "valid": ("valid",)})
-    return world(classes, STATISTICS.value), DEFAULT
+    return world(classes, STATISTICS.value, jitter=JITTER.value), DEFAULT
 
 
 def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

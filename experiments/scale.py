@@ -14,13 +14,10 @@ Only the first host writes. With --columns ratings stay on the disk of one host,
 """
 
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
 
 import jax
 import numpy as np
@@ -28,7 +25,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
-from experiments.common.environment import environment
+from experiments.common.environment import environment, make_devices
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import Built, Training, example, hyperparameters
 from experiments.common.scale import Sizes, Work, in_columns, in_parts
@@ -86,8 +83,7 @@ ALGORITHM = {"float32": "float32", "bfloat16": "BF16_BF16_F32"}
 
 def join() -> None:
     """Set the devices of this process, and meet the others."""
-    if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
-        jax.config.update("jax_num_cpu_devices", DEVICES.value)
+    make_devices(DEVICES.value)
     jax.config.update("jax_default_matmul_precision", ALGORITHM[MATMUL.value])
     if CLUSTER.value and COORDINATOR.value:
         raise ValueError("--cluster asks for what --coordinator says: give one of the two.")

@@ -4,7 +4,6 @@ What a task is, which methods there are and how much is asked of them is the que
 work directory, the table and the report are the same for all.
 """
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,17 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from absl import flags, logging
-
-os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
-
-import jax
 import numpy as np
 import polars as pl
+from absl import flags, logging
 
 from experiments.common import dataflags, methods, runner, workdir
 from experiments.common.command_line import one_line_errors, only_flags, refuse
-from experiments.common.environment import environment
+from experiments.common.environment import environment, make_devices
 from experiments.common.methods import chosen, parse_set
 from experiments.common.questions import ColdStart
 from experiments.common.tuned import Tuned, read_tuned
@@ -265,12 +260,6 @@ def spread() -> Spread:
     return Spread(DEVICES.value, PARALLEL.value, tables=ID_TABLES.value)
 
 
-def make_devices() -> None:
-    """As many devices as the flag asks for: virtual ones, where there is nothing better. Before jax is used."""
-    if DEVICES.value > 1 and jax.config.jax_platforms in (None, "", "cpu"):
-        jax.config.update("jax_num_cpu_devices", DEVICES.value)
-
-
 def conduct(
     experiment: str,
     argv: list[str],
@@ -283,7 +272,7 @@ def conduct(
     with one_line_errors():
         only_flags(argv)
         plan = make_plan()
-        make_devices()
+        make_devices(DEVICES.value)
         folder = claim(experiment, dataflags.label(), plan.stamp)
         if (folder / "results.json").exists():
             print(f"{folder} is done already; this is what it found.\n")

@@ -1,4 +1,4 @@
-"""What a run was made with, for its report."""
+"""The devices of a run, and what it was made with, for its report."""
 
 import os
 import resource
@@ -6,6 +6,13 @@ import sys
 from typing import Any
 
 import jax
+
+
+def make_devices(number: int) -> None:
+    """As many devices as asked for: virtual ones, where there is nothing better. Before jax is used."""
+    if number > 1 and jax.config.jax_platforms in (None, "", "cpu"):
+        os.environ.setdefault("NPROC", "16")  # threads enough for their collectives
+        jax.config.update("jax_num_cpu_devices", number)
 
 
 def environment() -> dict[str, Any]:

@@ -83,6 +83,7 @@ class World(NamedTuple):
     baselines: dict[str, Classic]
     texts: list[str] | None = None  # [N] of the rows of `classes`; None: they are pictures
     rotations: bool = False  # quarter turns are classes of their own, in all parts
+    changed: Callable[[Tasks], Tasks] | None = None  # what is done to the episodes of training
     validation: int = 200  # episodes
     batch: int = 16  # held-out episodes worked on at a time
 

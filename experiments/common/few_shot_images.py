@@ -16,6 +16,7 @@ from metarec_jax.learners.maml import maml
 from metarec_jax.learners.matching import matching
 from metarec_jax.learners.meta_sgd import meta_sgd
 from metarec_jax.learners.normalised import TRANSDUCTIVE, Mode, normalised, population
+from metarec_jax.learners.proto_maml import proto_maml
 from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.relation import Comparator, relation
@@ -23,6 +24,7 @@ from metarec_jax.learners.reptile import reptile
 from metarec_jax.learners.tied_head import tied_head
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error
+from metarec_jax.tasks.jitter import jittered
 from metarec_jax.types import Array, Learner
 
 Statistics = Literal["published", "own"]
@@ -35,7 +37,7 @@ def pixels(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def world(classes: Classes, statistics: Statistics, rotations: bool = True) -> World:
+def world(classes: Classes, statistics: Statistics, rotations: bool = True, jitter: bool = False) -> World:
     """All methods on a set of pictures.
 
     Args:
@@ -43,8 +45,10 @@ def world(classes: Classes, statistics: Statistics, rotations: bool = True) -> W
       statistics: those that batch normalisation uses. "published": as in each method's paper, where all of the gradient
         family look at the queries that are asked together; "own": nobody does.
       rotations: quarter turns are classes of their own.
+      jitter: every picture of training is drawn a little otherwise.
     """
-    return World(classes, methods(classes, statistics), on_features(pixels), rotations=rotations, validation=100)
+    baselines, changed = on_features(pixels), jittered if jitter else None
+    return World(classes, methods(classes, statistics), baselines, rotations=rotations, validation=100, changed=changed)
 
 
 def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
@@ -67,6 +71,11 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
             lambda ways: tied_head(maml(strided(ways), cross_entropy, lr=0.08 * ways), ways),
             trained=more_ways,
             note="Trained on 20 ways; every class starts at the same column of the head (Ye and Chao 2021).",
+        ),
+        "proto_maml": tied(
+            lambda ways: proto_maml(Conv4(WIDTH, strided=True), cross_entropy, ways=ways, lr=0.01 * ways),
+            trained=more_ways,
+            note="Trained on 20 ways; the head starts at the prototypes (Triantafillou et al. 2020).",
         ),
         "fomaml": moved(lambda ways: maml(strided(ways), cross_entropy, lr=0.4, first_order=True)),
         "anil": moved(lambda ways: anil(strided(ways), cross_entropy, lr=0.4, steps=5)),

@@ -12,7 +12,7 @@ from absl import flags, logging
 
 from experiments.common import methods, workdir
 from experiments.common.command_line import one_line_errors, only_flags
-from experiments.common.environment import environment
+from experiments.common.environment import environment, make_devices
 from experiments.common.few_shot import Outcome, Shape, World, example_episodes, make_setting, run_baseline
 from experiments.common.few_shot_training import Budget, label, run_learner
 from experiments.common.workdir import Log, claim, mark, stamp
@@ -29,6 +29,9 @@ LEARNERS = flags.DEFINE_list("learners", None, "all, none, or names of learners;
 BASELINES = flags.DEFINE_list("baselines", "all", "all, none, or names of baselines.")
 MINUTES = flags.DEFINE_float("minutes", None, "Minutes of training of each learner, instead of steps.", lower_bound=0)
 EPISODES = flags.DEFINE_integer("episodes", 600, "Test episodes.", lower_bound=2)
+DEVICES = flags.DEFINE_integer(
+    "devices", 1, "Devices (on a CPU virtual ones: ask for one a core) that share the tasks of a step.", lower_bound=1
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of training and of all held-out episodes.", lower_bound=0)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
 for module in (methods, workdir):
@@ -65,7 +68,7 @@ def budget() -> Budget:
     """
     if methods.STEPS.value and MINUTES.value:
         raise ValueError("--steps and --minutes: give one of the two.")
-    return Budget(methods.STEPS.value, MINUTES.value)
+    return Budget(methods.STEPS.value, MINUTES.value, DEVICES.value)
 
 
 def run(world: World, default: list[str], folder: Path, log: Log, judge: Judge) -> dict[str, Any]:
@@ -169,6 +172,7 @@ def main(
             print(f"{folder} is done already; this is what it found.\n")
             found = json.loads(path.read_text())
         else:
+            make_devices(DEVICES.value)
             world, default = make()
             mark(folder, text, {})
             found = {"experiment": program.EXPERIMENT, "title": program.TITLE}

@@ -34,6 +34,7 @@ class Budget(NamedTuple):
 
     steps: int | None
     minutes: float | None
+    devices: int = 1  # that share the tasks of a step, as many of them as divide these
 
 
 def run_learner(name: str, world: World, setting: Setting, budget: Budget, folder: Path, log: Log) -> Outcome:
@@ -67,6 +68,7 @@ def _trained(
     shape = method.trained(setting.shape)
     own = label(name, shape)
     tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations)
+    tasks = tasks if world.changed is None else world.changed(tasks)
     watched = setting
     if shape.shots != setting.shape.shots:
         watched = make_setting(world, setting.shape._replace(shots=shape.shots), setting.seed, setting.episodes)
@@ -107,7 +109,7 @@ def _job(
         optimiser,
         batch=outer.batch,
         length=length,
-        spread=chunks.Spread(together=method.together),
+        spread=chunks.Spread(math.gcd(outer.batch, budget.devices), "shard_map", method.together),
     )
     number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
