@@ -23,7 +23,6 @@ from metarec_jax.tasks.n_way import n_way
 from metarec_jax.types import Baseline, Episode, Learner, Params, Tasks
 
 TEST_STREAM, VALIDATION_STREAM = 1, 2  # of keys
-VALIDATION_QUERY = 5  # of each class at most: training waits for it
 EXAMPLES, SHOWN = 2, 3  # test episodes that the page shows, and queries of each class
 
 
@@ -85,6 +84,7 @@ class World(NamedTuple):
     rotations: bool = False  # quarter turns are classes of their own, in all parts
     changed: Callable[[Tasks], Tasks] | None = None  # what is done to the episodes of training
     validation: int = 200  # episodes
+    validation_query: int = 5  # of each class at most: training waits for it
     batch: int = 16  # held-out episodes worked on at a time
 
 
@@ -119,7 +119,7 @@ class Outcome(NamedTuple):
 
 def make_setting(world: World, shape: Shape, seed: int, episodes: int) -> Setting:
     """The validation and test episodes of a seed."""
-    watched = shape._replace(query=min(shape.query, VALIDATION_QUERY))
+    watched = shape._replace(query=min(shape.query, world.validation_query))
     parts = [
         n_way(world.classes, part, **own._asdict(), rotations=world.rotations)
         for part, own in (("valid", watched), ("test", shape))

@@ -22,7 +22,7 @@ def on_features(read: Read) -> dict[str, Classic]:
         settings | {"sharpness": sharpness, "balance": balance}
         for settings in plain
         for sharpness in SHARPNESS
-        for balance in (0.0, 1.0)
+        for balance in (0.0, 1.0, 3.0)
     ]
     return {
         "nearest mean": Classic(partial(_of, nearest_mean, read), plain),

@@ -34,7 +34,13 @@ class Refinement(NamedTuple):
 
 
 def refined_protonet(
-    net: nn.Module, objective: Objective, *, ways: int, steps: int = 3, sharpness: float = 0.3
+    net: nn.Module,
+    objective: Objective,
+    *,
+    ways: int,
+    steps: int = 3,
+    sharpness: float = 0.3,
+    balance: float = 0.0,
 ) -> Learner:
     """Outputs are log-probabilities [N, ways], by squared distances to the refined prototypes.
 
@@ -46,11 +52,11 @@ def refined_protonet(
       objective: for example `objectives.cross_entropy`.
       ways: number of classes C. A class without support gets probability 0.
       steps: of k-means; the paper has 1.
-      sharpness: at first; learnt. So are the weight of a query, 1 at first, and the balance, 0 at first.
+      sharpness, balance: at first; learnt. So is the weight of a query, 1 at first.
     """
 
     def init(key: Array, embedded: Array) -> Params:
-        numbers = Refinement(jnp.log(jnp.float32(sharpness)), jnp.zeros(()), jnp.zeros(()))
+        numbers = Refinement(jnp.log(jnp.float32(sharpness)), jnp.float32(0.0), jnp.float32(balance))
         return {"refinement": jax.tree.map(lambda number: number / FAST, numbers._asdict())}
 
     def adapt(params: Params, embedded: Array, support: Examples) -> Fast:

@@ -73,6 +73,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
         params["refinement"] |= {"balance": jnp.float64(0.02), "weight": jnp.float64(-0.01)}
 
+        @jax.jit
         def loss(params):
             return learner.loss(params, task, jax.random.key(0))[0]
 

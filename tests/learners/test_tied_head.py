@@ -67,6 +67,7 @@ def test_the_gradient_is_that_of_finite_differences():
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params_of(3))
         task = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, task)
 
+        @jax.jit
         def loss(kernel):
             head = params["head"] | {"kernel": kernel}
             return one.loss(params | {"head": head}, task, jax.random.key(0))[0]
