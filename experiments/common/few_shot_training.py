@@ -69,9 +69,7 @@ def _trained(
     own = label(name, shape)
     tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations)
     tasks = tasks if world.changed is None else world.changed(tasks)
-    watched = setting
-    if shape.shots != setting.shape.shots:
-        watched = make_setting(world, setting.shape._replace(shots=shape.shots), setting.seed, setting.episodes)
+    watched = validation_of(shape, world, setting)
     shown = learner_of(method.build, watched.shape.ways)
 
     def validate(params: Params) -> float:
@@ -86,6 +84,14 @@ def _trained(
 def prepared(method: Method, params: Params) -> Params:
     """The parameters ready for use."""
     return params if method.prepare is None else method.prepare(params)
+
+
+def validation_of(shape: Shape, world: World, setting: Setting) -> Setting:
+    """A setting whose validation episodes are for training on such a shape: its shots, and else those of the test."""
+    if shape.shots == setting.shape.shots:
+        return setting
+    few = min(setting.shape.query, world.validation_query)  # for there may be no more examples than these and the shots
+    return make_setting(world, Shape(setting.shape.ways, shape.shots, few), setting.seed, setting.episodes)
 
 
 def _job(

@@ -10,7 +10,7 @@ import pytest
 from experiments.common import few_shot_images
 from experiments.common.few_shot import Shape, make_setting
 from experiments.common.few_shot_published import beside
-from experiments.common.few_shot_training import Budget, run_learner
+from experiments.common.few_shot_training import Budget, run_learner, validation_of
 from experiments.common.workdir import Log
 from metarec_jax.data.classes import Classes, join
 from metarec_jax.models.conv4 import Conv4
@@ -50,6 +50,16 @@ def test_what_a_prediction_looks_at_is_said():
     methods = few_shot_images.methods(made(40, 0), "published")
     assert methods["maml"].transductive and not methods["protonet"].transductive
     assert not few_shot_images.methods(made(40, 0), "own")["maml"].transductive
+
+
+def test_there_are_examples_enough_to_validate_every_learner():
+    """Reptile is trained with ten of a class; of the twelve there are, two are left to tell apart, and not three."""
+    world = few_shot_images.world(made(90, 0), "published", rotations=False)._replace(validation_query=2)
+    setting = make_setting(world, Shape(5, 1, 3), 0, 20)
+    for method in world.methods.values():
+        shape = method.trained(setting.shape)
+        watched = validation_of(shape, world, setting)
+        assert watched.shape.shots == shape.shots and watched.shape.ways == 5
 
 
 def test_published_figures_have_a_verdict_and_a_reason():
