@@ -43,6 +43,11 @@ def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
     assert found.accuracy.mean() > 0.5 and found.settings["steps"] >= 60
     again = train()  # from the file
     np.testing.assert_array_equal(found.accuracy, again.accuracy)
+    more = make_setting(world, Shape(4, 1, 3), 0, 20)  # served by the same training, which goes no further
+    for budget in (Budget(60, None), Budget(None, 60.0)):
+        other = run_learner(name, world, more, budget, tmp_path, Log(tmp_path / "log.jsonl"))
+        assert other.settings["steps"] == found.settings["steps"]
+        (tmp_path / f"{name}_4_way_1_shot.json").unlink()
     assert json.loads((tmp_path / f"{name}_5_way_1_shot.json").read_text())["settings"] == again.settings
 
 
