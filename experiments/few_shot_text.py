@@ -39,9 +39,17 @@ from metarec_jax.types import Array, Learner
 
 EXPERIMENT, TITLE = "few_shot_text", "Few-shot classification of texts"
 LENGTH = 96  # bytes of a text that are read
-# Of what a linear map changes of the features: the fewer classes there are to learn from, the less. By validation, with
-# sentence vectors.
-RANKS = {"clinc150": 32, "banking77": 8, "huffpost": 4}
+
+
+class Start(NamedTuple):
+    """Of `refined protonet`, by validation, with sentence vectors: near what does best without training."""
+
+    rank: int  # of what a linear map changes of the features: the fewer classes there are to learn from, the less
+    sharpness: float
+    balance: float
+
+
+STARTS = {"clinc150": Start(32, 1.9, 3.0), "banking77": Start(8, 1.0, 3.0), "huffpost": Start(4, 0.5, 1.0)}
 DATASET = flags.DEFINE_enum("dataset", "clinc150", list(data.TEXT_SETS), "Data set.")
 FEATURES = flags.DEFINE_enum("features", "ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text.")
 VECTORS = flags.DEFINE_string("vectors_dir", None, "Folder of sentence vectors; default: in the user's cache.")
@@ -53,15 +61,15 @@ class FeatureSet(NamedTuple):
 
     classes: Classes
     net: nn.Module
-    refined: nn.Module  # for the learner that the queries refine
+    refined: Callable[[int], Learner]  # number of ways -> the learner that the queries refine
     read: Callable[[Any], Array]  # x of an episode -> the features that baselines read
 
 
-def methods(net: nn.Module, refined: nn.Module, ways: int, lr: float, decay: float) -> dict[str, Method]:
+def methods(found: FeatureSet, ways: int, lr: float, decay: float) -> dict[str, Method]:
     """The learners on their networks; `ways` is of the training episodes of those that may choose."""
 
     def of(rule: Callable[..., Learner], **options) -> Callable[[int], Learner]:
-        return lambda ways: rule(net, cross_entropy, ways=ways, **options)
+        return lambda ways: rule(found.net, cross_entropy, ways=ways, **options)
 
     many = Training(outer_lr=lr, weight_decay=decay, batch=4, steps=1000)
     return {
@@ -69,7 +77,7 @@ def methods(net: nn.Module, refined: nn.Module, ways: int, lr: float, decay: flo
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
         "r2d2": Method(of(r2d2, lam=10.0), many, lambda test: Shape(ways, test.shots, 5)),
         "refined protonet": Method(
-            lambda ways: refined_protonet(refined, cross_entropy, ways=ways, sharpness=0.5, balance=1.0),
+            found.refined,
             Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
             lambda test: Shape(test.ways, 5, test.query),  # of one example there is little to learn
             transductive=True,
@@ -84,7 +92,7 @@ def make() -> tuple[World, list[str]]:
     texts = data.TEXT_SETS[DATASET.value](few_shot_program.data_dir())
     found = FEATURE_SETS[FEATURES.value](texts)
     ways = min(20, len(texts.parts["train"]) // 2)
-    learners = methods(found.net, found.refined, ways, *RATES[FEATURES.value])
+    learners = methods(found, ways, *RATES[FEATURES.value])
     # As many queries as in the test: what is right for methods that look at them all depends on their number.
     world = World(found.classes, learners, on_features(found.read), texts.texts, validation_query=15)
     return world, list(learners)
@@ -93,19 +101,27 @@ def make() -> tuple[World, list[str]]:
 def _ngrams(texts: Texts) -> FeatureSet:
     classes, read = hashed_ngrams(texts), functools.partial(dense, width=WIDTH)
     mean = _mean(read, classes)
-    return FeatureSet(classes, Reweighted(WIDTH, centre=mean), Mapped(WIDTH, RANKS[texts.name], centre=mean), read)
+    return FeatureSet(classes, Reweighted(WIDTH, centre=mean), _refined(WIDTH, mean, texts), read)
 
 
 def _bytes(texts: Texts) -> FeatureSet:
     both = utf8(texts, LENGTH)
     both = both._replace(x=BytesOf(both.x, hashed_ngrams(texts).x))
-    return FeatureSet(both, ByteNet(), ByteNet(), lambda x: dense(x.bag, WIDTH))
+    net = ByteNet()
+    refined = functools.partial(refined_protonet, net, cross_entropy)
+    return FeatureSet(both, net, lambda ways: refined(ways=ways), lambda x: dense(x.bag, WIDTH))
 
 
 def _sentences(texts: Texts) -> FeatureSet:
     classes = sentences(texts, Path(VECTORS.value) if VECTORS.value else None)
     width, mean = classes.x.shape[1], _mean(_itself, classes)
-    return FeatureSet(classes, Reweighted(width, centre=mean), Mapped(width, RANKS[texts.name], centre=mean), _itself)
+    return FeatureSet(classes, Reweighted(width, centre=mean), _refined(width, mean, texts), _itself)
+
+
+def _refined(width: int, mean: Callable, texts: Texts) -> Callable[[int], Learner]:
+    start = STARTS[texts.name]
+    net, numbers = Mapped(width, start.rank, centre=mean), {"sharpness": start.sharpness, "balance": start.balance}
+    return lambda ways: refined_protonet(net, cross_entropy, ways=ways, **numbers)
 
 
 def _itself(x: Array) -> Array:

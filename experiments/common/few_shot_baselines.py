@@ -20,9 +20,9 @@ def on_features(read: Read) -> dict[str, Classic]:
     penalised = [settings | {"penalty": penalty} for settings in plain for penalty in PENALTIES]
     sharp = [
         settings | {"sharpness": sharpness, "balance": balance}
-        for settings in plain
+        for settings in ({}, {"unit_length": True}, {"centred": True, "unit_length": True})
         for sharpness in SHARPNESS
-        for balance in (0.0, 1.0, 3.0)
+        for balance in (0.0, 1.0, 3.0, 5.0)
     ]
     return {
         "nearest mean": Classic(partial(_of, nearest_mean, read), plain),
