@@ -83,6 +83,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         "reptile": moved(
             lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5),
             trained=lambda test: Shape(test.ways, 10, 1),
+            training=Training(outer_lr=1e-3, batch=5, steps=20_000),  # as many tasks as in the paper
             learnt_with="batch",  # its inner loop sees support and query as one
             note="Trained with ten examples of each class, as in the paper.",
         ),
