@@ -6,6 +6,7 @@ from typing import Literal
 
 import jax
 import numpy as np
+import optax
 
 from experiments.common.few_shot import Method, Shape, World
 from experiments.common.few_shot_baselines import on_features
@@ -81,9 +82,9 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         "anil": moved(lambda ways: anil(strided(ways), cross_entropy, lr=0.4, steps=5)),
         "meta_sgd": moved(lambda ways: meta_sgd(strided(ways), cross_entropy, lr=0.1)),
         "reptile": moved(
-            lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5),
+            lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5, optimiser=partial(optax.adam, b1=0.0)),
             trained=lambda test: Shape(test.ways, 10, 1),
-            training=Training(outer_lr=1e-3, batch=5, steps=20_000),  # as many tasks as in the paper
+            training=Training(outer_lr=1e-3, batch=5, steps=20_000),  # tasks and inner optimiser of the paper
             learnt_with="batch",  # its inner loop sees support and query as one
             note="Trained with ten examples of each class, as in the paper.",
         ),

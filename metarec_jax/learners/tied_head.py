@@ -1,9 +1,12 @@
-"""A classification head for any number of ways: every class starts at the same column, and only that one is learnt.
+"""A classification head for any number of ways: every class starts at the same column.
 
 UnicornMAML, Ye and Chao 2021, arXiv:2106.16245: in an episode a class's label means nothing, so nothing is lost if the
 inner loop starts all columns of the head alike, and its result no longer depends on the order of the labels. Then the
 parameters do not know how many ways there are either, and a learner can be trained on more of them than it is tested
 with, as metric learners are (Snell et al. 2017, section 2.6): a harder question, and more of it for the same pictures.
+
+Easily got wrong: with a softmax the column itself is not learnt at all, for what all columns share is no logit's
+difference, before or after any number of steps. Its meta-gradient is 0; the body is what learns.
 """
 
 import jax
