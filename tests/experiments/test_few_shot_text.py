@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLAGS = ["--dataset=huffpost", "--ways=3", "--shots=2", "--query=4", "--episodes=30", "--steps=4"]
+FLAGS = ["--dataset=huffpost", "--ways=3", "--shots=2", "--query=4", "--episodes=30", "--steps=4", "--devices=2"]
 
 SCRIPT = """
 import dataclasses, sys
