@@ -9,9 +9,13 @@ import jax
 
 
 def make_devices(number: int) -> None:
-    """As many devices as asked for: virtual ones, where there is nothing better. Before jax is used."""
+    """As many devices as asked for: virtual ones, where there is nothing better. Before jax is used.
+
+    Also sets the number of threads: enough for collectives on virtual devices, and the same on every machine, for how
+    sums are rounded depends on it.
+    """
+    os.environ.setdefault("NPROC", "16")
     if number > 1 and jax.config.jax_platforms in (None, "", "cpu"):
-        os.environ.setdefault("NPROC", "16")  # threads enough for their collectives
         jax.config.update("jax_num_cpu_devices", number)
 
 

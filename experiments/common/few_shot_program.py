@@ -172,7 +172,8 @@ def main(
             print(f"{folder} is done already; this is what it found.\n")
             found = json.loads(path.read_text())
         else:
-            make_devices(DEVICES.value)
+            if DEVICES.value > 1:  # one has as many threads as there are cores, which is faster
+                make_devices(DEVICES.value)
             world, default = make()
             mark(folder, text, {})
             found = {"experiment": program.EXPERIMENT, "title": program.TITLE}
