@@ -21,11 +21,10 @@ def in_batches(function: Callable[[Any], Any], inputs: Any, batch: int) -> Any:
     number = len(jax.tree.leaves(inputs)[0])
     batches = -(-number // batch)
     size = -(-number // batches)
-    rows = jnp.minimum(jnp.arange(batches * size), number - 1)
+    rows = jnp.minimum(jnp.arange(batches * size), number - 1).reshape(batches, size)
 
-    def cut(leaf: Any) -> Any:
-        whole = leaf if batches * size == number else jnp.asarray(leaf)[rows]
-        return whole.reshape(batches, size, *leaf.shape[1:])
+    def of_rows(rows: jax.Array) -> Any:
+        return jax.vmap(function)(jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], inputs))
 
-    found = jax.lax.map(jax.vmap(function), jax.tree.map(cut, inputs))
+    found = jax.lax.map(of_rows, rows)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:number], found)

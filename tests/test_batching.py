@@ -28,4 +28,4 @@ def test_no_batch_is_larger_than_asked():
     """10 are three batches of 4, two of which fill up the last."""
     traced = jax.make_jaxpr(lambda x: in_batches(jnp.sin, x, 4))(jnp.arange(10.0))
     (loop,) = [step for step in traced.eqns if step.primitive.name == "scan"]
-    assert loop.params["length"] == 3 and loop.invars[0].aval.shape == (3, 4)
+    assert loop.params["length"] == 3 and loop.invars[-1].aval.shape == (3, 4)

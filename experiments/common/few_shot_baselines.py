@@ -18,6 +18,7 @@ def on_features(read: Read) -> dict[str, Classic]:
     """
     plain = [{"centred": c, "unit_length": u} for c, u in itertools.product((False, True), repeat=2)]
     penalised = [settings | {"penalty": penalty} for settings in plain for penalty in PENALTIES]
+    # Distances between points are the same about any centre: it matters to lengths alone.
     sharp = [
         settings | {"sharpness": sharpness, "balance": balance}
         for settings in ({}, {"unit_length": True}, {"centred": True, "unit_length": True})

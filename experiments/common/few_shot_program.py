@@ -30,7 +30,10 @@ BASELINES = flags.DEFINE_list("baselines", "all", "all, none, or names of baseli
 MINUTES = flags.DEFINE_float("minutes", None, "Minutes of training of each learner, instead of steps.", lower_bound=0)
 EPISODES = flags.DEFINE_integer("episodes", 600, "Test episodes.", lower_bound=2)
 DEVICES = flags.DEFINE_integer(
-    "devices", 1, "Devices (on a CPU virtual ones: ask for one a core) that share the tasks of a step.", lower_bound=1
+    "devices",
+    1,
+    "Devices that share the tasks of a step, as far as they divide them; on a CPU ask for one a core.",
+    lower_bound=1,
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of training and of all held-out episodes.", lower_bound=0)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")

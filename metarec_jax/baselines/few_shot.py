@@ -64,7 +64,7 @@ def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
         rows, counts = embed(read, fast["params"], x), fast["counts"]
         how = Refinement(fast["params"]["sharpness"], balance=fast["params"]["balance"])
         means = refine(fast["sums"], counts, rows, how, steps)
-        return jnp.where(counts == 0, -jnp.inf, assignment(how.sharpness * _nearness(rows, means), counts, how.balance))
+        return assignment(how.sharpness * _nearness(rows, means), counts, how.balance)
 
     return Baseline(fit, adapt, predict, "score")
 

@@ -21,6 +21,7 @@ from metarec_jax.learners.protonet import class_sums, distances
 from metarec_jax.objectives import Objective
 from metarec_jax.types import Array, Examples, Fast, Learner, Params
 
+NEVER = -1e9  # logit of a class without support; finite, so that its slope is not NaN
 EVENING = 10  # corrections towards even classes in every assignment
 FAST = 30.0  # times the learning rate of the network, for single numbers
 
@@ -30,7 +31,7 @@ class Refinement(NamedTuple):
 
     sharpness: Array | float  # of the assignment, in units of one over a squared distance
     weight: Array | float = 1.0  # of a query in the mean of its class, where an example of the support has 1
-    balance: Array | float = 0.0  # 0: classes may be asked about in any shares; 1: evenly
+    balance: Array | float = 0.0  # 0: classes may be asked about in any shares; 1: evenly; above 1: sooner so
 
 
 def refined_protonet(
@@ -68,7 +69,7 @@ def refined_protonet(
         how = Refinement(jnp.exp(numbers.sharpness), jnp.exp(numbers.weight), numbers.balance)
         counts = fast["counts"]
         prototypes = refine(fast["sums"], counts, queries, how, steps)
-        return assignment(_logits(prototypes, counts, queries, 1.0), counts, how.balance)
+        return assignment(-distances(queries, prototypes, "squared_euclidean"), counts, how.balance)
 
     return on_embeddings(net, Head(init, adapt, predict), objective)
 
@@ -85,7 +86,7 @@ def refine(sums: Array, counts: Array, queries: Array, how: Refinement, steps: i
     """
 
     def step(prototypes: Array, _: None) -> tuple[Array, None]:
-        logits = _logits(prototypes, counts, queries, how.sharpness)
+        logits = -how.sharpness * distances(queries, prototypes, "squared_euclidean")
         share = how.weight * jnp.exp(assignment(logits, counts, how.balance))
         total = counts[:, None] + jnp.sum(share, 0)[:, None]
         return (sums + share.T @ queries) / jnp.maximum(total, 1e-6), None
@@ -101,18 +102,14 @@ def assignment(logits: Array, counts: Array, balance: Array | float) -> Array:
 
     Args:
       logits: [N, C].
-      counts: [C] examples of each class; classes without any are left out.
+      counts: [C] examples of each class; classes without any get probability 0 and are no part of the balance.
       balance: see `Refinement`.
     """
     present = counts > 0
+    logits = jnp.where(present, logits, NEVER)
     even = present / jnp.maximum(jnp.sum(present), 1)
     for _ in range(EVENING):
         share = jnp.mean(jax.nn.softmax(logits, -1), 0)
         excess = jnp.where(present, jnp.log((share + 1e-6) / (even + 1e-6)), 0.0)
         logits = logits - balance * excess
     return jax.nn.log_softmax(logits, -1)
-
-
-def _logits(prototypes: Array, counts: Array, queries: Array, scale: Array | float) -> Array:
-    logits = -scale * distances(queries, prototypes, "squared_euclidean")
-    return jnp.where(counts == 0, -1e9, logits)

@@ -68,20 +68,20 @@ class Mapped(nn.Module):
 
     Attributes:
       width: F.
-      rank: of M, 0 at first; None: any.
+      rank: of M, which is 0 at first.
       length: of the embeddings, as rows of length 1 would be all but alike to a softmax of squared distances.
       centre: initialiser of what is subtracted first, [F], for example the mean of the training features.
     """
 
     width: int
-    rank: int | None = None
+    rank: int
     length: float = 4.0
     centre: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Bag | Array) -> Array:
         rows = unit(dense(x, self.width) - self.param("centre", self.centre, (self.width,)))
-        read = rows if self.rank is None else nn.Dense(self.rank, use_bias=False, name="read")(rows)
+        read = nn.Dense(self.rank, use_bias=False, name="read")(rows)
         added = nn.Dense(self.width, use_bias=False, kernel_init=nn.initializers.zeros, name="added")(read)
         return self.length * unit(rows + added)
 
