@@ -10,7 +10,8 @@ The training users are dealt into --parts, and a host reads into its devices onl
 many tasks from each part. So the result is the same, up to rounding (with --ordered less of it), on any number of
 devices that divides the parts. A run that was killed, in the middle of a save too, goes on from its last whole
 checkpoint, on as many devices as there are then. Validation users are split over the hosts and their errors gathered.
-Only the first host writes. With --columns ratings stay on the disk of one host, and tasks are sent as they are needed.
+Only the first host writes. With --columns ratings stay on the disk, which every host can read, and a host sends its
+devices the tasks that they need. --test asks all test users in the end, block by block over devices and hosts.
 """
 
 import json
@@ -29,9 +30,10 @@ from experiments.common.environment import environment, make_devices
 from experiments.common.recipes import RECIPES
 from experiments.common.recipes.base import Built, Training, example, hyperparameters
 from experiments.common.scale import Sizes, Work, in_columns, in_parts
-from metarec_jax import checkpoint, chunks, data, distributed, evaluation, training
+from metarec_jax import checkpoint, chunks, data, distributed, evaluation, intervals, streamed_evaluation, training
 from metarec_jax.data.table import Ratings
 from metarec_jax.sharded_checkpoint import checkpoints
+from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.types import Episode, Params
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
@@ -72,6 +74,15 @@ MATMUL = flags.DEFINE_enum(
     ["float32", "bfloat16"],
     "What accelerators multiply in; parameters, sums and everything else stay float32. A CPU has no use for it.",
 )
+TEST = flags.DEFINE_enum(
+    "test",
+    "none",
+    ["none", "ratings", "catalogue"],
+    "What test users are asked in the end: nothing; their ratings; these, and where the ones that they like (those "
+    "three quarters up the scale) stand among all items.",
+)
+TEST_USERS = flags.DEFINE_integer("test_users", None, "So many test users, at random, instead of all.", lower_bound=1)
+ITEMS = flags.DEFINE_integer("items", 8192, "With --test=catalogue, items scored at a time.", lower_bound=1)
 COORDINATOR = flags.DEFINE_string("coordinator", None, "address:port of the first of several processes.")
 PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
 PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, 0 being the first.", lower_bound=0)
@@ -95,16 +106,18 @@ def work(spread: chunks.Spread, length: int) -> Work:
     """What the flags say there is to do.
 
     Raises:
-      ValueError: a flag that does nothing beside the others, or several processes for columns.
+      ValueError: a flag that does nothing beside the others.
     """
     sizes = Sizes(BATCH.value, SUPPORT.value, QUERY.value, length)
+    if TEST.value == "none":
+        refuse([(TEST_USERS, "goes with --test")])
+    if TEST.value != "catalogue":
+        refuse([(ITEMS, "goes with --test=catalogue")])
     if COLUMNS.value is None:
         refuse((flag, "goes with --columns") for flag in (FITTED, VALID))
         ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
         return in_parts(ratings, spread, sizes, parts=PARTS.value, seed=SEED.value)
     refuse((flag, "does not go with --columns") for flag in (DATASET, DATA_DIR, PARTS))
-    if jax.process_count() > 1:
-        raise ValueError("--columns are read by one process.")
     users = {"fitted": FITTED.value, "validated": VALID.value}
     return in_columns(Path(COLUMNS.value), spread, sizes, seed=SEED.value, **users)
 
@@ -120,6 +133,25 @@ def make_validate(built: Built, whole: Episode) -> Any:
         return float(np.sqrt(distributed.gather(errors, number).mean()))
 
     return validate
+
+
+def ask_test(built: Built, params: Params, todo: Work) -> dict[str, Any]:
+    """Metric -> its mean over the test users with its interval, as in results.json."""
+    asked = todo.test
+    if TEST_USERS.value is not None and TEST_USERS.value < len(asked.names):
+        some = np.sort(np.random.default_rng(SEED.value).choice(len(asked.names), TEST_USERS.value, replace=False))
+        asked = streamed_evaluation.Asked(asked.names[some], lambda own, size: todo.test.blocks(some[own], size))
+    liked = default_threshold(todo.train) if TEST.value == "catalogue" else None
+    content, sizes = todo.train.item_features.values, streamed_evaluation.Sizes(items=ITEMS.value)
+    share = len(distributed.share_of(len(asked.names)))
+    with tqdm(total=share, desc="test", unit="user", disable=not distributed.is_first()) as bar:
+        values = streamed_evaluation.ask(
+            LEARNER.value, built.learner, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
+        )
+    return {
+        metric: intervals.estimate(each, asked.names, metric in evaluation.ROOTED)._asdict()
+        for metric, each in values.items()
+    }
 
 
 def begin(built: Built, outer: Training, train: Ratings) -> tuple[Any, training.Run]:
@@ -165,6 +197,9 @@ def run(folder: Path) -> dict[str, Any]:
                 bar.update(progress.step - bar.n)
 
             last = fit(start, validate=lambda params: validate(distributed.local(replicate(params))), on_chunk=on_chunk)
+    asked = {}
+    if TEST.value != "none":  # the best on the validation users, for the last may be worse
+        asked = {"test": ask_test(built, distributed.local(replicate(last.best_params)), todo)}
     return {
         "params": distributed.local(replicate(last.state.params)),
         "results": {
@@ -177,6 +212,7 @@ def run(folder: Path) -> dict[str, Any]:
             "best_valid_rmse": float(last.best_value),
             "history": history,
             "environment": environment(),
+            **asked,
         },
     }
 
@@ -196,6 +232,9 @@ def main(argv: list[str]) -> None:
         checkpoint.write_atomic(folder / "results.json", json.dumps(results, indent=1).encode() + b"\n")
     print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")
     print(f"validation RMSE {results['best_valid_rmse']:.4f}; parameters: {folder / 'params.msgpack'}")
+    for metric, value in results.get("test", {}).items():
+        interval = f"{value['mean']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+        print(f"test {metric:9} {interval} of {value['tasks']} users")
 
 
 if __name__ == "__main__":

@@ -111,6 +111,15 @@ def restore(path: str | os.PathLike[str], like: Any) -> tuple[Any, dict[str, Any
     return jax.tree.unflatten(jax.tree.structure(like), leaves), json.loads(content["meta"])
 
 
+def arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """What `save` wrote without its structure: path of a leaf -> array, for example ".params['bias']".
+
+    Raises:
+      FileNotFoundError, CheckpointError: as of `restore`.
+    """
+    return _checked_payload(path)["leaves"]
+
+
 def _describe(leaf: Any) -> str:
     return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
 

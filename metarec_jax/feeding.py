@@ -1,7 +1,7 @@
 """Chunks of training whose tasks a host makes: while a device trains on one chunk, threads make the next.
 
-A step's tasks depend on its key alone, fold_in(root, step) as everywhere, so a run that is resumed is the run
-uninterrupted.
+A host looks up the tasks of its own devices and no others. A step's tasks depend on its key alone, fold_in(root, step)
+as everywhere, so a run that is resumed is the run uninterrupted.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax import gradients
+from metarec_jax import distributed, gradients
 from metarec_jax.chunks import Chunk, Spread
 from metarec_jax.tasks.stream import Stream
 from metarec_jax.types import Array, Metrics, Streamed, TrainState
@@ -37,14 +37,20 @@ def fed(
       tasks would have been needed.
     """
     spread = spread or Spread(streamed=True)
-    place = spread.of_data(spread.mesh()).tasks
+    mesh = spread.mesh()
+    place, own = spread.of_data(mesh).tasks, np.array(distributed.own_parts(batch, mesh))
     with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as ahead:
 
         def make(root: Array, first: int) -> Any:
-            keys = _draw_keys(jax.device_put(root, jax.local_devices(backend="cpu")[0]), first, batch, length)
+            here = jax.device_put(distributed.local(root), jax.local_devices(backend="cpu")[0])
+            keys = _draw_keys(here, first, batch, length)[:, own].reshape(-1)
             looked = stream.look_up(keys, pool.map, threads)
-            steps = jax.tree.map(lambda leaf: leaf.reshape(length, batch, *leaf.shape[1:]), looked)
-            return jax.block_until_ready(jax.device_put(steps, place))
+
+            def sent(leaf: Any) -> Array:
+                steps = np.asarray(leaf).reshape(length, len(own), *leaf.shape[1:])
+                return jax.make_array_from_process_local_data(place, steps, (length, batch, *leaf.shape[1:]))
+
+            return jax.block_until_ready(jax.tree.map(sent, looked))
 
         feeder = _Feeder(chunk, lambda root, first: ahead.submit(make, root, first), length)
         try:
@@ -71,9 +77,9 @@ class _Feeder:
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _draw_keys(root: Array, first: Array | int, batch: int, length: int) -> Array:
-    """[length * batch] keys that draw the tasks of steps from `first` on."""
+    """[length, batch] keys that draw the tasks of steps from `first` on."""
 
     def of(step: Array) -> Array:
         return gradients.split_keys(gradients.task_keys(root, step, batch))[0]
 
-    return jax.vmap(of)(first + jnp.arange(length)).reshape(length * batch)
+    return jax.vmap(of)(first + jnp.arange(length))

@@ -55,24 +55,41 @@ def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
     return _masked_mean(right / jnp.maximum(jnp.sum(highest, -1), 1), mask)
 
 
-def _tie_groups(prediction: Array, mask: Array) -> tuple[Array, Array]:
-    """For each of [Q] rows: the real rows strictly ahead of it, and those tied with it (at least itself).
+def standing(values: Array, prediction: Array, mask: Array) -> tuple[Array, Array]:
+    """For each of [N] values: how many of the real ones of [Q] predictions are higher, and how many are equal.
 
-    By sorting, O(Q log Q): a row may be a candidate out of a whole catalogue. What padding gets means nothing.
+    By sorting, O((Q + N) log Q): the predictions may be those of a whole catalogue.
     """
     ordered = jnp.sort(jnp.where(mask > 0, prediction, -jnp.inf))
-    behind, not_ahead = (jnp.searchsorted(ordered, prediction, side=side) for side in ("left", "right"))
-    return len(ordered) - not_ahead, jnp.maximum(not_ahead - behind, 1)
+    behind, not_ahead = (jnp.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return len(ordered) - not_ahead, not_ahead - behind
+
+
+def tie_groups(prediction: Array, mask: Array) -> tuple[Array, Array]:
+    """For each of [Q] rows: the real rows strictly ahead of it, and those tied with it (at least itself).
+
+    What padding gets means nothing.
+    """
+    ahead, tied = standing(prediction, prediction, mask)
+    return ahead, jnp.maximum(tied, 1)
+
+
+def dcg_sums(k: int) -> Array:
+    """[k + 1] the discounts of ranks 1..n in sum, n = 0..k; rank 1 has 1/log2(2) = 1."""
+    return jnp.concatenate([jnp.zeros(1), jnp.cumsum(1.0 / jnp.log2(jnp.arange(k) + 2.0))])
+
+
+def mean_discount(ahead: Array, tied: Array, k: int) -> Array:
+    """What a member of a tie group on ranks a+1..a+m adds to the expected DCG@k: the mean discount of these ranks, 0
+    past k."""
+    total = dcg_sums(k)
+    return (total[jnp.minimum(ahead + tied, k)] - total[jnp.minimum(ahead, k)]) / tied
 
 
 def _expected_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
-    """Expected DCG@k: a tie group on ranks a+1..a+m gives each member the mean discount of these ranks."""
-    ahead, tied = _tie_groups(prediction, mask)
-    k = min(k, prediction.shape[0])
-    discount = 1.0 / jnp.log2(jnp.arange(k) + 2.0)  # rank 1 has discount 1/log2(2) = 1; ranks past k have 0
-    total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(discount)])  # total[n] = the sum over ranks 1..n
-    mean_discount = (total[jnp.minimum(ahead + tied, k)] - total[jnp.minimum(ahead, k)]) / tied
-    return jnp.sum(jnp.where(mask > 0, gain * mean_discount, 0.0))
+    """Expected DCG@k."""
+    discount = mean_discount(*tie_groups(prediction, mask), min(k, prediction.shape[0]))
+    return jnp.sum(jnp.where(mask > 0, gain * discount, 0.0))
 
 
 def ndcg(prediction: Array, rating: Array, mask: Array, k: int) -> Array:
@@ -91,66 +108,12 @@ def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: f
 
     With fewer than k real rows, k is their number. Undefined when no row is relevant.
     """
-    ahead, tied = _tie_groups(prediction, mask)
+    ahead, tied = tie_groups(prediction, mask)
     hit = (rating >= relevant) & (mask > 0)
     k_real = jnp.minimum(k, jnp.sum(mask > 0))
     chance = jnp.clip(k_real - ahead, 0, tied) / tied  # that a member of the tie group is among the first k
     expected_hits = jnp.sum(jnp.where(hit, chance, 0.0))
     return jnp.where(jnp.any(hit), expected_hits / k_real, jnp.nan)
-
-
-def recall(prediction: Array, relevant: Array, mask: Array, k: int) -> Array:
-    """Expected share of the relevant rows ([Q], 1 or 0) that are among the k of [Q] predicted highest.
-
-    Undefined when no row is relevant.
-    """
-    ahead, tied = _tie_groups(prediction, mask)
-    return _masked_mean(jnp.clip(k - ahead, 0, tied) / tied, relevant * mask)
-
-
-def _first_hit(prediction: Array, relevant: Array, mask: Array) -> tuple[Array, Array]:
-    """Rows ahead of the first tie group with a relevant row, and [Q] the chance that the first relevant row of this
-    group is its p-th, p = 1..Q.
-
-    With r of the m rows of a group relevant, the first p are all irrelevant with a chance of the product over j < p of
-    (m - r - j) / (m - j).
-    """
-    ahead, tied = _tie_groups(prediction, mask)
-    hit = relevant * mask > 0
-    first = jnp.argmin(jnp.where(hit, ahead, len(ahead)))
-    size, hits = tied[first], jnp.sum(hit & (ahead == ahead[first]))
-    place = jnp.arange(len(ahead))
-    missed = jnp.cumprod(jnp.maximum(size - hits - place, 0) / jnp.maximum(size - place, 1))
-    return ahead[first], jnp.concatenate([jnp.ones(1), missed[:-1]]) - missed
-
-
-def hit_rate(prediction: Array, relevant: Array, mask: Array, k: int) -> Array:
-    """Chance that a relevant row ([Q], 1 or 0) is among the k of [Q] predicted highest. Undefined when none is."""
-    ahead, chance = _first_hit(prediction, relevant, mask)
-    within = ahead + 1 + jnp.arange(len(chance)) <= k
-    return jnp.where(jnp.any(relevant * mask > 0), jnp.sum(jnp.where(within, chance, 0.0)), jnp.nan)
-
-
-def reciprocal_rank(prediction: Array, relevant: Array, mask: Array) -> Array:
-    """Expected 1 / rank of the relevant row ([Q], 1 or 0) that [Q] predictions rank highest. Undefined when none is."""
-    ahead, chance = _first_hit(prediction, relevant, mask)
-    return jnp.where(jnp.any(relevant * mask > 0), jnp.sum(chance / (ahead + 1 + jnp.arange(len(chance)))), jnp.nan)
-
-
-def catalogue(prediction: Array, relevant: Array, mask: Array) -> dict[str, Array]:
-    """The metrics of one task with a whole catalogue as candidates, each [] and undefined when no row is relevant.
-
-    Args:
-      prediction: [I] finite scores, of which only the order counts.
-      relevant: [I] 1 relevant, 0 not: the gain in "ndcg@10".
-      mask: [I] 1 candidate, 0 not, for example because it is in the support.
-    """
-    return {
-        "ndcg@10": ndcg(prediction, relevant, mask, 10),
-        "recall@20": recall(prediction, relevant, mask, 20),
-        "hit@10": hit_rate(prediction, relevant, mask, 10),
-        "mrr": reciprocal_rank(prediction, relevant, mask),
-    }
 
 
 @jax.jit

@@ -1,6 +1,7 @@
 """A learner or baseline on tasks with a whole catalogue as candidates: one value a task and metric.
 
-Scores of all candidates exist for one chunk of users at a time: metrics are taken inside the same compiled program.
+Scores of all candidates exist for one chunk of users at a time, and of a large catalogue for one block of items:
+metrics are taken inside the same compiled program.
 """
 
 from collections.abc import Callable
@@ -10,24 +11,63 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax import metrics
+from metarec_jax import catalogue_metrics
 from metarec_jax.batching import in_batches
+from metarec_jax.catalogue_metrics import Places
 from metarec_jax.evaluation import PredictionError
-from metarec_jax.tasks.catalogue import Liker, catalogue_episode
-from metarec_jax.types import Array, Baseline, Learner, Params
+from metarec_jax.tasks.catalogue import Liker, candidates, liked_support
+from metarec_jax.types import Array, Baseline, Fast, Learner, Params
 
-Values = dict[str, np.ndarray]  # metric -> [T], see `metrics.catalogue`
+Values = dict[str, np.ndarray]  # metric -> [T], see `catalogue_metrics.catalogue`
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
+def places(
+    predict: Callable,
+    fast: Fast,
+    content: Array,
+    context: Array,
+    relevant: Array,
+    known: Array,
+    *,
+    items: int | None = None,
+) -> tuple[Places, Array]:
+    """Where a task's relevant items stand among all that are not known, and whether all scores are finite.
+
+    Args:
+      predict: of a learner or baseline, to be called on every block of items.
+      fast: what it has learnt of the task.
+      content: [I, F] of all items.
+      context: [G] of the task's owner.
+      relevant: [R] items, -1 padding.
+      known: [S] items that are no candidates, -1 padding.
+      items: at a time; None: all of them. With fewer than all, every score is made twice.
+    """
+    number = len(content)
+    size = min(items or number, number)
+    blocks = jnp.pad(content, ((0, -number % size), (0, 0)))
+
+    def score(first: Array) -> Array:
+        ids = jnp.minimum(first + jnp.arange(size), number - 1)
+        return predict(fast, candidates(ids, jax.lax.dynamic_slice_in_dim(blocks, first, size), context))
+
+    return catalogue_metrics.find(score, relevant, known, number=number, size=size)
+
+
+@partial(jax.jit, static_argnums=(0, 1), static_argnames=("batch", "items"))
 def _rank(
-    adapt: Callable, predict: Callable, params: Params, content: Array, users: Liker, *, batch: int
+    adapt: Callable,
+    predict: Callable,
+    params: Params,
+    content: Array,
+    users: Liker,
+    *,
+    batch: int,
+    items: int | None,
 ) -> tuple[dict[str, Array], Array]:
     def one_user(user: Liker) -> tuple[dict[str, Array], Array]:
-        task = catalogue_episode(content, user)
-        scores = predict(adapt(params, task.support), task.query.x)
-        finite = jnp.all(jnp.isfinite(scores) | (task.query.mask == 0))
-        return metrics.catalogue(scores, task.query.y, task.query.mask), finite
+        fast = adapt(params, liked_support(content, user))
+        found, finite = places(predict, fast, content, user.context, user.relevant, user.support, items=items)
+        return catalogue_metrics.catalogue(found), finite
 
     return in_batches(one_user, users, batch)
 
@@ -41,6 +81,7 @@ def rank_catalogue(
     user_names: np.ndarray,
     *,
     batch: int = 64,
+    items: int | None = None,
 ) -> Values:
     """Adapt to each user's support, score the whole catalogue, and take the metrics.
 
@@ -51,12 +92,13 @@ def rank_catalogue(
       content: [I, F] of all items.
       users: leading [T] on every leaf.
       user_names: [T] for the error.
-      batch: users worked on at a time: the memory is O(batch * I).
+      batch: users worked on at a time: the memory is O(batch * items).
+      items: scored at a time, see `places`.
 
     Raises:
       PredictionError: a score of a candidate is NaN or infinite.
     """
-    values, finite = _rank(method.adapt, method.predict, params, content, users, batch=batch)
+    values, finite = _rank(method.adapt, method.predict, params, content, users, batch=batch, items=items)
     if not finite.all():
         raise PredictionError(
             f"{name} gives scores that are not finite to user {user_names[int(np.argmin(finite))]} "

@@ -7,8 +7,9 @@
 Exact MAML on made-up ratings, one thing varied at a time, tables of ids trained row by row. The points of an axis take
 turns, round after round, and the median counts. The exponent is the slope of log time over log size: 0 is flat, 1 is
 proportional. "scratch" is what the compiled step needs beside its arguments, "state" the parameters and their moments,
-and "x table" all of it over the tables of ids alone. Devices are virtual ones of this machine: their time says nothing,
-and what they send to each other is read from the compiled program (`collectives.py`), for as many --chips as asked.
+and "x table" all of it over the tables of ids alone. Several inner steps are checkpointed; "by fours" the tasks of a
+step are worked on four at a time as well. Devices are virtual ones of this machine: their time says nothing, and what
+they send to each other is read from the compiled program (`collectives.py`), for as many --chips as asked.
 """
 
 import json
@@ -44,6 +45,7 @@ SIZES: dict[str, list[int]] = {
     "width": [16, 32, 64, 128],
     "tasks": [8, 32, 128, 512],
     "inner_steps": [1, 5, 10, 50],
+    "inner_steps_by_fours": [1, 5, 10, 50],
     "inner_steps_imaml": [1, 5, 10, 50],
 }
 AXES = flags.DEFINE_list("axes", ",".join([*SIZES, "devices"]), "What is varied.")
@@ -66,6 +68,14 @@ class Point(NamedTuple):
     tasks: int = 32
     inner_steps: int = 1
     inner_steps_imaml: int = 0  # above 0: iMAML with so many, instead of MAML
+    together: int | None = None  # tasks at a time, whose gradients are added up; None: all
+
+
+def point_of(axis: str, size: int) -> Point:
+    """The point of an axis."""
+    if axis == "inner_steps_by_fours":
+        return Point(inner_steps=size, together=4)
+    return Point(**{axis: size} | ({"ratings": 20 * size} if axis == "users" else {}))
 
 
 def made_up(point: Point) -> Ratings:
@@ -94,7 +104,7 @@ class Program:
         tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
         optimiser = training.adam(1e-3, 10**6, rows=TABLES.value != "dense")
         self.data, self.key = tasks.data, jax.random.key(1)
-        spread = chunks.Spread(tables=TABLES.value)
+        spread = chunks.Spread(tables=TABLES.value, together=point.together)
         chunk = chunks.make_chunk(
             learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, spread=spread
         )
@@ -115,10 +125,7 @@ class Program:
 
 def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
     """The rows of an axis, and its exponent in each."""
-    programs = {}
-    for size in sizes:
-        change = {axis: size} | ({"ratings": 20 * size} if axis == "users" else {})
-        programs[size] = Program(Point(**change))
+    programs = {size: Program(point_of(axis, size)) for size in sizes}
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(ROUNDS.value + 1):
         for size, program in programs.items():

@@ -12,6 +12,7 @@ from experiments.common import jobs
 from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.runner import Outcome, run_once
 from experiments.common.workdir import Log
+from metarec_jax.catalogue_metrics import METRICS
 from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores
@@ -20,8 +21,6 @@ from metarec_jax.tasks.catalogue import Liker, held_out_likers, training_catalog
 from metarec_jax.tasks.user_cold_start import Split
 from metarec_jax.tuning import tune
 from metarec_jax.types import Array, Baseline, Learner, Params
-
-METRICS = ("ndcg@10", "recall@20", "hit@10", "mrr")  # the first decides
 
 
 class Users(NamedTuple):
@@ -103,7 +102,7 @@ def ranked(name: str, method: Learner | Baseline, params: Params, content: Array
 
 
 def mean_ndcg(name: str, method: Learner | Baseline, params: Params, content: Array, users: Users) -> float:
-    """What methods are chosen by: the mean nDCG@10 of the users."""
+    """What methods are chosen by: the mean nDCG@10 of the users, the first metric."""
     return float(np.mean(ranked(name, method, params, content, users)[METRICS[0]]))
 
 

@@ -1,7 +1,7 @@
 """What `experiments/scale.py` trains on: a table in parts on the devices, or columns on the host's disk."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 
 from metarec_jax import distributed, feeding
 from metarec_jax.chunks import Chunk, Spread
-from metarec_jax.data.columns import open_columns
-from metarec_jax.data.table import Ratings
+from metarec_jax.data.columns import Columns, open_columns
+from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.streamed_evaluation import Asked
 from metarec_jax.tasks.parts import tasks_in_parts
 from metarec_jax.tasks.stream import Stream
 from metarec_jax.tasks.user_cold_start import episodes, held_out, split_users, tenths
@@ -35,6 +36,7 @@ class Work(NamedTuple):
     train: Ratings  # what learners are built for: the training users, or some of them
     tasks: Tasks  # of the training users, on the devices
     valid: Episode  # [T] tasks of the validation users
+    test: Asked  # the test users
     feed: Callable[[Chunk], contextlib.AbstractContextManager[Chunk]]  # the same chunk, with tasks to train on
 
 
@@ -46,7 +48,14 @@ def in_parts(ratings: Ratings, spread: Spread, sizes: Sizes, *, parts: int, seed
     tasks = tasks_in_parts(train, parts=parts, own=own, support=sizes.support, query=sizes.query)
     tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
     valid, _ = episodes(ratings, split.valid, sizes.support)
-    return Work(ratings.name, train, tasks, valid, contextlib.nullcontext)
+    test, kept = episodes(ratings, split.test, sizes.support)
+    names = ratings.user_ids[split.test.users[kept]]
+
+    def blocks(own: np.ndarray, size: int) -> Iterator[Episode]:
+        for rows in _cut(own, size):
+            yield jax.tree.map(lambda leaf, rows=rows: leaf[rows], test)
+
+    return Work(ratings.name, train, tasks, valid, Asked(names, blocks), contextlib.nullcontext)
 
 
 def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
@@ -69,9 +78,38 @@ def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted:
     training = np.flatnonzero(tenth < 8)
     train = columns.table(some(training, fitted))
     asked = columns.table(some(np.flatnonzero(tenth == 8), validated))
-    everyone = np.ones(asked.num_users, bool)
-    valid, _ = episodes(asked, held_out(asked, everyone, seed=seed, query=sizes.query, order="random"), sizes.support)
+    valid = _tasks(asked, sizes, seed)
     stream = Stream(columns, training, support=sizes.support, query=sizes.query)
-    tasks = stream.tasks._replace(data=jax.device_put(stream.tasks.data, spread.of_data(spread.mesh()).shared))
+    tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, spread.mesh()))
     feed = partial(feeding.fed, stream=stream, batch=sizes.batch, length=sizes.length, spread=spread)
-    return Work(columns.name, train, tasks, valid, feed)
+    test = _asked(columns, np.flatnonzero(tenth == 9), sizes, seed)
+    return Work(columns.name, train, tasks, valid, test, feed)
+
+
+def _asked(columns: Columns, users: np.ndarray, sizes: Sizes, seed: int) -> Asked:
+    """Users [n] ascending who have ratings enough; a block of them is read from the disk when it is asked for.
+
+    Raises:
+      DataError: there are none.
+    """
+    users = users[columns.counts[users] >= sizes.support + sizes.query]
+    if len(users) == 0:
+        raise DataError(f"{columns.name}: no test user has {sizes.support} + {sizes.query} ratings; ask for fewer.")
+
+    def blocks(own: np.ndarray, size: int) -> Iterator[Episode]:
+        for some in _cut(users[own], size):
+            yield _tasks(columns.table(some), sizes, seed)
+
+    return Asked(columns.user_ids[users], blocks)
+
+
+def _tasks(ratings: Ratings, sizes: Sizes, seed: int) -> Episode:
+    """[T] tasks of all users of a table who have ratings enough."""
+    everyone = np.ones(ratings.num_users, bool)
+    held = held_out(ratings, everyone, seed=seed, query=sizes.query, order="random")
+    return episodes(ratings, held, sizes.support)[0]
+
+
+def _cut(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """So many at a time."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -100,12 +100,21 @@ def catalogue_episode(content: Array, user: Liker) -> Episode:
     relevant, known = (
         flags.at[jnp.where(items >= 0, items, number)].set(1.0, mode="drop") for items in (user.relevant, user.support)
     )
+    unknown = 1.0 - known
+    query = Examples(candidates(jnp.arange(number), content, user.context), relevant * unknown, unknown)
+    return Episode(liked_support(content, user), query)
+
+
+def liked_support(content: Array, user: Liker) -> Examples:
+    """What is known of the user, each y 1."""
     ids = jnp.maximum(user.support, 0)
     real = (user.support >= 0).astype(jnp.float32)
-    support = Examples(Inputs(ids, content[ids], _every_row(user.context, len(ids))), jnp.ones(len(ids)), real)
-    candidates = Inputs(jnp.arange(number), content, _every_row(user.context, number))
-    unknown = 1.0 - known
-    return Episode(support, Examples(candidates, relevant * unknown, unknown))
+    return Examples(candidates(ids, content[ids], user.context), jnp.ones(len(ids)), real)
+
+
+def candidates(ids: Array, content: Array, context: Array) -> Inputs:
+    """Items [N] with their content [N, F], for a user of context [G]."""
+    return Inputs(ids, content, _every_row(context, len(ids)))
 
 
 def _every_row(context: Array, rows: int) -> Array:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from experiments.common.scale import Sizes, in_columns
+from metarec_jax import checkpoint
 from metarec_jax.chunks import Spread
 from metarec_jax.data.columns import open_columns
 from metarec_jax.data.convert import write_columns
@@ -40,18 +42,47 @@ def test_columns_are_split_as_a_table_is(folder):
     np.testing.assert_array_equal(todo.train.rating, train.rating)
     np.testing.assert_array_equal(todo.valid.query.x.id, table.item[split.valid.query])
     np.testing.assert_array_equal(todo.valid.support.x.id, table.item[split.valid.support[:, :10]])
+    own = np.arange(len(todo.test.names))
+    blocks = [*todo.test.blocks(own, 5)]
+    enough = (split.test.support >= 0).sum(1) >= 10
+    np.testing.assert_array_equal(todo.test.names, table.user_ids[split.test.users[enough]])
+    items = np.concatenate([block.query.x.id for block in blocks])
+    np.testing.assert_array_equal(items, table.item[split.test.query[enough]])
+    items = np.concatenate([block.support.x.id for block in blocks])
+    np.testing.assert_array_equal(items, table.item[split.test.support[enough, :10]])
+    assert {len(block.query.mask) for block in blocks[:-1]} == {5}
     fewer = in_columns(folder, Spread(streamed=True), sizes, seed=3, fitted=7, validated=6)
     assert fewer.train.num_users == 7 and set(fewer.train.user_ids) < set(train.user_ids)
     assert len(fewer.valid.query.y) == 6 and fewer.train.num_items == train.num_items
 
 
-def test_it_trains_from_columns(folder, tmp_path):
+def start(columns: Path, out: Path, *own: str) -> subprocess.Popen:
     """In a process of its own, as others have flags of the same names."""
-    flags = ["--learner=protonet", "--steps=4", "--every=2", "--batch=8", "--id_tables=rows", f"--out={tmp_path}"]
-    command = [sys.executable, "-m", "experiments.scale", f"--columns={folder}", *flags]
-    variables = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["dataset"] == "ratings.csv" and [step["step"] for step in results["history"]] == [2, 4]
-    assert 0.5 < results["best_valid_rmse"] < 2
+    flags = ["--learner=protonet", "--steps=4", "--every=2", "--batch=8", "--id_tables=rows", f"--out={out}"]
+    asks = ["--test=catalogue", "--test_users=9", "--items=300", "--support=5", "--query=5"]
+    command = [sys.executable, "-m", "experiments.scale", f"--columns={columns}", *flags, *asks, *own]
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_two_processes_train_and_ask_from_columns_as_one_does(folder, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    several = [f"--coordinator={address}", "--processes=2"]
+    begun = [start(folder, tmp_path / "one", "--devices=2")]
+    begun += [start(folder, tmp_path / "two", *several, f"--process={number}") for number in range(2)]
+    for process in begun:
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output.decode()
+    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert one["dataset"] == "ratings.csv" and [step["step"] for step in one["history"]] == [2, 4]
+    assert 0.5 < one["best_valid_rmse"] < 2 and (two["processes"], two["devices"]) == (2, 2)
+    alone, shared = (checkpoint.arrays(tmp_path / name / "params.msgpack") for name in ("one", "two"))
+    assert alone.keys() == shared.keys() and alone
+    for name, leaf in alone.items():
+        np.testing.assert_allclose(leaf, shared[name], rtol=0, atol=1e-5, err_msg=name)
+    assert list(one["test"]) == ["rmse", "ndcg@10", "recall@20", "hit@10", "mrr"]
+    for metric, value in one["test"].items():
+        assert value["tasks"] + value["undefined"] == 9
+        assert value["mean"] == pytest.approx(two["test"][metric]["mean"], rel=1e-4), metric

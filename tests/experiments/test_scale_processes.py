@@ -42,11 +42,6 @@ def finish(out: Path, processes: list[subprocess.Popen]) -> bytes:
     return (out / "params.msgpack").read_bytes()
 
 
-def parameters(out: Path) -> dict[str, np.ndarray]:
-    """By name."""
-    return checkpoint._checked_payload(out / "params.msgpack")["leaves"]
-
-
 @pytest.mark.skipif(
     not (Path(os.environ.get("METAREC_DATA_DIR", "")) / "ml-100k" / "u.data").is_file(),
     reason="needs MovieLens-100K: unpack ml-100k.zip of grouplens.org and set METAREC_DATA_DIR to the folder around it",
@@ -54,7 +49,7 @@ def parameters(out: Path) -> dict[str, np.ndarray]:
 def test_two_processes_find_what_one_does_and_outlive_a_kill_in_the_middle_of_a_save(tmp_path):
     begun = {name: start(tmp_path / name, number) for name, number in (("one", 1), ("two", 2))}
     _, two = (finish(tmp_path / name, processes) for name, processes in begun.items())
-    alone, shared = parameters(tmp_path / "one"), parameters(tmp_path / "two")
+    alone, shared = (checkpoint.arrays(tmp_path / name / "params.msgpack") for name in ("one", "two"))
     assert alone.keys() == shared.keys() and alone
     for name, leaf in alone.items():
         np.testing.assert_allclose(leaf, shared[name], rtol=0, atol=1e-6)
