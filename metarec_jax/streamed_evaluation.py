@@ -72,7 +72,7 @@ def ask(
     """
     sizes, mesh = sizes or Sizes(), Mesh(np.array(devices or jax.local_devices()), (AXIS,))
     own = np.array(distributed.share_of(len(asked.names)), int)
-    size = max(sizes.block // mesh.size, 1) * mesh.size
+    size = _block(len(own), sizes.block, mesh.size)
     by_user, everywhere = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((AXIS,), ()))
     run = _program(method, liked, sizes, mesh)
     params, content = jax.device_put((params, jnp.asarray(content)), everywhere)
@@ -88,6 +88,12 @@ def ask(
         done += number
         on_block(number)
     return {metric: distributed.gather(np.concatenate(each), len(asked.names)) for metric, each in found.items()}
+
+
+def _block(users: int, most: int, devices: int) -> int:
+    """A size of all blocks, which the devices divide, so that the last one is hardly shorter."""
+    blocks = -(-users // max(most, devices)) or 1
+    return -(-users // blocks // devices) * devices or devices
 
 
 def _metrics(liked: float | None) -> tuple[str, ...]:

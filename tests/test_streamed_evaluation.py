@@ -94,7 +94,7 @@ def test_the_user_of_a_prediction_that_is_not_finite_is_named():
     whole.support.y[7] = np.inf
     whole.support.mask[7] = 1.0
     devices = jax.devices()[:2]
-    with pytest.raises(PredictionError, match=r"taste .* user u7 \(1 of 8 users of a block\)"):
+    with pytest.raises(PredictionError, match=r"taste .* user u7 \(1 of 5 users of a block\)"):
         ask("taste", taste(), jnp.float32(1.0), CONTENT, asked(whole), sizes=Sizes(block=8), devices=devices)
 
 

@@ -34,6 +34,7 @@ def n_way(
     shots: int | tuple[int, int],
     query: int,
     rotations: bool = False,
+    mirrored: bool = False,
 ) -> Tasks:
     """Episodes of `ways` classes.
 
@@ -45,6 +46,8 @@ def n_way(
         own, both included, all equally likely.
       query: examples of each class to tell apart.
       rotations: the quarter turns of a class of pictures are four classes. For pictures only.
+      mirrored: what a class of pictures is in a mirror is another class, with its quarter turns. For training: twice as
+        many classes to learn from, for free.
 
     Returns:
       Tasks whose x is as in `classes`, save for pictures: uint8 [H, W] of the table are float32 [H, W, 1] here. y is
@@ -56,20 +59,23 @@ def n_way(
     """
     least, most = (shots, shots) if isinstance(shots, int) else shots
     members = classes.parts[part]
-    sizes, turns = classes.sizes[members], TURNS if rotations else 1
-    if not (1 <= ways <= turns * len(members) and 0 <= least <= most):
-        raise ValueError(f"{ways} ways of {least} to {most} shots, with {turns * len(members)} classes for {part}")
+    sizes, turns, sides = classes.sizes[members], TURNS if rotations else 1, 2 if mirrored else 1
+    number = sides * turns * len(members)
+    if not (1 <= ways <= number and 0 <= least <= most):
+        raise ValueError(f"{ways} ways of {least} to {most} shots, with {number} classes for {part}")
     if sizes.min() < most + query:
         name = classes.class_names[members[int(sizes.argmin())]]
         raise ValueError(f"class {name!r} of {classes.name} has {sizes.min()} examples, not {most} + {query}")
 
     def sample(data: Pool, key: Array) -> Episode:
         bits = jax.random.bits(key, (ways, 2 + most + query))
-        drawn = draw_distinct(bits[:, 0], jnp.int32(turns * len(members)))
-        chosen, turn = drawn // turns, drawn % turns
+        drawn = draw_distinct(bits[:, 0], jnp.int32(number))
+        chosen, side, turn = drawn // (sides * turns), drawn // turns % sides, drawn % turns
         examples = jax.vmap(draw_distinct)(bits[:, 2:], data.count[chosen])
         rows = data.start[chosen, None] + examples
         x = jax.tree.map(lambda leaf: leaf[rows], data.x)
+        if mirrored:
+            x = jax.tree.map(lambda leaf: jnp.where(side[:, None, None, None] == 1, leaf[..., ::-1], leaf), x)
         x = jax.tree.map(lambda leaf: jax.vmap(turned)(leaf, turn), x) if rotations else x
         real = jnp.arange(most) < least + below(bits[:, 1], most - least + 1)[:, None]
         label = jnp.arange(ways, dtype=jnp.int32)

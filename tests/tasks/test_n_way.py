@@ -75,18 +75,21 @@ def test_every_order_of_classes_and_every_example_is_equally_likely(rows):
             assert_uniform(counts[OFFSETS[member] : OFFSETS[member + 1]])
 
 
-def test_quarter_turns_are_classes_of_their_own(pictures):
-    drawn = episodes(n_way(pictures, "valid", ways=3, shots=2, query=1, rotations=True), np.arange(300))
-    assert drawn.support.x.shape == (300, 6, 4, 4, 1) and drawn.support.x.dtype == np.float32
-    shown = np.concatenate([drawn.support.x.reshape(300, 3, 2, 4, 4), drawn.query.x.reshape(300, 3, 1, 4, 4)], 2)
+@pytest.mark.parametrize(("rotations", "mirrored"), [(True, False), (True, True), (False, True)])
+def test_quarter_turns_and_mirror_images_are_classes_of_their_own(pictures, rotations, mirrored):
+    tasks = n_way(pictures, "valid", ways=2, shots=2, query=1, rotations=rotations, mirrored=mirrored)
+    drawn = episodes(tasks, np.arange(400))
+    assert drawn.support.x.shape == (400, 4, 4, 4, 1) and drawn.support.x.dtype == np.float32
+    shown = np.concatenate([drawn.support.x.reshape(400, 2, 2, 4, 4), drawn.query.x.reshape(400, 2, 1, 4, 4)], 2)
     own = pictures.x[OFFSETS[2] : OFFSETS[3]]
-    by_hand = np.stack([[np.rot90(one, turn) for turn in range(4)] for one in own])  # [6, 4, 4, 4]
-    found = (shown[..., None, None, :, :] == by_hand).all((-1, -2))  # [300, ways, examples, 6, 4]
+    sides, turns = [own, own[:, :, ::-1]][: 1 + mirrored], range(4 if rotations else 1)
+    by_hand = np.stack([np.rot90(side, turn, (1, 2)) for side in sides for turn in turns], 1)  # [6, 4 or 8 or 2, 4, 4]
+    found = (shown[..., None, None, :, :] == by_hand).all((-1, -2))  # [400, ways, examples, 6, 4 or 8 or 2]
     assert (found.sum((-1, -2)) == 1).all()
-    turns = found.any(-2).argmax(-1)
-    assert (turns == turns[:, :, :1]).all()  # a class is turned one way
-    assert (np.diff(np.sort(turns[:, :, 0])) > 0).all()  # and no way twice, as there is one character
-    assert_uniform(np.bincount(turns[:, 0, 0], minlength=4))
+    which = found.any(-2).argmax(-1)
+    assert (which == which[:, :, :1]).all()  # all of a class are turned one way
+    assert (which[:, 0, 0] != which[:, 1, 0]).all()  # and no way twice, as there is one character
+    assert_uniform(np.bincount(which[:, 0, 0], minlength=by_hand.shape[1]))
 
 
 def test_pictures_of_a_plain_episode_are_the_tables(pictures):
@@ -122,6 +125,7 @@ def test_zero_shots_make_an_empty_support(pictures):
     [
         ({"ways": 5}, "5 ways of 2 to 2 shots, with 4 classes for train"),
         ({"ways": 17, "rotations": True}, "with 16 classes for train"),
+        ({"ways": 33, "rotations": True, "mirrored": True}, "with 32 classes for train"),
         ({"shots": (3, 2)}, "of 3 to 2 shots"),
         ({"query": 5}, r"class 'a' of toy has 6 examples, not 2 \+ 5"),
     ],
