@@ -82,6 +82,7 @@ class World(NamedTuple):
     baselines: dict[str, Classic]
     texts: list[str] | None = None  # [N] of the rows of `classes`; None: they are pictures
     rotations: bool = False  # quarter turns are classes of their own, in all parts
+    mirrored: bool = False  # mirror images are classes of their own, in training
     changed: Callable[[Tasks], Tasks] | None = None  # what is done to the episodes of training
     validation: int = 200  # episodes
     validation_query: int = 5  # of each class at most: training waits for it

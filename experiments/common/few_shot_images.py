@@ -38,7 +38,14 @@ def pixels(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def world(classes: Classes, statistics: Statistics, rotations: bool = True, jitter: bool = False) -> World:
+def world(
+    classes: Classes,
+    statistics: Statistics,
+    *,
+    rotations: bool = True,
+    mirrored: bool = False,
+    jitter: bool = False,
+) -> World:
     """All methods on a set of pictures.
 
     Args:
@@ -46,10 +53,11 @@ def world(classes: Classes, statistics: Statistics, rotations: bool = True, jitt
       statistics: those that batch normalisation uses. "published": as in each method's paper, where all of the gradient
         family look at the queries that are asked together; "own": nobody does.
       rotations: quarter turns are classes of their own.
+      mirrored: mirror images are classes of their own too, in training.
       jitter: every picture of training is drawn a little otherwise.
     """
-    baselines, changed = on_features(pixels), jittered if jitter else None
-    return World(classes, methods(classes, statistics), baselines, rotations=rotations, validation=100, changed=changed)
+    changed = {"rotations": rotations, "mirrored": mirrored, "changed": jittered if jitter else None}
+    return World(classes, methods(classes, statistics), on_features(pixels), validation=100, **changed)
 
 
 def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:

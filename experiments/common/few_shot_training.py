@@ -68,7 +68,7 @@ def _trained(
     method = world.methods[name]
     shape = method.trained(setting.shape)
     own = label(name, shape)
-    tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations)
+    tasks = n_way(world.classes, "train", **shape._asdict(), rotations=world.rotations, mirrored=world.mirrored)
     tasks = tasks if world.changed is None else world.changed(tasks)
     watched = validation_of(shape, world, setting)
     shown = learner_of(method.build, watched.shape.ways)

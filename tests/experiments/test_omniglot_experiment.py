@@ -36,7 +36,8 @@ def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
     name = "protonet"
     monkeypatch.setattr(few_shot_images, "WIDTH", 8)
     monkeypatch.setattr(few_shot_images, "Conv4", partial(Conv4, layers=2))  # half as much to compile
-    world = few_shot_images.world(made(90, 0), "published", rotations=False)._replace(validation=4)
+    changes = {"rotations": False, "mirrored": True}
+    world = few_shot_images.world(made(90, 0), "published", **changes)._replace(validation=4)
     setting = make_setting(world, Shape(5, 1, 3), 0, 20)
     train = partial(run_learner, name, world, setting, Budget(60, None), tmp_path, Log(tmp_path / "log.jsonl"))
     found = train()

@@ -51,28 +51,28 @@ def call(program, *arguments) -> None:
 
 
 def refused(program, *arguments) -> str:
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit, match="^error: ") as end:
         call(program, *arguments)
-    message = end.value.code
-    assert isinstance(message, str) and message.startswith("error: ") and "\n" not in message
-    return message
+    assert "\n" not in end.value.code
+    return end.value.code
 
 
 def count_evaluations(monkeypatch, stop_at: int = 0) -> list[str]:
     """The names of the methods in the order of evaluations from here on; a Ctrl-C in the one numbered `stop_at`."""
     calls = []
-    one_trial = search._one_trial
+    take = search._Hands.take
 
-    def counted(method, study, number):
+    def counted(hands, method):
         def evaluate(settings):
             calls.append(method.name)
             if len(calls) == stop_at:
                 raise KeyboardInterrupt
-            return method.evaluate(settings)
+            return taken(settings)
 
-        one_trial(method._replace(evaluate=evaluate), study, number)
+        taken = take(hands, method)
+        return evaluate
 
-    monkeypatch.setattr(search, "_one_trial", counted)
+    monkeypatch.setattr(search._Hands, "take", counted)
     return calls
 
 
@@ -284,6 +284,7 @@ MISTAKES = {
     "data set and ratings": (["--dataset=ml-1m"], ["--dataset is replaced by --ratings"]),
     "unknown flag": (["--trails=3"], ["'trails'"]),
     "storage of something else": (["--storage=notes.txt", "--methods=bias", "--shots=0"], ["notes.txt", "--storage"]),
+    "storage nowhere": (["--storage=no_such://me@host", "--methods=bias", "--shots=0"], ["no_such://me@host", "URL"]),
 }
 
 
