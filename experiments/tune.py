@@ -10,10 +10,22 @@ rank). The first trial of a method has its default settings, and the next ones o
 gets worse on the validation users; then Optuna's TPE sampler looks in the method's space. Settings with which a method
 diverges lose. Nothing is made of the test users' ratings.
 
-A run that was killed goes on with the same command: finished trials are in a SQLite file (--storage).
+A run that was killed goes on with the same command: trials are in --storage, a SQLite file or a database. Any number of
+processes may share one, each started with the same command and a --workdir of its own, also while others are at work:
+
+    for worker in 1 2 3 4; do  # on one machine
+        scripts/run.sh experiments/tune.py --dataset=ml-100k --storage=trials.sqlite --workdir=runs/worker$worker &
+    done
+    scripts/run.sh experiments/tune.py --dataset=ml-100k --workdir=runs/$(hostname) \
+        --storage=postgresql+psycopg2://user@host/trials  # on every machine, for example by srun
+
+They share out methods, and the trials of one method stay one after another: settings and values do not depend on the
+number of processes, and each writes the same file when all methods are done. When one is killed, others take over its
+method after half a minute without a sign of life.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +39,8 @@ from experiments.common.methods import chosen
 from experiments.common.one_program import OneProgram
 from experiments.common.questions import QUESTIONS, ColdStart
 from experiments.common.recipes.base import Recipe, hyperparameters
-from experiments.common.search import Method, Settings, open_storage, search, starts
+from experiments.common.search import Evaluate, Method, Settings, search, starts
+from experiments.common.trial_storage import open_storage
 from experiments.common.tuned import EVERY_K, text_table, write_tuned
 from experiments.common.workdir import claim, mark, stamp
 from metarec_jax.baselines import Entry
@@ -37,7 +50,13 @@ EXPERIMENT = "tune"
 QUESTION = flags.DEFINE_enum("question", "user_cold_start", list(QUESTIONS), "The experiment to tune for.")
 METHODS = flags.DEFINE_list("methods", "all", "all, or names of methods; a wrong name shows all of them.")
 TRIALS = flags.DEFINE_integer("trials", 20, "Trials of every method.", lower_bound=1)
-STORAGE = flags.DEFINE_string("storage", None, "SQLite file of the trials; default in the work directory.")
+STORAGE = flags.DEFINE_string(
+    "storage",
+    None,
+    "Where the trials are, which processes may share: a SQLite file on one machine; on several the URL of a database, "
+    "postgresql+psycopg2://user:password@host/name (pip install psycopg2-binary) or "
+    "mysql+pymysql://user:password@host/name (pip install pymysql). Default: a file in the work directory.",
+)
 OUT = flags.DEFINE_string("out", None, "File of the best settings; default tuned.json in the work directory.")
 for shared in (dataflags, methods, workdir):
     flags.adopt_module_key_flags(shared)
@@ -83,7 +102,7 @@ def baseline_method(name: str, entry: Entry, trial: runner.Trial) -> Method:
 
     fixed = {key: value for key, value in defaults.items() if key not in entry.space}
     first = starts(entry.space, [defaults, *(defaults | settings for settings in entry.grid)])
-    return Method(name, metric, entry.space, first, fixed, evaluate)
+    return Method(name, metric, entry.space, first, fixed, lambda: evaluate)
 
 
 def learner_method(name: str, recipe: Recipe, trial: runner.Trial) -> Method:
@@ -91,23 +110,28 @@ def learner_method(name: str, recipe: Recipe, trial: runner.Trial) -> Method:
     steps = {} if methods.STEPS.value is None else {"steps": methods.STEPS.value}
     own, outer = hyperparameters(recipe, steps, name)
     defaults = own | vars(outer)
-    tasks = runner.user_tasks(trial)
-    programs = OneProgram(recipe, trial.train, tasks.sample)
 
-    def evaluate(settings: Settings) -> dict[str, float]:
-        own, outer = hyperparameters(recipe, steps | settings, name)
-        built = recipe.build(trial.train, **own)
-        job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs.at(own, outer))
-        with tqdm(total=job.steps, desc=f"{name:24}", unit="step", leave=False, dynamic_ncols=True) as bar:
+    def build() -> Evaluate:
+        tasks = runner.user_tasks(trial)
+        programs = OneProgram(recipe, trial.train, tasks.sample)
 
-            def on_chunk(run, progress) -> None:
-                bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
-                bar.update(progress.step - bar.n)
+        def evaluate(settings: Settings) -> dict[str, float]:
+            own, outer = hyperparameters(recipe, steps | settings, name)
+            built = recipe.build(trial.train, **own)
+            job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs.at(own, outer))
+            with tqdm(total=job.steps, desc=f"{name:24}", unit="step", leave=False, dynamic_ncols=True) as bar:
+                return {EVERY_K: float(job.fit(job.start, on_chunk=partial(_show, bar)).best_value)}
 
-            return {EVERY_K: float(job.fit(job.start, on_chunk=on_chunk).best_value)}
+        return evaluate
 
     fixed = {key: value for key, value in defaults.items() if key not in recipe.space}
-    return Method(name, "rmse", recipe.space, starts(recipe.space, [defaults]), fixed, evaluate)
+    return Method(name, "rmse", recipe.space, starts(recipe.space, [defaults]), fixed, build)
+
+
+def _show(bar: tqdm, run, progress) -> None:
+    """A chunk of training that is done."""
+    bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", best=f"{float(run.best_value):.4f}", refresh=False)
+    bar.update(progress.step - bar.n)
 
 
 def run(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -118,16 +142,16 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     split = dataflags.load_split(question, ratings, seed)
     trial = runner.make_trial(seed, ratings, split, plan.protocol, folder, unseen=question.unseen, test=False)
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256]})
-    storage = open_storage(Path(STORAGE.value) if STORAGE.value else folder / "trials.sqlite")
-    identity, found = f"{plan.identity}{ratings.sha256}\n{split.sha256}", {}
-    with tqdm(total=TRIALS.value * len(plan.methods), unit="trial", dynamic_ncols=True) as bar:
-        for name in plan.methods:
-            if name in question.methods.recipes:
-                method = learner_method(name, question.methods.recipes[name], trial)
-            else:
-                method = baseline_method(name, question.methods.baselines[name], trial)
-            found[name] = search(method, storage, identity, TRIALS.value, seed, bar)
-            jax.clear_caches()  # every trial compiles programs of its own, which would pile up
+    storage = open_storage(STORAGE.value or str(folder / "trials.sqlite"))
+    recipes, baselines = question.methods.recipes, question.methods.baselines
+    tried = [
+        learner_method(name, recipes[name], trial) if name in recipes else baseline_method(name, baselines[name], trial)
+        for name in plan.methods
+    ]
+    identity = f"{plan.identity}{ratings.sha256}\n{split.sha256}"
+    with tqdm(total=TRIALS.value * len(tried), unit="trial", dynamic_ncols=True) as bar:
+        # Every trial compiles programs of its own, which would pile up.
+        found = search(tried, storage, identity, TRIALS.value, seed, bar, turn=jax.clear_caches)
     return {
         "question": question.name,
         "dataset": {"name": ratings.name, "sha256": ratings.sha256},

@@ -1,26 +1,36 @@
-"""Trials of one method's settings: an Optuna study in a SQLite file, which goes on where a kill left it."""
+"""Trials of the settings of methods: Optuna studies in one storage, which any number of processes work on together.
+
+They share out methods. The trials of one method follow each other whoever does them, and trial n depends on nothing but
+the seed and the trials before it: what is found is the same for any number of processes, and after any kill.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable
-from pathlib import Path
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-import sqlalchemy
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
+from experiments.common.trial_storage import GRACE
 from metarec_jax.evaluation import PredictionError
 from metarec_jax.report.results import lower_is_better
 from metarec_jax.spaces import Between, OneOf, Space, contains, is_whole
 from metarec_jax.training import TrainingError
 
 Settings = dict[str, Any]
+Evaluate = Callable[[Settings], dict[str, float]]  # settings -> K -> value on the validation tasks
 DIVERGED = (TrainingError, PredictionError, np.linalg.LinAlgError)  # bad settings, not a broken program
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 RANDOM_TRIALS = 6  # before the sampler makes use of what it has seen
+PAUSE = 3.0  # seconds between two looks at methods that others work on
 
 
 class Method(NamedTuple):
@@ -31,7 +41,11 @@ class Method(NamedTuple):
     space: Space
     starts: list[Settings]  # of the space's keys, tried first; the defaults before all others
     fixed: Settings  # the hyper-parameters that are not searched, for what is known of other values counts for nothing
-    evaluate: Callable[[Settings], dict[str, float]]  # settings -> K -> value on the validation tasks
+    build: Callable[[], Evaluate]  # what is large or slow to make is made here, by those who work on the method
+
+
+class _LostError(Exception):
+    """Another worker does this trial."""
 
 
 def starts(space: Space, candidates: list[Settings]) -> list[Settings]:
@@ -44,90 +58,196 @@ def starts(space: Space, candidates: list[Settings]) -> list[Settings]:
     return found
 
 
-def open_storage(path: Path) -> optuna.storages.RDBStorage:
-    """The SQLite file of the trials, made where there is none.
-
-    Raises:
-      ValueError: the file is something else.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return optuna.storages.RDBStorage(f"sqlite:///{path}")
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot hold trials ({reason}); delete it or choose another --storage.") from error
-
-
 def search(
-    method: Method, storage: optuna.storages.RDBStorage, identity: str, trials: int, seed: int, bar: tqdm
-) -> dict[str, Any]:
-    """Bring a method's study to `trials` finished trials; the method's entry in the file of tuned settings.
+    methods: Sequence[Method],
+    storage: RDBStorage,
+    identity: str,
+    trials: int,
+    seed: int,
+    bar: tqdm,
+    turn: Callable[[], None] = lambda: None,
+    pause: float = PAUSE,
+) -> dict[str, dict[str, Any]]:
+    """Bring every method's study to `trials` finished trials, together with all that do the same on this storage.
 
     Trial n draws from a generator of its own, seeded by (seed, method, n): a study that was killed goes on as if
     nothing had happened. Settings that were tried before are not tried again, and count as a trial all the same.
 
+    A worker stays with a method until its trials are done, then turns to the next that nobody is on; where there is
+    none it waits for the others, and takes over from those that die.
+
     Args:
-      method: what is tuned.
-      storage: from `open_storage`.
+      methods: what is tuned, in the order in which one worker does them.
+      storage: from `trial_storage.open_storage`.
       identity: what else the values depend on; trials of another one are other trials.
-      trials: in all, those of earlier runs included.
+      trials: of every method, those of earlier runs and of other workers included.
       seed: of the sampler.
-      bar: moves on by one a trial.
+      bar: shows the finished trials of all methods and workers.
+      turn: called before another method is built.
+      pause: seconds between two looks at methods that others work on.
+
+    Returns:
+      Name -> the method's entry in the file of tuned settings.
     """
-    key = json.dumps([identity, method.fixed, method.starts, repr(method.space)])
-    name = f"{method.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-    for lost in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(lost.number, state=TrialState.FAIL)
-    bar.update(min(len(_finished(study)), trials))
-    while (number := len(_finished(study))) < trials:
-        bar.set_description(f"{method.name}, trial {number + 1} of {trials}")
-        study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=RANDOM_TRIALS, seed=_seed(f"{seed}/{method.name}/{number}")
+    studies = [_Study(method, storage, identity, trials, seed) for method in methods]
+    hands = _Hands(turn)
+    while True:
+        counts = [len(study.finished()) for study in studies]
+        bar.update(sum(counts) - bar.n)
+        left = [study for study, count in zip(studies, counts, strict=True) if count < trials]
+        if not left:
+            return {study.method.name: _entry(study.method, study.finished()) for study in studies}
+        left.sort(key=lambda study: study.method is not hands.method)
+        study = next((study for study in left if study.is_free()), None)
+        if study:
+            study.run_trial(hands, bar)
+        else:
+            bar.set_description(f"waiting for {', '.join(study.method.name for study in left)}")
+            time.sleep(pause)
+
+
+class _Hands:
+    """The method that a worker has at hand."""
+
+    def __init__(self, turn: Callable[[], None]):
+        self.method: Method | None = None
+        self._evaluate: Evaluate | None = None
+        self._turn = turn
+
+    def take(self, method: Method) -> Evaluate:
+        """What evaluates its settings, built where another method was at hand."""
+        if self._evaluate is None or method is not self.method:
+            self._evaluate = None  # the other's memory is free before this one needs its own
+            self._turn()
+            self.method, self._evaluate = method, method.build()
+        return self._evaluate
+
+
+class _Study:
+    """The trials of one method, which all workers see."""
+
+    def __init__(self, method: Method, storage: RDBStorage, identity: str, trials: int, seed: int):
+        key = json.dumps([identity, method.fixed, method.starts, repr(method.space)])
+        name = f"{method.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        self.method = method
+        self._storage, self._trials, self._seed = storage, trials, seed
+        self._study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+        self._finished: list[FrozenTrial] = []
+        self._busy = False  # when last looked at
+        self._running: dict[int, float] = {}  # the number of a running trial -> when it was first seen
+
+    def finished(self) -> list[FrozenTrial]:
+        """The finished trials so far, and no more of them than are asked for."""
+        if len(self._finished) < self._trials:
+            self._finished = self._study.get_trials(deepcopy=False, states=FINISHED)[: self._trials]
+        return self._finished
+
+    def is_free(self) -> bool:
+        """Whether no other worker is on the method; the running trials of dead ones end here.
+
+        That of a worker which is between two trials is still its own: it counts as free when it was seen so twice.
+        """
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            optuna.storages.fail_stale_trials(self._study)
+        now = time.monotonic()
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._running = {trial.number: self._running.get(trial.number, now) for trial in running}
+        for number, since in self._running.items():
+            if now - since > (self._storage.grace_period or GRACE):
+                # Optuna never gives up a trial without any sign of life, as of a worker that was killed just before
+                # the first: it gets one, and only one, in its worker's name.
+                study_id = self._storage.get_study_id_from_name(self._study.study_name)
+                self._storage.record_heartbeat(self._storage.get_trial_id_from_study_id_trial_number(study_id, number))
+                self._running[number] = math.inf
+        was_busy, self._busy = self._busy, bool(running)
+        return not (was_busy or self._busy)
+
+    def run_trial(self, hands: _Hands, bar: tqdm) -> None:
+        """Do the trial after those that `finished` gave, unless another worker is faster."""
+        number = len(self._finished)
+        own: int | None = None  # the trial's number in the storage, where those are counted too that came to nothing
+        problem: BaseException | None = None
+
+        def objective(trial: optuna.Trial) -> float:
+            nonlocal own, problem
+            own = trial.number
+            try:
+                self._check_claim(own, number)
+                bar.set_description(f"{self.method.name}, trial {number + 1} of {self._trials}")
+                return self._evaluate(trial, number, hands.take(self.method))
+            except (_LostError, UpdateFinishedTrialError, optuna.TrialPruned):
+                raise
+            except BaseException as error:
+                problem = error
+                raise
+
+        self._study.sampler = self._sampler(number)
+        try:
+            self._study.optimize(objective, n_trials=1, catch=(_LostError,))
+        except Exception:
+            # Optuna has several errors for a trial that others ended because its worker seemed dead: it is lost.
+            if problem or own is None or self._study.trials[own].state != TrialState.FAIL:
+                raise
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=RANDOM_TRIALS, seed=_seed(f"{self._seed}/{self.method.name}/{number}")
         )
-        _one_trial(method, study, number)
-        bar.update()
-    return _entry(method, _finished(study)[:trials])
+        if number >= len(self.method.starts):
+            return sampler
+        start = _nearest(self.method.space, self.method.starts[number])
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            return optuna.samplers.PartialFixedSampler(start, sampler)
 
+    def _check_claim(self, own: int, number: int) -> None:
+        """Raises _LostError where another worker is on trial `number` or has done it.
 
-def _one_trial(method: Method, study: optuna.Study, number: int) -> None:
-    started = number < len(method.starts)
-    if started and not study.get_trials(states=(TrialState.WAITING,)):  # a kill may have left it there
-        study.enqueue_trial(_nearest(method.space, method.starts[number]))
-    seen = {_text(trial): trial.user_attrs.get("values", {}) for trial in _finished(study)}
-    trial = study.ask({key: _distribution(where) for key, where in method.space.items()})
-    settings = method.starts[number] if started else trial.params
-    trial.set_user_attr("settings", settings)
-    try:
-        values = seen[_text(trial)] if _text(trial) in seen else method.evaluate(settings)
-    except DIVERGED as error:
-        trial.set_user_attr("error", str(error))
-        values = {}
-    sign = 1 if lower_is_better(method.metric) else -1
-    if values and np.isfinite(list(values.values())).all():
+        Of two that ask for it at once the one with the lower number in the storage does it: it asked first, so the
+        other one sees it.
+        """
+        trials = self._study.get_trials(deepcopy=False)  # at one moment
+        is_asked = any(trial.state == TrialState.RUNNING and trial.number < own for trial in trials)
+        if is_asked or sum(trial.state in FINISHED for trial in trials) != number:
+            raise _LostError
+
+    def _evaluate(self, trial: optuna.Trial, number: int, evaluate: Evaluate) -> float:
+        """The mean of the values, the lower the better.
+
+        Raises:
+          optuna.TrialPruned: the method diverges, as if the value were infinite.
+        """
+        for key, where in self.method.space.items():
+            _suggest(trial, key, where)
+        settings = self.method.starts[number] if number < len(self.method.starts) else trial.params
+        trial.set_user_attr("settings", settings)
+        seen = {_text(done.user_attrs["settings"]): done.user_attrs.get("values", {}) for done in self._finished}
+        try:
+            values = seen[_text(settings)] if _text(settings) in seen else evaluate(settings)
+        except DIVERGED as error:
+            trial.set_user_attr("error", str(error))
+            values = {}
+        if not values or not np.isfinite(list(values.values())).all():
+            raise optuna.TrialPruned
         trial.set_user_attr("values", values)
-        study.tell(trial, sign * float(np.mean(list(values.values()))))
-    else:
-        study.tell(trial, state=TrialState.PRUNED)  # as if the value were infinite
+        sign = 1 if lower_is_better(self.method.metric) else -1
+        return sign * float(np.mean(list(values.values())))
 
 
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-
-
-def _text(trial: optuna.Trial | FrozenTrial) -> str:
-    return json.dumps(trial.user_attrs["settings"], sort_keys=True)
+def _text(settings: Settings) -> str:
+    return json.dumps(settings, sort_keys=True)
 
 
 def _seed(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
-def _distribution(where: Between | OneOf) -> BaseDistribution:
+def _suggest(trial: optuna.Trial, key: str, where: Between | OneOf) -> None:
     if isinstance(where, OneOf):
-        return CategoricalDistribution(where.values)
-    return (IntDistribution if is_whole(where) else FloatDistribution)(where.low, where.high, log=where.log)
+        trial.suggest_categorical(key, where.values)
+    elif is_whole(where):
+        trial.suggest_int(key, int(where.low), int(where.high), log=where.log)
+    else:
+        trial.suggest_float(key, where.low, where.high, log=where.log)
 
 
 def _nearest(space: Space, settings: Settings) -> Settings:

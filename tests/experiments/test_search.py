@@ -165,17 +165,17 @@ def test_the_method_of_a_live_worker_is_left_alone(tmp_path):
         calls.append(threading.get_ident())
         if not busy.is_set():
             busy.set()
-            time.sleep(4)  # longer than the grace period
+            time.sleep(5)  # longer than the grace period
         return value(settings)
 
     def worker():
-        return work(tmp_path / "trials", [method(long, name="long"), slow([], "other")], trials=3, grace=2)
+        return work(tmp_path / "trials", [method(long, name="long"), slow([], "other")], trials=3, grace=3)
 
     with ThreadPoolExecutor(2) as pool:
         owner = pool.submit(worker)
         assert busy.wait(60)
         began = time.monotonic()
-        other = work(tmp_path / "trials", [method(long, name="long"), slow(seen := [], "other")], trials=2, grace=2)
+        other = work(tmp_path / "trials", [method(long, name="long"), slow(seen := [], "other")], trials=2, grace=3)
         assert time.monotonic() - began > 2 and other["long"]["trials"] == 2
         assert len(seen) == 2 and threading.get_ident() not in calls[:2]
         assert owner.result()["long"]["trials"] == 3

@@ -59,8 +59,7 @@ def refused(program, *arguments) -> str:
 
 def count_evaluations(monkeypatch, stop_at: int = 0) -> list[str]:
     """The names of the methods in the order of evaluations from here on; a Ctrl-C in the one numbered `stop_at`."""
-    calls = []
-    take = search._Hands.take
+    calls, take = [], search._Hands.take
 
     def counted(hands, method):
         def evaluate(settings):
@@ -145,8 +144,7 @@ def test_a_second_run_does_nothing_and_more_trials_go_on_from_those_done(finishe
     before = (finished / "tuned.json").read_bytes()
     call(tune, *tuning(ratings), f"--workdir={finished}")
     assert calls == [] and (finished / "tuned.json").read_bytes() == before
-    names = ["user_mean"]
-    storage = [f"--storage={tmp_path / 'trials.sqlite'}"]
+    names, storage = ["user_mean"], [f"--storage={tmp_path / 'trials.sqlite'}"]
     call(tune, *tuning(ratings, names), *storage, f"--workdir={tmp_path / 'a'}")
     call(tune, *tuning(ratings, names), *storage, "--trials=5", f"--workdir={tmp_path / 'b'}")
     assert calls == ["user_mean"] * 5
@@ -284,7 +282,6 @@ MISTAKES = {
     "data set and ratings": (["--dataset=ml-1m"], ["--dataset is replaced by --ratings"]),
     "unknown flag": (["--trails=3"], ["'trails'"]),
     "storage of something else": (["--storage=notes.txt", "--methods=bias", "--shots=0"], ["notes.txt", "--storage"]),
-    "storage nowhere": (["--storage=no_such://me@host", "--methods=bias", "--shots=0"], ["no_such://me@host", "URL"]),
 }
 
 
