@@ -51,7 +51,7 @@ class Method(NamedTuple):
     """A learner and how it is trained."""
 
     build: Callable[[int], Learner]  # number of ways -> learner
-    training: Training  # patience is not used: training goes to its end, and the best parameters are kept
+    training: Training  # patience is not used: training goes to its end
     trained: Callable[[Shape], Shape] = as_tested  # shape of the test episodes -> of those of training
     chunk: int = 50  # steps between two validations where the time is given and not the steps
     transductive: bool = False  # whether a query's prediction depends on the other queries
@@ -85,6 +85,7 @@ class World(NamedTuple):
     mirrored: bool = False  # mirror images are classes of their own, in training
     changed: Callable[[Tasks], Tasks] | None = None  # what is done to the episodes of training
     validation: int = 200  # episodes
+    last: bool = False  # whether the last parameters count, and not those of the best validation accuracy
     validation_query: int = 5  # of each class at most: training waits for it
     batch: int = 16  # held-out episodes worked on at a time
 

@@ -63,8 +63,8 @@ def label(name: str, shape: Shape) -> str:
 def _trained(
     name: str, world: World, setting: Setting, budget: Budget, folder: Path, log: Log
 ) -> tuple[Params, float, int]:
-    """(the parameters of the highest validation accuracy, seconds, steps); validation has the shape of training, but
-    with the ways and queries of the test."""
+    """(the parameters that count, seconds, steps); validation has the shape of training, but with the ways and queries
+    of the test."""
     method = world.methods[name]
     shape = method.trained(setting.shape)
     own = label(name, shape)
@@ -78,7 +78,7 @@ def _trained(
 
     ended = folder / own / "ended"  # for another shape of the test: a clock might allow another chunk
     job = _job(own, method, shape, tasks, validate, setting.seed, budget, log, ended.exists())
-    params = train(own, job, setting.seed, folder / own, log)
+    params = train(own, job._replace(last=world.last), setting.seed, folder / own, log)
     write_atomic(ended, b"")
     last = (log.curve(setting.seed, own) or [{"seconds": 0.0, "step": 0}])[-1]
     return prepared(method, params), last["seconds"], last["step"]

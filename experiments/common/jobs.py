@@ -28,6 +28,7 @@ class Job(NamedTuple):
     steps: int | None  # None: until its time is up
     fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
     metric: str = "rmse"  # that `fit` validates by
+    last: bool = False  # whether the last parameters count, and not those of the best validation value
 
 
 class Programs(NamedTuple):
@@ -120,7 +121,7 @@ def begin(
 
 
 def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
-    """The best parameters, by a run that leaves a checkpoint in `folder` and a line in the log at every chunk."""
+    """The parameters that count, by a run that leaves a checkpoint in `folder` and a line in the log at every chunk."""
     path, run = folder / "checkpoint.msgpack", job.start
     if path.exists():
         run, _ = checkpoint.restore(path, run)
@@ -139,7 +140,8 @@ def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
             bar.set_postfix({validation: f"{sign * progress.valid:.4f}", "best": f"{best:.4f}"}, refresh=False)
             bar.update(progress.step - bar.n)
 
-        return job.fit(run, on_chunk=on_chunk).best_params
+        run = job.fit(run, on_chunk=on_chunk)
+    return run.state.params if job.last else run.best_params
 
 
 def _number(name: str) -> int:

@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,10 +12,13 @@ from experiments.common import few_shot_images
 from experiments.common.few_shot import Shape, make_setting
 from experiments.common.few_shot_published import beside
 from experiments.common.few_shot_training import Budget, run_learner, validation_of
+from experiments.common.jobs import Job, train
 from experiments.common.workdir import Log
+from metarec_jax import training
 from metarec_jax.data.classes import Classes, join
 from metarec_jax.models.conv4 import Conv4
 from metarec_jax.tasks.n_way import n_way
+from metarec_jax.types import TrainState
 
 SIDE, DRAWERS = 28, 12
 
@@ -50,6 +54,15 @@ def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
         assert other.settings["steps"] == found.settings["steps"]
         (tmp_path / f"{name}_4_way_1_shot.json").unlink()
     assert json.loads((tmp_path / f"{name}_5_way_1_shot.json").read_text())["settings"] == again.settings
+
+
+def test_of_pictures_the_last_parameters_count(tmp_path):
+    assert few_shot_images.world(made(40, 0), "published").last
+    last, best = ({"w": np.float32(value)} for value in (1, 2))
+    run = training.Run(TrainState(jnp.int32(5), last, ()), best, jnp.float32(-0.9), jnp.int32(3))
+    job = Job(run, 5, lambda start, on_chunk: start, "accuracy")
+    for counts, expected in ((False, best), (True, last)):
+        assert train("toy", job._replace(last=counts), 0, tmp_path, Log(tmp_path / "log.jsonl")) == expected
 
 
 def test_what_a_prediction_looks_at_is_said():
