@@ -38,6 +38,7 @@ from metarec_jax.data.texts import Texts
 from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.r2d2 import r2d2
 from metarec_jax.learners.refined_protonet import refined_protonet
+from metarec_jax.learners.refined_r2d2 import refined_r2d2
 from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Array, Learner
@@ -81,6 +82,13 @@ def methods(found: FeatureSet, ways: int, lr: float, decay: float) -> dict[str, 
         "protonet": Method(of(protonet), many, lambda test: Shape(ways, 1, 5)),
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
         "r2d2": Method(of(r2d2, lam=10.0), many, lambda test: Shape(ways, test.shots, 5)),
+        "refined r2d2": Method(
+            of(refined_r2d2),
+            Training(outer_lr=lr, weight_decay=decay, batch=8, steps=300),
+            lambda test: Shape(test.ways, test.shots, test.query),
+            transductive=True,
+            note="The queries, labelled softly and evenly over the classes, join the regression of the support.",
+        ),
         "refined protonet": Method(
             found.refined,
             Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
