@@ -98,11 +98,12 @@ def run(world: World, default: list[str], folder: Path, log: Log, judge: Judge) 
         row(name, shape, outcomes, name in learners, world) for shape, outcomes in found.items() for name in outcomes
     ]
     parts = {part: len(members) for part, members in world.classes.parts.items()}
+    sizes = {"test episodes": EPISODES.value, "queries a class": QUERY.value, "seed": SEED.value}
     return {
         "schema": SCHEMA,
         "dataset": {"name": world.classes.name, "source": world.classes.source} | parts,
         "protocol": {"test episodes": EPISODES.value, "queries a class": QUERY.value, "seed": SEED.value}
-        | ({"quarter turns": "are classes of their own"} if world.rotations else {}),
+        | _said(world),
         "pictures": world.texts is None,
         "rows": rows,
         "figures": judge(rows),
@@ -112,6 +113,18 @@ def run(world: World, default: list[str], folder: Path, log: Log, judge: Judge) 
         "timing": {"total": round(time.perf_counter() - begun, 1)},
         "environment": environment(),
     }
+
+
+def _said(world: World) -> dict[str, str]:
+    """What else there is to know of the classes."""
+    parts = world.classes.parts
+    said = {
+        "quarter turns": ("are classes of their own", world.rotations),
+        "mirror images": ("are classes of training", world.mirrored),
+        "training examples": ("are changed a little", world.changed is not None),
+        "validation classes": ("are trained on", np.isin(parts["valid"], parts["train"]).any()),
+    }
+    return {what: text for what, (text, is_so) in said.items() if is_so}
 
 
 def row(name: str, shape: Shape, outcomes: dict[str, Outcome], learner: bool, world: World) -> dict[str, Any]:
