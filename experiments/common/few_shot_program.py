@@ -102,8 +102,7 @@ def run(world: World, default: list[str], folder: Path, log: Log, judge: Judge) 
     return {
         "schema": SCHEMA,
         "dataset": {"name": world.classes.name, "source": world.classes.source} | parts,
-        "protocol": {"test episodes": EPISODES.value, "queries a class": QUERY.value, "seed": SEED.value}
-        | _said(world),
+        "protocol": sizes | _said(world),
         "pictures": world.texts is None,
         "rows": rows,
         "figures": judge(rows),
