@@ -8,6 +8,7 @@ import pytest
 
 from metarec_jax.learners.protonet import protonet
 from metarec_jax.learners.refined_protonet import EVENING, Refinement, assignment, refined_protonet
+from metarec_jax.learners.refined_r2d2 import refined_r2d2
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 
@@ -53,9 +54,10 @@ def test_without_a_step_it_is_the_prototype_network():
     np.testing.assert_allclose(refined, outputs(protonet(Plain(), cross_entropy, ways=3), task), atol=1e-5)
 
 
-def test_an_empty_class_stays_empty_and_padding_of_the_support_is_inert():
+@pytest.mark.parametrize("rule", [refined_protonet, refined_r2d2])
+def test_an_empty_class_stays_empty_and_padding_of_the_support_is_inert(rule):
     task = episode(2)
-    learner = refined_protonet(Plain(), cross_entropy, ways=3)
+    learner = rule(Plain(), cross_entropy, ways=3)
     moved = task.support._replace(x=task.support.x.at[4].set(99.0))
     np.testing.assert_allclose(outputs(learner, task._replace(support=moved)), outputs(learner, task), atol=1e-5)
     two = task.support._replace(mask=jnp.array([1.0, 1, 1, 0, 0]))
