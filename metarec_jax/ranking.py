@@ -44,11 +44,10 @@ def places(
     """
     number = len(content)
     size = min(items or number, number)
-    blocks = jnp.pad(content, ((0, -number % size), (0, 0)))
 
     def score(first: Array) -> Array:
         ids = jnp.minimum(first + jnp.arange(size), number - 1)
-        return predict(fast, candidates(ids, jax.lax.dynamic_slice_in_dim(blocks, first, size), context))
+        return predict(fast, candidates(ids, content if size == number else content[ids], context))
 
     return catalogue_metrics.find(score, relevant, known, number=number, size=size)
 

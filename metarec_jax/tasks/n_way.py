@@ -46,8 +46,7 @@ def n_way(
         own, both included, all equally likely.
       query: examples of each class to tell apart.
       rotations: the quarter turns of a class of pictures are four classes. For pictures only.
-      mirrored: what a class of pictures is in a mirror is another class, with its quarter turns. For training: twice as
-        many classes to learn from, for free.
+      mirrored: the mirror image of a class of pictures, and of each quarter turn, is another class: more to train on.
 
     Returns:
       Tasks whose x is as in `classes`, save for pictures: uint8 [H, W] of the table are float32 [H, W, 1] here. y is
@@ -74,9 +73,7 @@ def n_way(
         examples = jax.vmap(draw_distinct)(bits[:, 2:], data.count[chosen])
         rows = data.start[chosen, None] + examples
         x = jax.tree.map(lambda leaf: leaf[rows], data.x)
-        if mirrored:
-            x = jax.tree.map(lambda leaf: jnp.where(side[:, None, None, None] == 1, leaf[..., ::-1], leaf), x)
-        x = jax.tree.map(lambda leaf: jax.vmap(turned)(leaf, turn), x) if rotations else x
+        x = jax.tree.map(lambda leaf: jax.vmap(turned)(leaf, side, turn), x) if rotations or mirrored else x
         real = jnp.arange(most) < least + below(bits[:, 1], most - least + 1)[:, None]
         label = jnp.arange(ways, dtype=jnp.int32)
 
@@ -91,8 +88,10 @@ def n_way(
     return Tasks(pool, sample)
 
 
-def turned(pictures: Array, turn: Array) -> Array:
-    """Pictures [N, H, H] by a number of quarter turns, [] 0..3, against the clock; as `numpy.rot90` does."""
+def turned(pictures: Array, side: Array, turn: Array) -> Array:
+    """Pictures [N, H, H] in a mirror where `side` [] is 1, then by a number of quarter turns, [] 0..3, against the
+    clock; as `numpy.rot90` does."""
+    pictures = jnp.where(side == 1, pictures[:, :, ::-1], pictures)
     half = jnp.where(turn >= 2, pictures[:, ::-1, ::-1], pictures)
     return jnp.where(turn % 2 == 1, jnp.rot90(half, axes=(1, 2)), half)
 
