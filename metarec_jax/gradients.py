@@ -58,8 +58,13 @@ def draw_from_parts(sample: Callable, data: Any, keys: Array) -> Drawn:
 
 def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array | int = 0) -> tuple[Array, Metrics]:
     """Mean loss over drawn tasks at training step `step`, and the mean of each metric."""
-    each = jax.vmap(lambda episode, key: learner.loss(params, episode, key, step))(*drawn)
-    return jax.tree.map(jnp.mean, each)
+
+    def of_one(episode: Episode, key: Array) -> tuple[Array, Metrics]:
+        return learner.loss(params, episode, key, step)
+
+    if len(drawn[1]) == 1:  # an axis of one task would still be compiled into every operation
+        return of_one(*jax.tree.map(lambda leaf: leaf[0], drawn))
+    return jax.tree.map(jnp.mean, jax.vmap(of_one)(*drawn))
 
 
 def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradient:

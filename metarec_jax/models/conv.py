@@ -24,7 +24,7 @@ from metarec_jax.types import Array
 
 FEW = 4  # channels; with fewer the products of Winograd's would be of too thin matrices
 MANY = 100  # tiles; with fewer, hundreds of small operations of Winograd's take longer than the products they save
-AT_A_TIME = 2500  # tiles of a chunk: with 64 channels as many as leave a CPU's cache room for what is made of them
+AT_A_TIME = 1500  # tiles of a chunk: with 64 channels what is made of them stays near a core, in its caches
 
 
 class Phases(NamedTuple):
@@ -114,11 +114,11 @@ def in_chunks(function: Callable[[Array], Any], x: Array) -> Any:
 
     On a CPU the sixteen arrays between an image and its convolution then stay in the cache, which halves the time, and
     the backward pass makes them again instead of keeping them. Nowhere else is there a reason to wait for a chunk.
-    Chunks are the largest that divide N, and N itself where none of 8 or more rows does.
+    Chunks are the largest that divide N, and N itself where none of 3 or more rows does.
     """
     n, h, w, _ = x.shape
     most = max(AT_A_TIME // (((h + 1) // 2) * ((w + 1) // 2)), 1)
-    size = max((size for size in range(8, most + 1) if n % size == 0), default=n)
+    size = max((size for size in range(3, most + 1) if n % size == 0), default=n)
     if n <= most or size == n or jax.default_backend() != "cpu":
         return function(x)
     parts = jax.lax.map(jax.checkpoint(function), x.reshape(n // size, size, *x.shape[1:]))
@@ -192,9 +192,12 @@ def strided_conv3x3(x: Array, kernel: Array) -> Array:
     return _product(jnp.concatenate(taps, -1), kernel.reshape(-1, kernel.shape[-1]))
 
 
-def pool(phases: Phases) -> Array:
-    """The largest of the four phases [N, T, T', C], pixel by pixel; the first of equals."""
-    ee, eo, oe, oo = jax.lax.stop_gradient(phases)
+def pool(phases: Phases, slope: Array) -> Array:
+    """Of the four phases [N, T, T', C] the one whose slope * value is the largest, pixel by pixel; the first of equals.
+
+    `slope`, as the phases or broadcast to them, is what follows: of one sign for the four of a pixel.
+    """
+    ee, eo, oe, oo = (part * jnp.sign(jax.lax.stop_gradient(slope)) for part in jax.lax.stop_gradient(phases))
     top, bottom = jnp.where(ee >= eo, 0, 1), jnp.where(oe >= oo, 2, 3)
     code = jnp.where(jnp.maximum(ee, eo) >= jnp.maximum(oe, oo), top, bottom).astype(jnp.int8)
     return select(phases, code)

@@ -76,10 +76,9 @@ class Layer(nn.Module):
 
         def activate(parts: list[Array], mean: Array, variance: Array) -> Array:
             slope = scale * jax.lax.rsqrt(variance + EPSILON)
-            scaled = [part * slope + (offset - mean * slope) for part in parts]
-            if self.strided:
-                return nn.relu(scaled[0])
-            return nn.relu(pool(Phases(*(part[:, : h // 2, : w // 2] for part in scaled))))
+            # Of four numbers on one line the largest is that of the largest, or the smallest: so only it is scaled.
+            best = parts[0] if self.strided else pool(Phases(*(part[:, : h // 2, : w // 2] for part in parts)), slope)
+            return nn.relu(best * slope + (offset - mean * slope))
 
         def by_rows(x: Array) -> Array:
             parts = convolve(x, kernel, self.strided)

@@ -46,7 +46,7 @@ def maml_loop(work: dict[str, torch.Tensor], weights: list[torch.Tensor]) -> lis
 
 
 def maml_vmap(work: dict[str, torch.Tensor], weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The same by torch.func, four tasks at a time."""
+    """The same by torch.func, two tasks at a time, which was the fastest of 1, 2 and 4."""
 
     def support_loss(weights, x, y):
         return F.cross_entropy(logits(x, weights), y)
@@ -58,8 +58,9 @@ def maml_vmap(work: dict[str, torch.Tensor], weights: list[torch.Tensor]) -> lis
             moved = [part - work["lr"] * slope for part, slope in zip(moved, slopes, strict=True)]
         return F.cross_entropy(logits(query_x, moved), query_y)
 
+    free = [part.detach() for part in weights]  # else autograd records a third order, and keeps it for every task
     tasks = [work[name] for name in ("x", "y", "query_x", "query_y")]
-    each = torch.func.vmap(torch.func.grad(query_loss), in_dims=(None, 0, 0, 0, 0), chunk_size=4)(weights, *tasks)
+    each = torch.func.vmap(torch.func.grad(query_loss), in_dims=(None, 0, 0, 0, 0), chunk_size=2)(free, *tasks)
     return [part.mean(0) for part in each]
 
 

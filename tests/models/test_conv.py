@@ -34,13 +34,14 @@ def test_split_and_join_are_inverse_and_pool_takes_the_largest():
     x = draw(0, 2, 6, 4, 3)
     np.testing.assert_array_equal(join(split(x)), x)
     largest = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    np.testing.assert_array_equal(pool(split(x)), largest)
+    np.testing.assert_array_equal(pool(split(x), jnp.ones(3)), largest)
+    np.testing.assert_array_equal(-pool(split(-x), jnp.full(3, -0.5)), largest)
 
 
 def test_of_equals_the_pool_takes_the_first():
     """Hand-worked: one window 1 3 / 3 0, so the gradient is that of the 3 in the first row alone."""
     x = jnp.array([[1.0, 3.0], [3.0, 0.0]])[None, :, :, None]
-    slope = jax.grad(lambda x: 2.0 * pool(split(x)).sum())(x)
+    slope = jax.grad(lambda x: 2.0 * pool(split(x), jnp.ones(1)).sum())(x)
     np.testing.assert_array_equal(slope[0, :, :, 0], [[0.0, 2.0], [0.0, 0.0]])
 
 
@@ -57,10 +58,10 @@ def test_chunks_change_nothing():
     x, kernel = draw(0, 32, 20, 20, 1), draw(1, 3, 3, 1, 2)
 
     def chunked(x, kernel):
-        return in_chunks(lambda x: pool(conv3x3(x, kernel)), x)
+        return in_chunks(lambda x: pool(conv3x3(x, kernel), jnp.ones(2)), x)
 
     def whole(x, kernel):
-        return pool(conv3x3(x, kernel))
+        return pool(conv3x3(x, kernel), jnp.ones(2))
 
     both = []
     for function in (chunked, whole):
