@@ -63,8 +63,10 @@ def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array 
         return learner.loss(params, episode, key, step)
 
     if len(drawn[1]) == 1:  # an axis of one task would still be compiled into every operation
-        return of_one(*jax.tree.map(lambda leaf: leaf[0], drawn))
-    return jax.tree.map(jnp.mean, jax.vmap(of_one)(*drawn))
+        each = of_one(*jax.tree.map(lambda leaf: leaf[0], drawn))
+    else:
+        each = jax.vmap(of_one)(*drawn)
+    return jax.tree.map(jnp.mean, each)
 
 
 def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradient:

@@ -61,7 +61,10 @@ class Conv4(nn.Module):
 
 
 class Layer(nn.Module):
-    """Convolution, normalisation, ReLU and, unless `strided`, max-pool: [N, H, W, C] -> [N, H // 2, W // 2, width]."""
+    """Convolution, normalisation, ReLU and, unless `strided`, max-pool: [N, H, W, C] -> [N, H // 2, W // 2, width].
+
+    Equal to them in that order, though the pool comes before the normalisation here: see `activate`.
+    """
 
     width: int
     strided: bool

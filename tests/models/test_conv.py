@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.models.conv import conv3x3, in_chunks, join, output_moments, pool, split, strided_conv3x3
-from metarec_jax.models.conv4 import Conv4, Layer, Rows, moments
+from metarec_jax.models.conv4 import EPSILON, Conv4, Layer, Rows, moments
 
 
 def draw(seed: int, *shape: int) -> jax.Array:
@@ -111,6 +111,18 @@ def test_gradients_of_first_and_second_order(name):
             ]
             along = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (jitted, direction)), strict=True))
             np.testing.assert_allclose(along, (ends[0] - ends[1]) / 2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("h", "w", "c"), [(6, 6, 1), (5, 7, 5), (22, 20, 5)])
+def test_a_layer_is_convolution_normalisation_relu_and_pool_in_that_order(h, w, c):
+    """By XLA's own, with scales of either sign and 0: of outputs that a scale turns around the smallest is taken."""
+    x, kernel = draw(0, 4, h, w, c), draw(1, 3, 3, c, 3)
+    scale, offset = jnp.array([1.5, -0.5, 0.0]), jnp.array([0.1, 0.2, 0.3])
+    out = of_xla(x, kernel, 1)
+    scaled = scale * (out - out.mean((0, 1, 2))) / jnp.sqrt(out.var((0, 1, 2)) + EPSILON) + offset
+    wanted = jax.lax.reduce_window(jax.nn.relu(scaled), 0.0, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    params = {"params": {"kernel": kernel, "scale": scale, "offset": offset}}
+    np.testing.assert_allclose(Layer(3, False, "batch").apply(params, x, jnp.ones(4), None), wanted, atol=2e-5)
 
 
 NETS = {"pooled": Conv4(width=3), "strided": Conv4(width=3, strided=True), "layer": Conv4(width=3, norm="layer")}
