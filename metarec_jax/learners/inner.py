@@ -1,6 +1,5 @@
 """The inner loop of optimisation-based learners: steps of any optax optimiser, as one differentiable function."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
+from metarec_jax.learners.rewinding import repeat
 from metarec_jax.objectives import Objective
 from metarec_jax.types import Array, Examples, Params
 
@@ -55,7 +55,7 @@ def descend(
     steps: int,
     first_order: bool = False,
     checkpoint: bool = False,
-) -> tuple[Weights, Weights]:
+) -> tuple[Weights, Weights | None]:
     """`steps` steps of `optimiser` on `loss` from `free`, as a differentiable function of `free`.
 
     Args:
@@ -66,12 +66,13 @@ def descend(
       steps: number of steps, 0 or more.
       first_order: the gradients are constants to differentiation: with plain gradient descent the derivative of the
         result with respect to `free` is the identity.
-      checkpoint: keep the weights and the optimiser's state at about 2 sqrt(steps) of the steps, and nothing of what
-        the gradients were made of; the backward pass makes it again. For long inner loops: about one more forward pass
-        of time, and memory that hardly grows with the steps.
+      checkpoint: keep the weights and the optimiser's state at two of the steps, and nothing of what the gradients
+        were made of; the backward pass makes it again (`rewinding`). For long inner loops: memory that does not grow
+        with the steps, and some four more steps forward for each.
 
     Returns:
-      The weights after the last step, and the weights after every step, [steps, ...] on every leaf.
+      The weights after the last step, and the weights after every step, [steps, ...] on every leaf; with `checkpoint`
+      None, for they would be memory that grows.
     """
 
     def step(carry, _):
@@ -88,14 +89,7 @@ def descend(
         few = sum(leaf.size for leaf in jax.tree.leaves(free)) <= UNROLLED
         (final, _), path = jax.lax.scan(step, carry, length=steps, unroll=(min(steps, 5) or 1) if few else 1)
         return final, path
-    segment = max((size for size in range(1, math.isqrt(steps) + 1) if steps % size == 0), default=1)
-
-    @jax.checkpoint
-    def walk(carry, _):
-        return jax.lax.scan(jax.checkpoint(step), carry, length=segment)
-
-    (final, _), path = jax.lax.scan(walk, carry, length=steps // segment)
-    return final, jax.tree.map(lambda leaf: leaf.reshape(steps, *leaf.shape[2:]), path)
+    return repeat(lambda carry: step(carry, None)[0], carry, steps)[0], None
 
 
 def fit_support(
@@ -107,7 +101,7 @@ def fit_support(
     shared: Callable[[Path], bool] = is_id_table,
     prior_count: float = 0.0,
     **descent: Any,
-) -> tuple[Params, Free]:
+) -> tuple[Params, Free | None]:
     """`descend` on a network's loss over the support.
 
     Args:
@@ -120,7 +114,7 @@ def fit_support(
       **descent: what else `descend` takes.
 
     Returns:
-      All parameters after the last step, and the free ones after every step, [steps, ...] on every leaf.
+      All parameters after the last step, and the free ones after every step, as `descend` has them.
     """
     parts = split(params, shared)
 

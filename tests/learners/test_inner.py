@@ -123,15 +123,14 @@ def test_first_order_derivative_is_the_identity():
         assert max(float(jnp.abs(exact[key] - cotangent[key]).max()) for key in exact) > 0.05
 
 
-# 7 is prime: every segment is one step; 12 is four segments of three.
 @pytest.mark.parametrize(("name", "steps"), [("sgd", 0), ("sgd", 1), ("sgd", 7), ("momentum", 12), ("adam", 12)])
 def test_checkpoints_change_nothing(name, steps):
     with jax.enable_x64(True):
 
         def after(weights, checkpoint):
             final, path = descend(loss, weights, optimiser=OPTIMISERS[name][0](), steps=steps, checkpoint=checkpoint)
-            assert all(leaf.shape[0] == steps for leaf in jax.tree.leaves(path))
-            return loss(final) + sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(path))
+            assert (path is None) == checkpoint
+            return loss(final) + sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(final))
 
         plain, kept = (jax.jit(jax.value_and_grad(partial(after, checkpoint=flag)))(start()) for flag in (False, True))
         chex.assert_trees_all_close(kept, plain, rtol=1e-10)
@@ -152,8 +151,8 @@ def meta_gradient_memory(steps: int, checkpoint: bool) -> int:
 
 
 def test_memory_of_long_inner_loops():
-    """Plain, the backward pass keeps every step's activations. With checkpoints it keeps weights, and the activations
-    of one step: 64 steps on 2,000 examples take about what 4 take."""
+    """Plain, the backward pass keeps every step's activations. With checkpoints it keeps the activations
+    of one step: 64 steps on 2,000 examples take what 4 take."""
     plain = {steps: meta_gradient_memory(steps, False) for steps in (4, 16, 64)}
     kept = {steps: meta_gradient_memory(steps, True) for steps in (4, 16, 64)}
     figures = f"{plain} plain, {kept} with checkpoints"
@@ -161,7 +160,7 @@ def test_memory_of_long_inner_loops():
     assert 3 < plain[64] / plain[16] < 5, figures
     activations = 2000 * 16 * 4
     assert plain[64] > 64 * activations, figures
-    assert activations < kept[4] < kept[64] < 1.5 * kept[4], figures
+    assert activations < kept[4] and kept[64] <= 1.01 * kept[4], figures
     assert kept[64] < plain[64] / 30, figures
 
 
