@@ -62,6 +62,11 @@ ID_TABLES = flags.DEFINE_enum(
     ["dense", "rows", "sharded"],
     "Update whole tables of ids, or the rows that a step meets, or these with the tables cut over the devices.",
 )
+ROW_SCALE = flags.DEFINE_bool(
+    "row_scale",
+    False,
+    "One second moment a row of the tables: they and their moments are twice the tables, not 3 times.",
+)
 ORDERED = flags.DEFINE_bool(
     "ordered",
     False,
@@ -109,6 +114,8 @@ def work(spread: chunks.Spread, length: int) -> Work:
       ValueError: a flag that does nothing beside the others.
     """
     sizes = Sizes(BATCH.value, SUPPORT.value, QUERY.value, length)
+    if ID_TABLES.value == "dense":
+        refuse([(ROW_SCALE, "goes with --id_tables=rows or sharded")])
     if TEST.value == "none":
         refuse([(TEST_USERS, "goes with --test")])
     if TEST.value != "catalogue":
@@ -156,9 +163,9 @@ def ask_test(built: Built, params: Params, todo: Work) -> dict[str, Any]:
 
 def begin(built: Built, outer: Training, train: Ratings) -> tuple[Any, training.Run]:
     """The optimiser, and a run at step 0, the same in every process."""
-    rows = ID_TABLES.value != "dense"
+    of_tables = {"rows": ID_TABLES.value != "dense", "one_scale": ROW_SCALE.value}
     optimiser = training.adam(
-        outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, rows=rows
+        outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, **of_tables
     )
     params = built.params
     if params is None:

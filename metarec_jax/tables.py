@@ -99,22 +99,32 @@ class RowAdamState(NamedTuple):
 
     id_count: Array  # [rows] uint16 steps that met a row, `MOST` at most
     mu: Params  # first moments
-    nu: Params  # second moments
+    nu: Params  # second moments, of all numbers or one a row
 
 
-def scale_by_row_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformationExtraArgs:
+def scale_by_row_adam(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, one_scale: bool = False
+) -> optax.GradientTransformationExtraArgs:
     """Lazy Adam, row by row, with each row's own correction of bias; an optax transformation with one more argument.
 
     `init` takes tables [rows, ...]; `update` takes gradients of the rows `rows` [n], as [n, ...] leaves, and gives
     updates of them. Moments of other rows are neither read nor written. Memory: twice the tables and 2 bytes a row.
+
+    With `one_scale` a row has one second moment, of the mean of its squared slopes (the row-wise Adam of FBGEMM's
+    embedding tables): memory once the tables and 6 bytes a row, and all numbers of a row take steps of one scale.
     """
+
+    def squared(slope: Array) -> Array:
+        square = jnp.square(slope)
+        return jnp.mean(square, range(1, square.ndim), keepdims=True) if one_scale else square
 
     def init(params: Params) -> RowAdamState:
         sizes = {leaf.shape[0] for leaf in jax.tree.leaves(params)}
         if len(sizes) != 1:
             raise TableError(f"tables of {sorted(sizes)} rows cannot be trained together.")
-        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
-        return RowAdamState(jnp.zeros(sizes.pop(), jnp.uint16), *zeros)
+        mu = jax.tree.map(jnp.zeros_like, params)
+        nu = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[:, :1] if one_scale else leaf), params)
+        return RowAdamState(jnp.zeros(sizes.pop(), jnp.uint16), mu, nu)
 
     def update(updates: Params, state: RowAdamState, params: Params | None = None, *, rows: Array, **_: Any):
         del params
@@ -125,7 +135,7 @@ def scale_by_row_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> 
             return decay * old.at[rows].get(mode="clip", indices_are_sorted=True) + (1 - decay) * new
 
         mu = jax.tree.map(lambda old, new: moment(old, new, b1), state.mu, updates)
-        nu = jax.tree.map(lambda old, new: moment(old, jnp.square(new), b2), state.nu, updates)
+        nu = jax.tree.map(lambda old, new: moment(old, squared(new), b2), state.nu, updates)
 
         def scaled(first: Array, second: Array) -> Array:
             steps = count.reshape(-1, *[1] * (first.ndim - 1)).astype(first.dtype)

@@ -23,6 +23,7 @@ os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtua
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from absl import app, flags
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
@@ -52,6 +53,7 @@ AXES = flags.DEFINE_list("axes", ",".join([*SIZES, "devices"]), "What is varied.
 VALUES = flags.DEFINE_list("values", None, "Sizes, where one axis is asked for.")
 CHIPS = flags.DEFINE_list("chips", "8,64,512", "Devices for which the program is compiled and what it sends counted.")
 TABLES = flags.DEFINE_enum("id_tables", "rows", ["dense", "rows"], "How tables of ids are trained.")
+ROW_SCALE = flags.DEFINE_bool("row_scale", False, "One second moment a row of the tables.")
 LENGTH = flags.DEFINE_integer("length", 50, "Steps of a timed chunk.", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed chunks of each point; the median counts.", lower_bound=1)
 JSON = flags.DEFINE_string("json", None, "File for the figures.")
@@ -97,12 +99,17 @@ def learner_of(point: Point) -> Learner:
     return maml(net, squared_error, lr=0.1, steps=point.inner_steps, checkpoint=point.inner_steps > 1)
 
 
+def optimiser_of(kind: str) -> optax.GradientTransformation:
+    """Adam, for a way of training tables."""
+    return training.adam(1e-3, 10**6, rows=kind != "dense", one_scale=ROW_SCALE.value)
+
+
 class Program:
     """The compiled steps of a point, with their state."""
 
     def __init__(self, point: Point):
         tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
-        optimiser = training.adam(1e-3, 10**6, rows=TABLES.value != "dense")
+        optimiser = optimiser_of(TABLES.value)
         self.data, self.key = tasks.data, jax.random.key(1)
         spread = chunks.Spread(tables=TABLES.value, together=point.together)
         chunk = chunks.make_chunk(
@@ -154,7 +161,7 @@ def sent(chips: int, kind: chunks.TableUpdates, items: int) -> list[Sent]:
     mesh, learner = spread.mesh(), learner_of(point)
     tasks = tasks_in_parts(made_up(point), parts=chips, own=range(chips), support=SUPPORT, query=QUERY)
     one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
-    optimiser = training.adam(1e-3, 10**6, rows=kind != "dense")
+    optimiser = optimiser_of(kind)
     state = jax.eval_shape(lambda: training.start(learner, one, optimiser, jax.random.key(0)).state)
     places = spread.of_state(mesh, state)
     state = jax.tree.map(
@@ -188,6 +195,8 @@ def asked() -> dict[str, list[int]]:
         raise ValueError(f"--axes: unknown {unknown[0]!r}; choose some of {', '.join([*SIZES, 'devices'])}.")
     if VALUES.value and (len(AXES.value) > 1 or AXES.value == ["devices"]):
         raise ValueError("--values: give one axis by --axes; for devices, give --chips.")
+    if ROW_SCALE.value and TABLES.value == "dense":
+        raise ValueError("--row_scale goes with --id_tables=rows.")
     return {axis: [int(value) for value in VALUES.value or SIZES[axis]] for axis in AXES.value if axis != "devices"}
 
 

@@ -63,6 +63,22 @@ def test_each_row_is_adam_on_the_steps_that_met_it(met):
         np.testing.assert_allclose(params["id_table"][row], alone, rtol=1e-5, atol=1e-6)
 
 
+def test_one_scale_a_row_by_hand():
+    """Two steps meet row 1 and one row 0: mu and the mean of squares, corrected by each row's own count."""
+    lazy, params = tables.scale_by_row_adam(one_scale=True), {"id_table": jnp.ones((3, 2)), "id_bias": jnp.ones((3, 1))}
+    state = lazy.init(params)
+    assert {name: leaf.shape for name, leaf in state.nu.items()} == {"id_table": (3, 1), "id_bias": (3, 1)}
+    first = {"id_table": jnp.array([[3.0, 4.0]]), "id_bias": jnp.array([[2.0]])}
+    _, state = lazy.update(first, state, rows=jnp.array([1]))
+    second = {"id_table": jnp.array([[1.0, 0.0], [0.0, 2.0]]), "id_bias": jnp.ones((2, 1))}
+    updates, state = lazy.update(second, state, rows=jnp.array([0, 1]))
+    mu = (0.9 * 0.1 * np.array([3.0, 4.0]) + 0.1 * np.array([0.0, 2.0])) / (1 - 0.9**2)
+    nu = (0.999 * 0.001 * 12.5 + 0.001 * 2.0) / (1 - 0.999**2)  # (9 + 16) / 2 = 12.5, (0 + 4) / 2 = 2
+    expected = [np.array([1.0, 0.0]) / np.sqrt(0.5), mu / np.sqrt(nu)]
+    np.testing.assert_allclose(updates["id_table"], expected, rtol=1e-4)
+    np.testing.assert_allclose(updates["id_bias"][0], 1.0, rtol=1e-4)
+
+
 def test_a_count_ends_at_its_most():
     lazy, params = tables.scale_by_row_adam(), {"id_table": jnp.ones((2, 1))}
     state = lazy.init(params)._replace(id_count=jnp.full(2, tables.MOST, jnp.uint16))
@@ -113,8 +129,10 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
     ],
     ids=str,
 )
-def test_rows_are_trained_alike_however_they_are_spread(spread):
-    learner, tasks, optimiser = LEARNERS["maml"](), world(), training.adam(RATE, 100, rows=True)
+@pytest.mark.parametrize("one_scale", [False, True])
+def test_rows_are_trained_alike_however_they_are_spread(spread, one_scale):
+    learner, tasks = LEARNERS["maml"](), world()
+    optimiser = training.adam(RATE, 100, rows=True, one_scale=one_scale)
 
     def steps(**how) -> chunks.TrainState:
         how = chunks.Spread(**({"tables": "rows"} | how))
