@@ -103,9 +103,12 @@ def make_chunk(
     spread.check(batch)
     resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
     draw = gradients.draw_streamed if spread.streamed else resident
+    # Else the episodes are needed before the loss is: to find their rows, or because they are not drawn task by task.
+    in_loss = not (spread.parts or spread.streamed or spread.tables != "dense")
 
     def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
-        gradient_of = gradients.task_batch_gradient(learner, spread.together)
+        trained = gradients.drawing(learner, sample, data) if in_loss else learner
+        gradient_of = gradients.task_batch_gradient(trained, spread.together)
         if spread.ordered:
             parts, average = jax.tree.leaves(data)[0].shape[0], _same
             gradient_of = gradients.ordered_gradient(gradient_of, parts, gather)
@@ -114,7 +117,10 @@ def make_chunk(
 
         def step(state: TrainState, made: Any) -> tuple[TrainState, Metrics]:
             keys = own(gradients.task_keys(root, state.step, batch))
-            tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
+            if in_loss:
+                tasks = gradients.split_keys(keys)
+            else:
+                tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
             gradient, metrics = gradient_of(state.params, tasks, state.step)
             return moved(optimiser, state, average(gradient)), average(metrics)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from metarec_jax import tables
 from metarec_jax.types import FIXED, Array, Episode, Learner, Metrics, Params, Streamed
 
-Drawn = tuple[Episode, Array]  # drawn tasks, [T] on every leaf, and the keys [T] of their losses
+Drawn = tuple[Any, Array]  # tasks, [T] on every leaf (`drawing`: the keys that draw them), and keys [T] of their losses
 # (params, drawn tasks, step) -> means over the tasks; the gradient is as the parameters, or `tables.Touched`.
 Gradient = Callable[[Params, Drawn, Array], tuple[Any, Metrics]]
 
@@ -41,6 +41,19 @@ def draw_tasks(sample: Callable, data: Any, keys: Array) -> Drawn:
     """Episodes [T] and the keys [T] of their losses, from keys [T]."""
     draw_keys, loss_keys = split_keys(keys)
     return jax.vmap(sample, (None, 0))(data, draw_keys), loss_keys
+
+
+def drawing(learner: Learner, sample: Callable, data: Any) -> Learner:
+    """The learner whose loss draws its episode first, from the key of it.
+
+    So what is the same in all episodes of a batch, such as the ids of a whole catalogue, has no axis of tasks under
+    `vmap`: a product with one table, and not a table gathered for each task.
+    """
+
+    def loss(params: Params, draw_key: Array, loss_key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        return learner.loss(params, sample(data, draw_key), loss_key, step)
+
+    return learner._replace(loss=loss)
 
 
 def draw_streamed(sample: Callable, data: Streamed, keys: Array) -> Drawn:

@@ -10,6 +10,7 @@ from experiments.common.recipes.ranking import RANKING_RECIPES
 from metarec_jax import chunks, objectives, training
 from metarec_jax.baselines.item_statistics import rating_matrix
 from metarec_jax.learners.neighbour_encoder import neighbour_encoder
+from metarec_jax.learners.set_encoder import set_encoder
 from metarec_jax.models.neighbours import Pairs, Votes, count_neighbours, leave_out, pairs
 from metarec_jax.models.set_encoder import SetEncoder
 from metarec_jax.tasks.catalogue import Liker, catalogue_episode, liked_only, training_catalogue
@@ -78,7 +79,7 @@ def test_votes_are_item_knn_with_a_prior():
 def test_a_stranger_is_shown_what_is_popular(name):
     """With nothing known the scores are the log of the popularity, exactly and after training too."""
     recipe = RANKING_RECIPES[name]
-    built = recipe.build(LIKED, dim=4, width=8, dropout=0.5)
+    built = recipe.build(LIKED, dim=4, width=8, dropout=0.5, reg=2.0)
     tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
     chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
     params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
@@ -88,6 +89,17 @@ def test_a_stranger_is_shown_what_is_popular(name):
     np.testing.assert_allclose(scores, np.log(MATRIX.toarray().sum(0) + 1.0), rtol=1e-6)
     known = built.learner.adapt(params, episode.support._replace(mask=jnp.array([1.0, 0.0, 0.0])))
     assert np.abs(built.learner.predict(known, episode.query.x) - scores).max() > 0.1
+
+
+def test_a_training_step_gathers_no_table_for_every_user():
+    """The ids of the candidates are the same in all episodes of a batch, so scores are one product with the table."""
+    net, batch = SetEncoder(ITEMS, dim=256, width=8), 32
+    learner = set_encoder(net, jnp.zeros(ITEMS), objectives.catalogue_cross_entropy)
+    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
+    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=batch, length=2)
+    state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+    scratch = chunk.lower(tasks.data, state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
+    assert scratch < batch * ITEMS * net.dim * 4
 
 
 def test_the_lists_are_no_part_of_what_is_trained():

@@ -21,7 +21,7 @@ LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax 
 
 
 def build_set_encoder(
-    train: Ratings, *, dim: int = 128, width: int = 256, dropout: float = 0.6, reg: float = 2.0
+    train: Ratings, *, dim: int = 128, width: int = 256, dropout: float = 0.5, reg: float = 0.5
 ) -> Built:
     """Set encoder with the softmax over the catalogue, from EASE with a penalty of `reg` times the number of users."""
     net = SetEncoder(train.num_items, dim, width, dropout)
@@ -75,13 +75,13 @@ def log_popularity(train: Ratings) -> Array:
 RANKING_RECIPES: dict[str, Recipe] = {
     "set_encoder": Recipe(
         build_set_encoder,
-        Training(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=6000, patience=6000),
+        Training(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=16000, patience=16000),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "weight_decay": Between(1e-5, 1.0),
             "dim": OneOf((64, 128, 256)),
             "dropout": OneOf((0.3, 0.5, 0.6, 0.7)),
-            "reg": Between(0.5, 10.0),
+            "reg": Between(0.1, 10.0),
         },
     ),
     "neighbour_encoder": Recipe(
