@@ -91,10 +91,8 @@ def known_first(function: Callable[[Carry], Any], example: Carry) -> tuple[Calla
 def parted(leaves: list[Any]) -> tuple[list[Any], list[Any]]:
     """Those with respect to which there is a derivative, and the others; either has None in the other's places."""
     real = [jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in leaves]
-    pairs = list(zip(leaves, real, strict=True))
-    return [leaf if is_real else None for leaf, is_real in pairs], [
-        None if is_real else leaf for leaf, is_real in pairs
-    ]
+    others = [None if is_real else leaf for leaf, is_real in zip(leaves, real, strict=True)]
+    return [leaf if is_real else None for leaf, is_real in zip(leaves, real, strict=True)], others
 
 
 def joined(real: list[Any], other: list[Any]) -> list[Any]:
