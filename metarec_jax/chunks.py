@@ -101,10 +101,10 @@ def make_chunk(
     """
     spread = spread or Spread()
     spread.check(batch)
-    resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
-    draw = gradients.draw_streamed if spread.streamed else resident
     # Else the episodes are needed before the loss is: to find their rows, or because they are not drawn task by task.
     in_loss = not (spread.parts or spread.streamed or spread.tables != "dense")
+    resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
+    draw = gradients.draw_streamed if spread.streamed else gradients.draw_later if in_loss else resident
 
     def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
         trained = gradients.drawing(learner, sample, data) if in_loss else learner
@@ -117,10 +117,7 @@ def make_chunk(
 
         def step(state: TrainState, made: Any) -> tuple[TrainState, Metrics]:
             keys = own(gradients.task_keys(root, state.step, batch))
-            if in_loss:
-                tasks = gradients.split_keys(keys)
-            else:
-                tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
+            tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
             gradient, metrics = gradient_of(state.params, tasks, state.step)
             return moved(optimiser, state, average(gradient)), average(metrics)
 

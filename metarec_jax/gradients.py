@@ -43,11 +43,18 @@ def draw_tasks(sample: Callable, data: Any, keys: Array) -> Drawn:
     return jax.vmap(sample, (None, 0))(data, draw_keys), loss_keys
 
 
+def draw_later(sample: Callable, data: Any, keys: Array) -> Drawn:
+    """What `drawing` draws them from, in place of episodes."""
+    del sample, data
+    return split_keys(keys)
+
+
 def drawing(learner: Learner, sample: Callable, data: Any) -> Learner:
     """The learner whose loss draws its episode first, from the key of it.
 
     So what is the same in all episodes of a batch, such as the ids of a whole catalogue, has no axis of tasks under
-    `vmap`: a product with one table, and not a table gathered for each task.
+    `vmap`: a product with one table, and not a table gathered for each task. Its loss takes (params, draw key, loss
+    key, step) where a learner's takes an episode; everything else is the learner's.
     """
 
     def loss(params: Params, draw_key: Array, loss_key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:

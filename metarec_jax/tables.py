@@ -110,8 +110,8 @@ def scale_by_row_adam(
     `init` takes tables [rows, ...]; `update` takes gradients of the rows `rows` [n], as [n, ...] leaves, and gives
     updates of them. Moments of other rows are neither read nor written. Memory: twice the tables and 2 bytes a row.
 
-    With `one_scale` a row has one second moment, of the mean of its squared slopes (the row-wise Adam of FBGEMM's
-    embedding tables): memory once the tables and 6 bytes a row, and all numbers of a row take steps of one scale.
+    With `one_scale` a row has one second moment, of the mean of its squared slopes (FBGEMM's
+    PARTIAL_ROWWISE_ADAM): memory once the tables and 6 bytes a row, and all numbers of a row take steps of one scale.
     """
 
     def squared(slope: Array) -> Array:
@@ -123,7 +123,7 @@ def scale_by_row_adam(
         if len(sizes) != 1:
             raise TableError(f"tables of {sorted(sizes)} rows cannot be trained together.")
         mu = jax.tree.map(jnp.zeros_like, params)
-        nu = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[:, :1] if one_scale else leaf), params)
+        nu = jax.tree.map(lambda leaf: jnp.zeros(jax.eval_shape(squared, leaf).shape, leaf.dtype), params)
         return RowAdamState(jnp.zeros(sizes.pop(), jnp.uint16), mu, nu)
 
     def update(updates: Params, state: RowAdamState, params: Params | None = None, *, rows: Array, **_: Any):

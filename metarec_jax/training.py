@@ -56,7 +56,12 @@ def adam(
     `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
     model should move less than what starts from nothing. With `rows` tables of ids are trained by rows, with
     `one_scale` at a third less memory: see `tables`.
+
+    Raises:
+      ValueError: `one_scale` without `rows`.
     """
+    if one_scale and not rows:
+        raise ValueError("one_scale is of tables that are trained row by row: set rows as well.")
 
     def scaled(updates: Params, params: Params | None) -> Params:
         del params

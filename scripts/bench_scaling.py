@@ -101,7 +101,8 @@ def learner_of(point: Point) -> Learner:
 
 def optimiser_of(kind: str) -> optax.GradientTransformation:
     """Adam, for a way of training tables."""
-    return training.adam(1e-3, 10**6, rows=kind != "dense", one_scale=ROW_SCALE.value)
+    rows = kind != "dense"
+    return training.adam(1e-3, 10**6, rows=rows, one_scale=rows and ROW_SCALE.value)
 
 
 class Program:

@@ -79,6 +79,11 @@ def test_one_scale_a_row_by_hand():
     np.testing.assert_allclose(updates["id_bias"][0], 1.0, rtol=1e-4)
 
 
+def test_one_scale_is_of_rows():
+    with pytest.raises(ValueError, match="one_scale .* set rows"):
+        training.adam(RATE, 100, one_scale=True)
+
+
 def test_a_count_ends_at_its_most():
     lazy, params = tables.scale_by_row_adam(), {"id_table": jnp.ones((2, 1))}
     state = lazy.init(params)._replace(id_count=jnp.full(2, tables.MOST, jnp.uint16))

@@ -2,7 +2,7 @@
 the nearest of them the steps that are needed once more.
 
 The backward pass asks for the carry before the last step, then before the last but one, and so on. With s snapshots,
-moved to where they serve best, no step is repeated more than r times where there are at most (s + r over s) of them
+the start among them, moved to where they serve best, none of (s + r over s) steps is repeated more than r times
 (Griewank and Walther 2000, algorithm 799, "revolve", doi:10.1145/347837.347846).
 
 Easily got wrong:
@@ -116,13 +116,17 @@ def slope_through(once: Callable, carry: list[Any], known: list[Any], slope: lis
 
 
 def repeat(step: Callable[[Carry], Carry], start: Carry, steps: int, snapshots: int = 2) -> Carry:
-    """`step` applied `steps` times; see above.
+    """`step` applied `steps` times, differentiable once and backwards, in memory that does not grow with the steps.
 
     Args:
-      step: pure.
-      start: the carry.
+      step: pure, from a carry to one of the same shapes; may close over arrays, and is differentiated in them too.
+      start: the carry, any pytree.
       steps: how often, 0 or more.
-      snapshots: carries that the backward pass keeps beside the start and the one that it has come to.
+      snapshots: carries that the backward pass keeps beside the start and the one that it has come to. More are faster:
+        50 steps are 285, 180 and 144 steps forward again with 1, 2 and 3.
+
+    Returns:
+      The carry after the last step.
     """
     leaves, tree = jax.tree.flatten(start)
     once, known = known_first(lambda leaves: jax.tree.leaves(step(jax.tree.unflatten(tree, leaves))), leaves)

@@ -56,7 +56,7 @@ def test_what_does_not_depend_on_the_carry_is_worked_out_first():
 
 @pytest.mark.parametrize("snapshots", [0, 1, 2])
 def test_derivatives_are_those_of_the_loop(snapshots):
-    """Carries with whole numbers in them, closed-over arrays, whole ones too, an unused one, and several tasks."""
+    """Carries with whole numbers in them, closed-over arrays, whole ones too, and several tasks."""
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         ids, target = jnp.asarray(rng.integers(0, 9, (4, 5))), jnp.asarray(rng.normal(size=(4, 5)))
