@@ -105,7 +105,8 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     }
     mark(folder, plan.stamp, {"ratings": ratings.sha256, "splits": [split.sha256 for split in splits.values()]})
     trials = [
-        catalogue.make_trial(seed, liked, split, shots, folder / f"seed_{seed}") for seed, split in splits.items()
+        catalogue.make_trial(seed, ratings, liked, split, shots, folder / f"seed_{seed}")
+        for seed, split in splits.items()
     ]
     for trial in trials:
         write_split(trial.folder / "split.parquet", liked, splits[trial.seed])

@@ -65,7 +65,13 @@ def catalogue_cross_entropy(outputs: Array, examples: Examples, extra_count: flo
 
 
 def catalogue_ndcg(
-    outputs: Array, examples: Examples, extra_count: float = 0.0, *, depth: int = 10, pool: int = 100
+    outputs: Array,
+    examples: Examples,
+    extra_count: float = 0.0,
+    *,
+    depth: int = 10,
+    pool: int = 100,
+    pairs: float = 1.0,
 ) -> tuple[Array, Metrics]:
     """`catalogue_cross_entropy` plus the pairs that decide nDCG@depth, of the `pool` real rows with the best scores.
 
@@ -79,6 +85,7 @@ def catalogue_ndcg(
       examples: y is 1 or 0.
       extra_count: see `catalogue_cross_entropy`; added to the number of positives in both.
       depth, pool: static.
+      pairs: weight of the pairs.
     """
     loss, _ = catalogue_cross_entropy(outputs, examples, extra_count)
     positive = examples.y * examples.mask
@@ -89,7 +96,7 @@ def catalogue_ndcg(
     ideal = jnp.sum(jnp.where(place < jnp.sum(positive) + extra_count, discount, 0.0))
     score, liked, other = outputs[best], positive[best], (examples.mask * (1.0 - examples.y))[best]
     swap = jnp.abs(discount[:, None] - discount) * liked[:, None] * other
-    loss += jnp.sum(swap * jax.nn.softplus(score - score[:, None])) / jnp.maximum(ideal, 1.0)
+    loss += pairs * jnp.sum(swap * jax.nn.softplus(score - score[:, None])) / jnp.maximum(ideal, 1.0)
     return loss, {"loss": loss}
 
 

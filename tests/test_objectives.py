@@ -37,8 +37,10 @@ def test_a_pair_counts_by_how_much_ndcg_changes_when_its_rows_change_places():
         row[list(pair)] = row[list(pair[::-1])]
     at, *after = jax.jit(jax.vmap(lambda row: ndcg(row, task.y, task.mask, 3)))(jnp.stack([scores, *swapped]))
     loss = np.log1p(np.exp([float(scores[n] - scores[p]) for p, n in pairs]))
-    wanted = float(catalogue_cross_entropy(scores, task)[0]) + np.abs(np.array(after) - at) @ loss
-    assert float(catalogue_ndcg(scores, task, depth=3)[0]) == pytest.approx(wanted, rel=1e-5)
+    likelihood, wanted = float(catalogue_cross_entropy(scores, task)[0]), np.abs(np.array(after) - at) @ loss
+    for weight in (1.0, 10.0, 0.0):
+        found = float(catalogue_ndcg(scores, task, depth=3, pairs=weight)[0])
+        assert found == pytest.approx(likelihood + weight * wanted, rel=1e-5)
 
 
 def test_bpr_is_the_mean_over_pairs():

@@ -1,5 +1,6 @@
 """Runs methods on ranking tasks with a whole catalogue as candidates, one after another, each one's values kept."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,15 +10,16 @@ import numpy as np
 import polars as pl
 
 from experiments.common import jobs
-from experiments.common.recipes.base import Recipe, hyperparameters
+from experiments.common.recipes.base import Built, Recipe, Training, hyperparameters
 from experiments.common.runner import Outcome, run_once
 from experiments.common.workdir import Log
 from metarec_jax.catalogue_metrics import METRICS
 from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores
+from metarec_jax.gradients import join_fixed, split_fixed
 from metarec_jax.ranking import Values, rank_catalogue
-from metarec_jax.tasks.catalogue import Liker, held_out_likers, training_catalogue
+from metarec_jax.tasks.catalogue import Liker, held_out_likers, rated_by, training_catalogue
 from metarec_jax.tasks.user_cold_start import Split
 from metarec_jax.tuning import tune
 from metarec_jax.types import Array, Baseline, Learner, Params
@@ -35,21 +37,24 @@ class Trial(NamedTuple):
 
     seed: int
     train: Ratings
+    rated: Ratings  # whatever those who are in `train` rated
     content: Array  # [I, F] of all items
     valid: dict[int, Users]
     test: dict[int, Users]
     folder: Path
 
 
-def make_trial(seed: int, liked: Ratings, split: Split, shots: list[int], folder: Path) -> Trial:
-    """The tasks of a split of `tasks.catalogue.liked_only` at every K."""
+def make_trial(
+    seed: int, ratings: Ratings, liked: Ratings, split: Split, shots: list[int], folder: Path
+) -> Trial:
+    """The tasks of a split of `liked`, what `tasks.catalogue.liked_only` leaves of all ratings, at every K."""
 
     def users(part) -> dict[int, Users]:
         names = liked.user_ids[part.users]
         return {k: Users(jax.tree.map(jnp.asarray, held_out_likers(liked, part, k)), names) for k in shots}
 
     train, content = liked.keep_rows(split.train_rows), jnp.asarray(liked.item_features.values)
-    return Trial(seed, train, content, users(split.valid), users(split.test), folder)
+    return Trial(seed, train, rated_by(ratings, train), content, users(split.valid), users(split.test), folder)
 
 
 def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], trial: Trial) -> Outcome:
@@ -73,20 +78,17 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
 
 
 def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
-    """Meta-train with early stopping on the validation users, going on from a checkpoint, and rank for test users."""
+    """Meta-train on what was rated and then on what was liked, going on from a checkpoint, and rank for test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
+        first, then = outer.parts()
         built = recipe.build(trial.train, **own)
-        tasks = training_catalogue(trial.train, support=max(trial.test) or 1)
-
-        def validate(params: Params) -> float:
-            every = trial.valid.values()
-            return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
-
-        programs = jobs.make_programs(built, outer, tasks.sample, spread)
-        job = jobs.job_on(name, built, outer, trial.seed, tasks, validate, programs, METRICS[0])
-        params = jobs.train(name, job, trial.seed, trial.folder / name, log)
+        if first:
+            earlier = recipe.build(trial.rated, **own)
+            found = _train(name, earlier, replace(outer, steps=first), trial, log, spread, liked=False)
+            built = built._replace(params=join_fixed(split_fixed(found)[0], split_fixed(built.params)[1]))
+        params = _train(name, built, replace(outer, steps=then), trial, log, spread, liked=True)
         frames = [
             _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))
             for k, users in trial.test.items()
@@ -94,6 +96,21 @@ def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial
         return pl.concat(frames), {str(k): own | vars(outer) for k in trial.test}
 
     return run_once(name, recipe.kind, "score", trial.folder / name, work)
+
+
+def _train(name: str, built: Built, outer: Training, trial: Trial, log: Log, spread: Spread, *, liked: bool) -> Params:
+    """Meta-train on what was liked, for the parameters that are best on the validation users; or on whatever was
+    rated, for the last ones, as the validation users ask about something else."""
+    tasks = training_catalogue(trial.train if liked else trial.rated, support=max(trial.test) or 1)
+
+    def validate(params: Params) -> float:
+        every = trial.valid.values()
+        return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
+
+    programs = jobs.make_programs(built, outer, tasks.sample, spread)
+    label, folder = (name, trial.folder / name) if liked else (f"rated, {name}", trial.folder / name / "rated")
+    job = jobs.job_on(label, built, outer, trial.seed, tasks, validate, programs, METRICS[0])
+    return jobs.train(label, job._replace(last=not liked), trial.seed, folder, log)
 
 
 def ranked(name: str, method: Learner | Baseline, params: Params, content: Array, users: Users) -> Values:

@@ -38,6 +38,17 @@ def liked_only(ratings: Ratings, threshold: float) -> Ratings:
     return dataclasses.replace(kept, rating=np.ones_like(kept.rating))
 
 
+def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
+    """Whatever the training users of `train` rated, liked or not, each row with a rating of 1.
+
+    Args:
+      ratings: all of them, with the items of `train`.
+      train: the training part of `liked_only`.
+    """
+    rows = np.flatnonzero(np.isin(ratings.user_ids, train.user_ids)[ratings.user])
+    return liked_only(ratings.keep_rows(rows), float("-inf"))
+
+
 def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15) -> Split:
     """80% of the users train, 10% validate, 10% test, as in user cold start.
 

@@ -15,6 +15,7 @@ from metarec_jax.tasks.catalogue import (
     default_threshold,
     held_out_likers,
     liked_only,
+    rated_by,
     split_liked,
     training_catalogue,
 )
@@ -55,6 +56,18 @@ def test_no_user_is_in_two_parts_and_the_parts_are_those_of_user_cold_start():
     other = split_users(RATINGS, seed=0, query=1)
     assert valid <= set(RATINGS.user_ids[other.valid.users]) and test <= set(RATINGS.user_ids[other.test.users])
     assert train <= set(RATINGS.user_ids[RATINGS.user[other.train_rows]])
+
+
+def test_whatever_the_training_users_rated_and_nothing_of_others():
+    rated = rated_by(RATINGS, TRAIN)
+    wanted = {
+        (RATINGS.user_ids[user], int(item))
+        for user, item in zip(RATINGS.user, RATINGS.item, strict=True)
+        if RATINGS.user_ids[user] in set(TRAIN.user_ids)
+    }
+    found = set(zip(rated.user_ids[rated.user], rated.item.tolist(), strict=True))
+    assert found == wanted and len(rated.rating) == len(wanted) > len(TRAIN.rating)
+    assert (rated.rating == 1).all() and rated.num_items == TRAIN.num_items
 
 
 @pytest.mark.parametrize("part", [SPLIT.valid, SPLIT.test])

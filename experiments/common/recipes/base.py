@@ -72,7 +72,7 @@ def hyperparameters(recipe: Recipe, changes: dict[str, Any], name: str) -> tuple
         if key not in target:
             raise ValueError(f"{name} has no {key!r}; it has {', '.join([*own, *outer])}.")
         target[key] = read(value, type(target[key]), f"{name}.{key}")
-    return own, Training(**outer)
+    return own, type(recipe.training)(**outer)
 
 
 def read(value: Any, kind: type, label: str) -> Any:

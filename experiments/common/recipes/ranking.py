@@ -1,5 +1,8 @@
 """Learners that rank a whole catalogue from what was liked."""
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +19,19 @@ from metarec_jax.models.neighbours import Votes, count_neighbours
 from metarec_jax.models.set_encoder import SetEncoder
 from metarec_jax.spaces import Between, OneOf
 from metarec_jax.types import Array, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingTraining(Training):
+    """Hyper-parameters of the outer loop."""
+
+    rated: float = 0.25  # share of the steps that come first and are on whatever was rated, liked or not
+
+    def parts(self) -> tuple[int, int]:
+        """The steps on what was rated, and after them on what was liked."""
+        first = min(round(self.rated * self.steps), self.steps - 1)
+        return first, self.steps - first
+
 
 LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax neither ignores nor shouts
 
@@ -41,15 +57,17 @@ def build_neighbour_encoder(
     neighbours: int = 500,
     discount: float = 0.5,
     votes_rate: float = 20.0,
+    pairs: float = 1.0,
 ) -> Built:
     """Set encoder beside the votes of `neighbours` an item, for the pairs that decide nDCG@10.
 
     The encoder starts as above, with tables times `share`. The few numbers of the votes learn `votes_rate` times
-    faster.
+    faster. `pairs`: see `objectives.catalogue_ndcg`.
     """
     lists = count_neighbours(rating_matrix(train), neighbours, discount)
     net = SetEncoder(train.num_items, dim, width, dropout)
-    learner = neighbour_encoder(net, Votes(), lists, objectives.catalogue_ndcg)
+    objective = partial(objectives.catalogue_ndcg, pairs=pairs)
+    learner = neighbour_encoder(net, Votes(), lists, objective)
     params = learner.init(jax.random.key(0), example(train))
     start = ease_start(params["net"], train, reg * train.num_users)
     shrunk = {name: {"table": share * part["table"]} for name, part in start.items()}
@@ -75,7 +93,7 @@ def log_popularity(train: Ratings) -> Array:
 RANKING_RECIPES: dict[str, Recipe] = {
     "set_encoder": Recipe(
         build_set_encoder,
-        Training(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=16000, patience=16000),
+        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=16000, patience=16000),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "weight_decay": Between(1e-5, 1.0),
@@ -86,7 +104,7 @@ RANKING_RECIPES: dict[str, Recipe] = {
     ),
     "neighbour_encoder": Recipe(
         build_neighbour_encoder,
-        Training(outer_lr=1e-3, weight_decay=1e-4, batch=64, steps=1800, patience=1800),
+        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=64, steps=1800, patience=1800),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "dropout": OneOf((0.5, 0.6, 0.7, 0.8)),
