@@ -83,9 +83,9 @@ def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
         first, then = outer.parts()
-        built = recipe.build(trial.train, **own)
+        built = recipe.build(trial.train, then, **own)
         if first:
-            earlier = recipe.build(trial.rated, **own)
+            earlier = recipe.build(trial.rated, first, **own)
             found = _train(name, earlier, replace(outer, steps=first), trial, log, spread, liked=False)
             built = built._replace(params=join_fixed(split_fixed(found)[0], split_fixed(built.params)[1]))
         params = _train(name, built, replace(outer, steps=then), trial, log, spread, liked=True)

@@ -4,6 +4,9 @@ An encoder of a few numbers says what kind of things somebody likes; that volume
 into them, and is what item-kNN knows. Here the scores of both are added to the log of the popularity, and how much each
 is worth for every number of known items is learnt from tasks like those that will be met (see `models.neighbours`).
 
+Where there are many users the encoder has to be trained for long, and does it better without the votes, which explain
+the easy part from the first step on: they can be let in late.
+
 Easily got wrong: the user of a training episode must be left out of the counts that he is asked about.
 """
 
@@ -12,11 +15,13 @@ import jax.numpy as jnp
 
 from metarec_jax.models.neighbours import NeighbourLists, Votes, leave_out, pairs
 from metarec_jax.models.set_encoder import SetEncoder
-from metarec_jax.objectives import Objective
+from metarec_jax.objectives import Objective, catalogue_cross_entropy
 from metarec_jax.types import FIXED, Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
-def neighbour_encoder(net: SetEncoder, votes: Votes, lists: NeighbourLists, objective: Objective) -> Learner:
+def neighbour_encoder(
+    net: SetEncoder, votes: Votes, lists: NeighbourLists, objective: Objective, *, alone: int = 0
+) -> Learner:
     """The learner; labels of the support are not read: what is in it is liked.
 
     Args:
@@ -25,6 +30,7 @@ def neighbour_encoder(net: SetEncoder, votes: Votes, lists: NeighbourLists, obje
       lists: counted on the training users; part of the parameters from `init` on, as data that is not learnt.
       objective: masked loss of the scores, for example `objectives.catalogue_cross_entropy`. The query of an episode in
         training has y = 1 at all that its user likes, but the support.
+      alone: in so many steps of training the encoder learns by itself, by the cross-entropy.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -48,11 +54,17 @@ def neighbour_encoder(net: SetEncoder, votes: Votes, lists: NeighbourLists, obje
         return net.apply({"params": fast["net"]}, fast["taste"], x, method="score") + fast["others"][x.id]
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del step  # nothing changes in the course of training
         known, query = episode.support, episode.query
         encoded = net.apply({"params": params["net"]}, known.x, known.mask, query.x, rngs={"dropout": key})
-        found = leave_out(params[FIXED], known, query)
-        others = votes.apply({"params": params["votes"]}, found, known.mask) + jnp.log1p(found.likes)
-        return objective(encoded + others[query.x.id], query)
+
+        def by_itself() -> tuple[Array, Metrics]:
+            return catalogue_cross_entropy(encoded + jnp.log1p(params[FIXED].likes)[query.x.id], query)
+
+        def with_votes() -> tuple[Array, Metrics]:
+            found = leave_out(params[FIXED], known, query)
+            others = votes.apply({"params": params["votes"]}, found, known.mask) + jnp.log1p(found.likes)
+            return objective(encoded + others[query.x.id], query)
+
+        return jax.lax.cond(step < alone, by_itself, with_votes) if alone else with_votes()
 
     return Learner(init, adapt, predict, loss)

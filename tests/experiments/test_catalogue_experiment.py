@@ -28,7 +28,7 @@ SMALL = [
 ]
 SMALL += ["--set=neighbour_encoder.dim=16", "--set=neighbour_encoder.width=16", "--set=neighbour_encoder.batch=64"]
 SMALL += ["--set=neighbour_encoder.outer_lr=0.01", "--set=neighbour_encoder.dropout=0.2"]
-SMALL += ["--set=neighbour_encoder.rated=0.2"]
+SMALL += ["--set=neighbour_encoder.rated=0.2", "--set=neighbour_encoder.alone=0.2"]
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_votes_are_item_knn_with_a_prior():
 def test_a_stranger_is_shown_what_is_popular(name):
     """With nothing known the scores are the log of the popularity, exactly and after training too."""
     recipe = RANKING_RECIPES[name]
-    built = recipe.build(LIKED, dim=4, width=8, dropout=0.5, reg=2.0)
+    built = recipe.build(LIKED, 4, dim=4, width=8, dropout=0.5, reg=2.0)
     tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
     chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
     params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
@@ -115,3 +115,29 @@ def test_the_lists_are_no_part_of_what_is_trained():
     assert all(
         (old != new).any() for old, new in zip(*map(jax.tree.leaves, (before["votes"], after["votes"])), strict=True)
     )
+
+
+def test_the_encoder_learns_by_itself_until_the_votes_are_let_in():
+    """Before, the loss is that of a set encoder on the log of the popularity and the votes have no gradient; after,
+    it is that of a learner which has had votes all along."""
+    net, lists = SetEncoder(ITEMS, 4, 8), count_neighbours(MATRIX, 6, 0.5)
+    late, always = (
+        neighbour_encoder(net, Votes(), lists, objectives.catalogue_ndcg, alone=alone) for alone in (10, 0)
+    )
+    by_itself = set_encoder(net, jnp.log1p(lists.likes), objectives.catalogue_cross_entropy)
+    tasks = training_catalogue(LIKED, support=3)
+    episode = tasks.sample(tasks.data, jax.random.key(3))
+    assert float(episode.support.mask.sum()) > 0
+    params, key = late.init(jax.random.key(0), episode), jax.random.key(1)
+
+    def loss(learner, params, step):
+        return learner.loss(params, episode, key, step)[0]
+
+    def votes_gradient(step):
+        return jax.grad(lambda votes: loss(late, params | {"votes": votes}, step))(params["votes"])
+
+    alone = {"net": params["net"], FIXED: jnp.log1p(lists.likes)}
+    np.testing.assert_allclose(loss(late, params, 9), loss(by_itself, alone, 9), rtol=1e-6)
+    np.testing.assert_allclose(loss(late, params, 10), loss(always, params, 10), rtol=1e-6)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(votes_gradient(9)))
+    assert all(leaf.any() for leaf in jax.tree.leaves(votes_gradient(10)["log_gain"]))

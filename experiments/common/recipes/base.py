@@ -39,7 +39,7 @@ OUTER_SPACE: Space = {"outer_lr": Between(2e-4, 5e-3), "weight_decay": Between(1
 class Recipe(NamedTuple):
     """How a learner is built and trained by default, and where better settings may be found."""
 
-    build: Callable[..., Built]  # (train: Ratings, **hyper-parameters)
+    build: Callable[..., Built]  # (train: Ratings, **hyper-parameters); of those that rank (train, steps, ...)
     training: Training = Training()
     kind: str = "learner"  # "baseline": a control that is trained like a learner
     space: Space = OUTER_SPACE  # of keywords of `build` and fields of `Training`
@@ -65,7 +65,8 @@ def hyperparameters(recipe: Recipe, changes: dict[str, Any], name: str) -> tuple
     Raises:
       ValueError: an unknown key, a value that does not read as the type of its default, or a number out of bounds.
     """
-    own = {key: value.default for key, value in inspect.signature(recipe.build).parameters.items() if key != "train"}
+    parameters = inspect.signature(recipe.build).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
     outer = dataclasses.asdict(recipe.training)
     for key, value in changes.items():
         target = own if key in own else outer

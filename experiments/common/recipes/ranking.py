@@ -25,7 +25,7 @@ from metarec_jax.types import Array, Params
 class RankingTraining(Training):
     """Hyper-parameters of the outer loop."""
 
-    rated: float = 0.25  # share of the steps that come first and are on whatever was rated, liked or not
+    rated: float = 0.5  # share of the steps that come first and are on whatever was rated, liked or not
 
     def parts(self) -> tuple[int, int]:
         """The steps on what was rated, and after them on what was liked."""
@@ -37,9 +37,10 @@ LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax 
 
 
 def build_set_encoder(
-    train: Ratings, *, dim: int = 128, width: int = 256, dropout: float = 0.5, reg: float = 0.5
+    train: Ratings, steps: int, *, dim: int = 128, width: int = 256, dropout: float = 0.5, reg: float = 0.5
 ) -> Built:
     """Set encoder with the softmax over the catalogue, from EASE with a penalty of `reg` times the number of users."""
+    del steps  # nothing changes in the course of training
     net = SetEncoder(train.num_items, dim, width, dropout)
     learner = set_encoder(net, log_popularity(train), objectives.catalogue_cross_entropy)
     params = learner.init(jax.random.key(0), example(train))
@@ -48,26 +49,28 @@ def build_set_encoder(
 
 def build_neighbour_encoder(
     train: Ratings,
+    steps: int,
     *,
     dim: int = 128,
     width: int = 256,
-    dropout: float = 0.6,
-    reg: float = 2.0,
+    dropout: float = 0.5,
+    reg: float = 0.5,
     share: float = 1.0,
-    neighbours: int = 500,
+    neighbours: int = 1000,
     discount: float = 0.5,
-    votes_rate: float = 20.0,
-    pairs: float = 1.0,
+    votes_rate: float = 40.0,
+    pairs: float = 3.0,
+    alone: float = 0.7,
 ) -> Built:
     """Set encoder beside the votes of `neighbours` an item, for the pairs that decide nDCG@10.
 
     The encoder starts as above, with tables times `share`. The few numbers of the votes learn `votes_rate` times
-    faster. `pairs`: see `objectives.catalogue_ndcg`.
+    faster. The votes are let in after the share `alone` of the steps; `pairs`: see `objectives.catalogue_ndcg`.
     """
     lists = count_neighbours(rating_matrix(train), neighbours, discount)
     net = SetEncoder(train.num_items, dim, width, dropout)
     objective = partial(objectives.catalogue_ndcg, pairs=pairs)
-    learner = neighbour_encoder(net, Votes(), lists, objective)
+    learner = neighbour_encoder(net, Votes(), lists, objective, alone=round(alone * steps))
     params = learner.init(jax.random.key(0), example(train))
     start = ease_start(params["net"], train, reg * train.num_users)
     shrunk = {name: {"table": share * part["table"]} for name, part in start.items()}
@@ -93,7 +96,7 @@ def log_popularity(train: Ratings) -> Array:
 RANKING_RECIPES: dict[str, Recipe] = {
     "set_encoder": Recipe(
         build_set_encoder,
-        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=16000, patience=16000),
+        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=20000, patience=20000),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "weight_decay": Between(1e-5, 1.0),
@@ -104,7 +107,7 @@ RANKING_RECIPES: dict[str, Recipe] = {
     ),
     "neighbour_encoder": Recipe(
         build_neighbour_encoder,
-        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=64, steps=1800, patience=1800),
+        RankingTraining(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=20000, patience=20000),
         space={
             "outer_lr": Between(3e-4, 3e-3),
             "dropout": OneOf((0.5, 0.6, 0.7, 0.8)),
