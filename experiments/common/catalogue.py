@@ -44,9 +44,7 @@ class Trial(NamedTuple):
     folder: Path
 
 
-def make_trial(
-    seed: int, ratings: Ratings, liked: Ratings, split: Split, shots: list[int], folder: Path
-) -> Trial:
+def make_trial(seed: int, ratings: Ratings, liked: Ratings, split: Split, shots: list[int], folder: Path) -> Trial:
     """The tasks of a split of `liked`, what `tasks.catalogue.liked_only` leaves of all ratings, at every K."""
 
     def users(part) -> dict[int, Users]:

@@ -121,9 +121,7 @@ def test_the_encoder_learns_by_itself_until_the_votes_are_let_in():
     """Before, the loss is that of a set encoder on the log of the popularity and the votes have no gradient; after,
     it is that of a learner which has had votes all along."""
     net, lists = SetEncoder(ITEMS, 4, 8), count_neighbours(MATRIX, 6, 0.5)
-    late, always = (
-        neighbour_encoder(net, Votes(), lists, objectives.catalogue_ndcg, alone=alone) for alone in (10, 0)
-    )
+    late, always = (neighbour_encoder(net, Votes(), lists, objectives.catalogue_ndcg, alone=alone) for alone in (10, 0))
     by_itself = set_encoder(net, jnp.log1p(lists.likes), objectives.catalogue_cross_entropy)
     tasks = training_catalogue(LIKED, support=3)
     episode = tasks.sample(tasks.data, jax.random.key(3))
