@@ -10,8 +10,8 @@ the item's content. The same ten ratings of an item are predicted at every K.
 Result, RMSE on MovieLens-100K with --seeds=3 --learners=ridge,attentive_ridge: ridge has 1.0349 at K = 0 and 0.9963 at
 K = 1, the best baseline, a Gaussian process with the same side features, 1.0435 and 1.0103, the user's mean 1.0932 and
 1.0890; from K = 5 on ridge and the process cannot be told apart. With --tuned=experiments/tuned/ml-100k-items.json
-attentive ridge is better than the process, tuned as well, at every K (0.9480 for 0.9636 at K = 5). On MovieLens-1M ridge is better at every K, with
-1.0120 for 1.0213 at K = 0 and 0.9343 for 0.9482 at K = 5 (docs/cold_starts.md).
+attentive ridge is better than the process, tuned as well, at every K (0.9480 for 0.9636 at K = 5). On MovieLens-1M
+ridge is better at every K, with 1.0120 for 1.0213 at K = 0 and 0.9343 for 0.9482 at K = 5 (docs/cold_starts.md).
 """
 
 import sys
