@@ -39,7 +39,7 @@ def liked_only(ratings: Ratings, threshold: float) -> Ratings:
 
 
 def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
-    """Whatever the training users of `train` rated, liked or not, each row with a rating of 1.
+    """Whatever the users of `train` rated, liked or not, each row with a rating of 1; users and items as there.
 
     Args:
       ratings: all of them, with the items of `train`.

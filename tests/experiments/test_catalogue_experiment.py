@@ -158,6 +158,7 @@ def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
         ("--shots=0,10", "--least=8 leaves nothing to be found after 10 items are known"),
         ("--shots=all", "'all' would leave nothing to be found"),
         ("--query=5", "--query is not a flag of this experiment"),
+        ("--set=neighbour_encoder.rated=1", "leaves no step for what was liked"),
         ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder, neighbour_encoder"),
     ],
 )

@@ -57,3 +57,8 @@ def test_the_space_is_of_hyperparameters_that_there_are_and_of_their_types(name)
         assert {type(edge) for edge in edges} == {type(known[key])}, key
         for edge in edges:
             hyperparameters(recipe, {key: edge}, name)
+
+
+def test_votes_that_would_never_be_let_in_are_refused():
+    with pytest.raises(ValueError, match="alone=1 leaves no step for the votes"):
+        EVERY["neighbour_encoder"].build(table(), 10, alone=1.0)

@@ -20,20 +20,27 @@ from metarec_jax.models.set_encoder import SetEncoder
 from metarec_jax.spaces import Between, OneOf
 from metarec_jax.types import Array, Params
 
+LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax neither ignores nor shouts
+
 
 @dataclasses.dataclass(frozen=True)
 class RankingTraining(Training):
-    """Hyper-parameters of the outer loop."""
+    """Hyper-parameters of the outer loop of learners that rank.
+
+    Raises:
+      ValueError: `rated` leaves no step for what was liked.
+    """
 
     rated: float = 0.5  # share of the steps that come first and are on whatever was rated, liked or not
+
+    def __post_init__(self) -> None:
+        if self.rated >= 1.0:
+            raise ValueError(f"rated={self.rated:g} leaves no step for what was liked; give a share below 1.")
 
     def parts(self) -> tuple[int, int]:
         """The steps on what was rated, and after them on what was liked."""
         first = min(round(self.rated * self.steps), self.steps - 1)
         return first, self.steps - first
-
-
-LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax neither ignores nor shouts
 
 
 def build_set_encoder(
@@ -66,7 +73,12 @@ def build_neighbour_encoder(
 
     The encoder starts as above, with tables times `share`. The few numbers of the votes learn `votes_rate` times
     faster. The votes are let in after the share `alone` of the steps; `pairs`: see `objectives.catalogue_ndcg`.
+
+    Raises:
+      ValueError: `alone` leaves no step for the votes.
     """
+    if alone >= 1.0:
+        raise ValueError(f"neighbour_encoder.alone={alone:g} leaves no step for the votes; give a share below 1.")
     lists = count_neighbours(rating_matrix(train), neighbours, discount)
     net = SetEncoder(train.num_items, dim, width, dropout)
     objective = partial(objectives.catalogue_ndcg, pairs=pairs)
