@@ -148,9 +148,11 @@ async function search() {
     const { found } = await ask(`/api/search?q=${encodeURIComponent(text)}`);
     if (number !== searched) return;
     const rows = found.map((entry) => row(entry, make("small", { className: "soft" }, count(entry.count, "rating"))));
+    const focus = whereFocusIs(); // whoever types fast is among what an earlier letter found
     get("found").replaceChildren(...rows);
     if (!rows.length) get("found").append(make("li", { className: "soft" }, "Nothing is called that."));
     get("found").hidden = false;
+    if (focus?.list === "found") restoreFocus(focus);
   } catch (error) {
     complain(error);
   }

@@ -96,6 +96,23 @@ def test_by_keyboard(page):
     playwright.expect(page.locator("#rated li")).to_have_count(0)
 
 
+def test_an_answer_that_comes_late_leaves_the_focus_where_it_is(page):
+    page.fill("#query", "ameli")
+    playwright.expect(page.locator("#found li")).to_have_count(1)
+    held = []
+    page.route("**/api/search*", lambda route: held.append(route))
+    page.keyboard.press("e")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    page.locator("#found li").evaluate("row => (row.dataset.old = 'yes')")
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    playwright.expect(page.locator("#found li[data-old]")).to_have_count(0)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#rated li [aria-checked=true]")).to_have_attribute("data-value", "4")
+
+
 def test_markup_in_a_title_is_text(page, table):
     markup = next(title for title in table.item_titles if "<script>" in title)
     page.fill("#query", "script")
