@@ -17,7 +17,6 @@ from metarec_jax.catalogue_metrics import METRICS
 from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
 from metarec_jax.evaluation import PredictionError, Scores
-from metarec_jax.gradients import join_fixed, split_fixed
 from metarec_jax.ranking import Values, rank_catalogue
 from metarec_jax.tasks.catalogue import Liker, held_out_likers, rated_by, training_catalogue
 from metarec_jax.tasks.user_cold_start import Split
@@ -81,11 +80,11 @@ def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
         own, outer = hyperparameters(recipe, changes, name)
         first, then = outer.parts()
-        built = recipe.build(trial.train, then, **own)
+        earlier = None
         if first:
-            earlier = recipe.build(trial.rated, first, **own)
-            found = _train(name, earlier, replace(outer, steps=first), trial, log, spread, liked=False)
-            built = built._replace(params=join_fixed(split_fixed(found)[0], split_fixed(built.params)[1]))
+            built = recipe.build(trial.rated, first, None, **own)
+            earlier = _train(name, built, replace(outer, steps=first), trial, log, spread, liked=False)
+        built = recipe.build(trial.train, then, earlier, **own)
         params = _train(name, built, replace(outer, steps=then), trial, log, spread, liked=True)
         frames = [
             _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def table():
 def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     recipe = EVERY[name]
     own, _ = hyperparameters(recipe, {}, name)
-    steps = (1,) if name in RANKING_RECIPES else ()
-    built = recipe.build(table(), *steps, **own)
+    stage = (1, None) if name in RANKING_RECIPES else ()
+    built = recipe.build(table(), *stage, **own)
     tasks = training_tasks(table(), support=5, query=5)
     drawn = (jax.jit(tasks.sample)(tasks.data, jax.random.key(number)) for number in range(20))
     episode = next(task for task in drawn if task.support.mask.any())  # a stranger teaches a ranker nothing
@@ -59,6 +60,18 @@ def test_the_space_is_of_hyperparameters_that_there_are_and_of_their_types(name)
             hyperparameters(recipe, {key: edge}, name)
 
 
+@pytest.mark.parametrize("name", RANKING_RECIPES)
+def test_a_second_stage_keeps_what_the_first_learnt_and_counts_for_itself(name):
+    recipe, sizes = EVERY[name], {"dim": 4, "width": 8}
+    liked = table().keep_rows(np.flatnonzero(table().rating >= np.median(table().rating)))
+    first = recipe.build(table(), 1, None, **sizes)
+    second, afresh = recipe.build(liked, 1, first.params, **sizes), recipe.build(liked, 1, None, **sizes)
+    learnt, fixed = gradients.split_fixed(second.params)
+    chex.assert_trees_all_equal(learnt, gradients.split_fixed(first.params)[0])
+    chex.assert_trees_all_equal(fixed, gradients.split_fixed(afresh.params)[1])
+    assert second.rates == first.rates
+
+
 def test_votes_that_would_never_be_let_in_are_refused():
     with pytest.raises(ValueError, match="alone=1 leaves no step for the votes"):
-        EVERY["neighbour_encoder"].build(table(), 10, alone=1.0)
+        EVERY["neighbour_encoder"].build(table(), 10, None, alone=1.0)

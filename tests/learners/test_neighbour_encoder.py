@@ -79,7 +79,7 @@ def test_votes_are_item_knn_with_a_prior():
 def test_a_stranger_is_shown_what_is_popular(name):
     """With nothing known the scores are the log of the popularity, exactly and after training too."""
     recipe = RANKING_RECIPES[name]
-    built = recipe.build(LIKED, 4, dim=4, width=8, dropout=0.5, reg=2.0)
+    built = recipe.build(LIKED, 4, None, dim=4, width=8, dropout=0.5, reg=2.0)
     tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
     chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
     params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params

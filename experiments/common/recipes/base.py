@@ -39,7 +39,7 @@ OUTER_SPACE: Space = {"outer_lr": Between(2e-4, 5e-3), "weight_decay": Between(1
 class Recipe(NamedTuple):
     """How a learner is built and trained by default, and where better settings may be found."""
 
-    build: Callable[..., Built]  # (train: Ratings, **hyper-parameters); of those that rank (train, steps, ...)
+    build: Callable[..., Built]  # (train: Ratings, **hyper-parameters); of those that rank (train, steps, earlier, ...)
     training: Training = Training()
     kind: str = "learner"  # "baseline": a control that is trained like a learner
     space: Space = OUTER_SPACE  # of keywords of `build` and fields of `Training`

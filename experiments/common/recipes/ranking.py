@@ -13,6 +13,7 @@ from metarec_jax import objectives
 from metarec_jax.baselines import ease
 from metarec_jax.baselines.item_statistics import rating_matrix
 from metarec_jax.data.table import Ratings
+from metarec_jax.gradients import join_fixed, split_fixed
 from metarec_jax.learners.neighbour_encoder import neighbour_encoder
 from metarec_jax.learners.set_encoder import set_encoder
 from metarec_jax.models.neighbours import Votes, count_neighbours
@@ -44,19 +45,30 @@ class RankingTraining(Training):
 
 
 def build_set_encoder(
-    train: Ratings, steps: int, *, dim: int = 128, width: int = 256, dropout: float = 0.5, reg: float = 0.5
+    train: Ratings,
+    steps: int,
+    earlier: Params | None,
+    *,
+    dim: int = 128,
+    width: int = 256,
+    dropout: float = 0.5,
+    reg: float = 0.5,
 ) -> Built:
-    """Set encoder with the softmax over the catalogue, from EASE with a penalty of `reg` times the number of users."""
+    """Set encoder with the softmax over the catalogue, from EASE with a penalty of `reg` times the number of users, or
+    from the parameters of an `earlier` stage on another table."""
     del steps  # nothing changes in the course of training
     net = SetEncoder(train.num_items, dim, width, dropout)
     learner = set_encoder(net, log_popularity(train), objectives.catalogue_cross_entropy)
     params = learner.init(jax.random.key(0), example(train))
+    if earlier is not None:
+        return Built(learner, going_on(earlier, params))
     return Built(learner, params | {"net": params["net"] | ease_start(params["net"], train, reg * train.num_users)})
 
 
 def build_neighbour_encoder(
     train: Ratings,
     steps: int,
+    earlier: Params | None,
     *,
     dim: int = 128,
     width: int = 256,
@@ -71,7 +83,7 @@ def build_neighbour_encoder(
 ) -> Built:
     """Set encoder beside the votes of `neighbours` an item, for the pairs that decide nDCG@10.
 
-    The encoder starts as above, with tables times `share`. The few numbers of the votes learn `votes_rate` times
+    Starts as above, with EASE's tables times `share`. The few numbers of the votes learn `votes_rate` times
     faster. The votes are let in after the share `alone` of the steps; `pairs`: see `objectives.catalogue_ndcg`.
 
     Raises:
@@ -84,9 +96,16 @@ def build_neighbour_encoder(
     objective = partial(objectives.catalogue_ndcg, pairs=pairs)
     learner = neighbour_encoder(net, Votes(), lists, objective, alone=round(alone * steps))
     params = learner.init(jax.random.key(0), example(train))
+    if earlier is not None:
+        return Built(learner, going_on(earlier, params), {"votes": votes_rate})
     start = ease_start(params["net"], train, reg * train.num_users)
     shrunk = {name: {"table": share * part["table"]} for name, part in start.items()}
     return Built(learner, params | {"net": params["net"] | shrunk}, {"votes": votes_rate})
+
+
+def going_on(earlier: Params, params: Params) -> Params:
+    """What an earlier stage learnt, beside what was counted on this stage's table."""
+    return join_fixed(split_fixed(earlier)[0], split_fixed(params)[1])
 
 
 def ease_start(params: Params, train: Ratings, reg: float) -> Params:
