@@ -41,9 +41,11 @@ from metarec_jax.learners.set_transformer import set_transformer
 from metarec_jax.learners.tanp import tanp
 from metarec_jax.learners.tied_head import tied_head
 from metarec_jax.learners.transfer import transfer
+from metarec_jax.learners.with_history import with_history
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder, Span
 from metarec_jax.models.conv4 import Classifier
+from metarec_jax.models.history import History, HistoryTerm
 from metarec_jax.models.neighbours import NeighbourLists, Votes, count_neighbours
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
@@ -69,6 +71,14 @@ def neighbours() -> NeighbourLists:
     return count_neighbours(
         scipy.sparse.csr_array(np.random.default_rng(0).random((60, ITEMS)) < 0.25, dtype=np.float32), 10, 0.5
     )
+
+
+def history() -> History:
+    """Of 30 owners whom half of the candidates rated, at random."""
+    rng = np.random.default_rng(0)
+    features, rated = rng.normal(size=(30, 5)), rng.random((ITEMS, 30)) < 0.5
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return History(np.float32(unit), np.ones(5, np.float32), np.float32(rated * rng.normal(size=rated.shape)), rated)
 
 
 LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
@@ -119,6 +129,9 @@ CLOSED_FORM = {
         objectives.squared_error,
         spans=SPANS,
         prior=ChoicePrior(ITEMS, 6, width=4),
+    ),
+    "with_history": lambda: with_history(
+        ridge(taste_net(), objectives.squared_error), HistoryTerm(neighbours=10, gain=0.3), history()
     ),
     "logistic": lambda: logistic(taste_net(), objectives.squared_error, low=1.0, high=6.0),
     "deep_kernel": lambda: deep_kernel(taste_net()),
