@@ -41,7 +41,7 @@ ITEM_COLD_START = ColdStart(
     Ratings.transposed,
     split_users,
     Methods(ITEM_BASELINES, ITEM_RECIPES),
-    ["metaemb", "mwuf", "dropoutnet", "clcrec", "ridge", "attentive_ridge"],
+    ["metaemb", "mwuf", "dropoutnet", "clcrec", "ridge", "attentive_ridge", "history_ridge"],
     Protocol([0, 1, 3, 5, 10], query=10, order="random"),
 )
 BOTH_COLD_START = USER_COLD_START._replace(
