@@ -13,12 +13,8 @@ from metarec_jax.baselines.item_knn import nearest
 from metarec_jax.baselines.item_statistics import MAX_ITEMS, rating_matrix
 from metarec_jax.baselines.owner_bias import with_owner_bias
 from metarec_jax.data.table import Ratings
+from metarec_jax.models.history import unit_rows
 from metarec_jax.types import Array, Inputs, Params
-
-
-def unit_rows(values: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays."""
-    return values / np.maximum(np.sqrt(np.sum(values**2, axis=1, keepdims=True)), 1e-9)
 
 
 def fit(

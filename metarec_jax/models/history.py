@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines.content_knn import unit_rows
-from metarec_jax.baselines.item_statistics import MAX_ITEMS, rating_matrix
 from metarec_jax.data.table import Ratings
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
 
+MAX_CELLS = 400_000_000  # of owners by candidates, at 5 bytes
 SAME = 1.0 - 1e-4  # from this cosine on two owners have the same side features
 
 
@@ -30,14 +29,19 @@ class History(NamedTuple):
     rated: Array  # [C, U] bool
 
 
+def unit_rows(values: np.ndarray) -> np.ndarray:
+    """Rows of length 1; a row of zeros stays."""
+    return values / np.maximum(np.sqrt(np.sum(values**2, axis=1, keepdims=True)), 1e-9)
+
+
 def read_history(train: Ratings, learner: Learner, params: Params) -> History:
     """The ratings of a table, less what a learner expects of an owner of whom no rating is known.
 
     Raises:
-      ValueError: a table of owners by candidates larger than item-item baselines may have.
+      ValueError: a table of owners by candidates larger than `MAX_CELLS`.
     """
     owners, candidates = train.num_users, train.num_items
-    if owners * candidates > MAX_ITEMS**2:
+    if owners * candidates > MAX_CELLS:
         raise ValueError(f"{train.name}: {owners} x {candidates} is too large for a learner that keeps all ratings.")
     content = jnp.asarray(train.item_features.values)
 
@@ -51,14 +55,12 @@ def read_history(train: Ratings, learner: Learner, params: Params) -> History:
         return jax.lax.map(of_one, contexts)
 
     values = train.user_features.values
-    left = train.rating - np.asarray(expected(jnp.asarray(values)))[train.user, train.item]
+    left, rated = np.zeros((candidates, owners), np.float32), np.zeros((candidates, owners), bool)
+    left[train.item, train.user] = train.rating - np.asarray(expected(jnp.asarray(values)))[train.user, train.item]
+    rated[train.item, train.user] = True
     scale = np.maximum(values.std(0), 1e-3)  # a rare author says more than a common genre
-    return History(
-        jnp.float32(unit_rows(values / scale)),
-        jnp.float32(scale),
-        jnp.asarray(rating_matrix(train, left).toarray().T),
-        jnp.asarray(rating_matrix(train).toarray().T > 0),
-    )
+    parts = np.float32(unit_rows(values / scale)), np.float32(scale), left, rated
+    return History(*(jnp.asarray(part) for part in parts))
 
 
 class HistoryTerm(nn.Module):
