@@ -107,18 +107,20 @@ ITEM_BASELINES: dict[str, Entry] = {
     "user_knn": BASELINES["item_knn"],
     "content_regression": Entry(
         content_regression.CONTENT_REGRESSION,
-        grid(reg=(3.0, 10.0, 30.0), reg_owner=(1.0, 3.0)),
+        grid(reg=(3.0, 10.0), reg_owner=(3.0, 10.0, 30.0)) + grid(reg=(30.0,), reg_owner=(3.0, 10.0)),
         {
             "reg": Between(1.0, 300.0),
             "reg_all": Between(0.1, 100.0),
-            "reg_owner": Between(0.3, 10.0),
+            "reg_owner": Between(0.3, 100.0),
             "reg_candidate": Between(1.0, 20.0),
         },
     ),
     "content_knn": Entry(
         content_knn.CONTENT_KNN,
-        grid(neighbours=(30, 100), damping=(1.0, 3.0, 10.0)),
-        {"neighbours": Between(10, 300), "damping": Between(0.3, 30.0), "reg_owner": Between(0.3, 10.0)},
+        grid(neighbours=(30,), damping=(1.0, 3.0, 10.0), reg_owner=(10.0,))
+        + grid(neighbours=(100,), damping=(1.0, 3.0, 10.0), reg_owner=(3.0,))
+        + grid(neighbours=(100,), damping=(1.0, 3.0), reg_owner=(10.0,)),
+        {"neighbours": Between(10, 300), "damping": Between(0.3, 30.0), "reg_owner": Between(0.3, 100.0)},
     ),
     "als": BASELINES["als"],
     "gp": BASELINES["gp"]._replace(
