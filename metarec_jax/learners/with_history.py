@@ -8,6 +8,9 @@ Easily got wrong: in training the owner of the episode is among the owners of th
 are asked. Owners with the same side features are left out there.
 """
 
+import jax
+import jax.numpy as jnp
+
 from metarec_jax.models.history import History, HistoryTerm
 from metarec_jax.types import FIXED, Array, Episode, Examples, Fast, Learner, Metrics, Params
 
@@ -37,7 +40,10 @@ def with_history(learner: Learner, term: HistoryTerm, history: History) -> Learn
         return said(fast, x) + learner.predict(fast["learner"], x)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        left = Episode(*(part._replace(y=part.y - said(params, part.x, leave_out=True)) for part in episode))
+        # Support and query in one call, for their owner and so their neighbours are the same.
+        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
+        terms = jnp.split(said(params, both, leave_out=True), [len(episode.support.y)])
+        left = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
         return learner.loss(params, left, key, step)
 
     return Learner(init, adapt, predict, loss)
