@@ -54,7 +54,7 @@ BASELINES: dict[str, Entry] = {
     "item_cosine": Entry(
         item_cosine.ITEM_COSINE,
         grid(shrink=(20.0, 100.0), popularity=(0.001, 0.1, 0.3)),
-        {"shrink": Between(2.0, 500.0), "popularity": Between(1e-4, 1.0), "liked": YES_NO},
+        {"shrink": Between(0.5, 500.0), "popularity": Between(1e-4, 3.0), "liked": YES_NO},
     ),
     "content_ridge": Entry(
         content_ridge.CONTENT_RIDGE,
@@ -71,7 +71,7 @@ BASELINES: dict[str, Entry] = {
     "ease": Entry(
         ease.EASE,
         grid(reg=(500.0, 3e3, 1e4, 3e4), popularity=(0.001, 0.03)),
-        {"reg": Between(100.0, 1e5), "popularity": Between(1e-4, 1.0), "liked": YES_NO},
+        {"reg": Between(50.0, 1.5e5), "popularity": Between(1e-4, 3.0), "liked": YES_NO},
     ),
     "gp": Entry(
         gp.GP,
@@ -79,7 +79,9 @@ BASELINES: dict[str, Entry] = {
         + grid(shrink=(50.0, 100.0))
         + grid(shrink=(50.0,), reg_population=(20.0,))
         + grid(shrink=(100.0,), rank=(16,))
-        + grid(shrink=(200.0,), prior_ratings=(200.0,)),
+        + grid(shrink=(200.0,), prior_ratings=(200.0,))
+        + grid(shrink=(150.0,), content=(0.25,), reg_population=(100.0,), prior_ratings=(250.0,))
+        + grid(shrink=(400.0,), reg_population=(10.0,), prior_ratings=(200.0,)),
         {
             "rank": OneOf((16, 32, 48)),
             "shrink": Between(10.0, 500.0),
@@ -133,23 +135,28 @@ ITEM_BASELINES: dict[str, Entry] = {
 }
 
 # The competitors in ranking a whole catalogue, who see what was liked and nothing else.
-PRIOR = (0.001, 0.03, 0.1, 0.3, 1.0)
+PRIOR = (0.001, 0.03, 0.1, 0.3, 1.0, 3.0)
 RANKING: dict[str, Entry] = {
     "popularity": Entry(means.POPULARITY, grid()),
     "item_cosine": Entry(
         item_cosine.ITEM_COSINE,
-        grid(shrink=(5.0, 20.0, 50.0, 100.0), popularity=PRIOR),
+        grid(shrink=(0.5, 2.0, 5.0, 20.0, 50.0, 100.0, 200.0), popularity=PRIOR),
         BASELINES["item_cosine"].space,
     ),
-    "ease": Entry(ease.EASE, grid(reg=(500.0, 1500.0, 5e3, 1.5e4, 5e4), popularity=PRIOR), BASELINES["ease"].space),
+    "ease": Entry(
+        ease.EASE,
+        grid(reg=(50.0, 150.0, 500.0, 1500.0, 5e3, 1.5e4, 5e4, 1.5e5), popularity=PRIOR),
+        BASELINES["ease"].space,
+    ),
     "implicit_als": Entry(
         implicit_als.IMPLICIT_ALS,
-        grid(reg=(30.0, 100.0, 300.0), alpha=(5.0, 20.0), popularity=PRIOR),
+        grid(reg=(30.0, 100.0, 300.0), alpha=(2.0, 5.0, 20.0, 50.0), popularity=PRIOR)
+        + grid(reg=(100.0,), alpha=(5.0, 20.0), dim=(64,), popularity=PRIOR),
         {
-            "dim": DIMENSIONS,
+            "dim": OneOf((8, 16, 32, 64)),
             "reg": Between(1.0, 1000.0),
             "alpha": Between(0.5, 100.0),
-            "popularity": Between(1e-4, 1.0),
+            "popularity": Between(1e-4, 3.0),
             "liked": YES_NO,
         },
     ),

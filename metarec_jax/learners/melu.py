@@ -7,13 +7,13 @@ trains both.
 Easily got wrong: "embeddings" are the maps of side features as well as tables of ids; biases of ids count too.
 
 The PUBLISHED configuration differs from what one would set up today. Its network reads no ids of items or users, only
-their side features, each embedded to 32 numbers, then two decision layers of 64 (here: `RatingNet(use_ids=False)` with
-a linear map to 32 numbers for all the features of an item, another for a user's; in the paper each feature has 32 of
-its own). Its code loads the adapted weights back into the module, which cuts the graph: the meta-gradient is FIRST
-ORDER, though the paper's text does not say so. And its inner rate is 5e-6 with one step (outer Adam 5e-5, 32 tasks a
-step): with errors of about a star the weights move by a few millionths, so that ADAPTATION HARDLY MOVES A PREDICTION
-and what is measured is a content model that was trained on everybody. Here both are kept: `melu` on this package's
-network and rates, and the recipe `melu_published`.
+their side features, each embedded to 32 numbers, four of an item (rating board, genre, director, actor) and four of a
+user, then two decision layers of 64 (here: `RatingNet(use_ids=False)` with one linear map to 128 numbers for all the
+features of an item, another for a user's). Its code loads the adapted weights back into the module, which cuts the
+graph: the meta-gradient is FIRST ORDER, though the paper's text does not say so. And its inner rate is 5e-6 with one
+step (outer Adam 5e-5, 32 tasks a step): with errors of about a star the weights move by a few millionths, so that
+ADAPTATION HARDLY MOVES A PREDICTION and what is measured is a content model that was trained on everybody. Here both
+are kept: `melu` on this package's network and rates, and the recipe `melu_published`.
 """
 
 from typing import Any

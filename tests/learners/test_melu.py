@@ -52,9 +52,9 @@ def test_published_settings():
     _, params = published()
     shapes = {"/".join(path): leaf.shape for path, leaf in traverse_util.flatten_dict(params).items()}
     assert {path: shape for path, shape in shapes.items() if path.endswith("kernel")} == {
-        "encoder/content/kernel": (1, 32),
-        "encoder/context/kernel": (1, 32),
-        "encoder/layer_0/kernel": (64, 64),
+        "encoder/content/kernel": (1, 128),
+        "encoder/context/kernel": (1, 128),
+        "encoder/layer_0/kernel": (256, 64),
         "encoder/layer_1/kernel": (64, 64),
         "head/kernel": (64, 1),
     }
@@ -80,7 +80,7 @@ def test_published_is_blind_to_ids():
 
 
 def test_published_is_first_order():
-    rule, params = published(inner_lr=0.05)
+    rule, params = published(inner_lr=0.01)
     episode = Episode(support_of([0, 1, 2], [1, 2, 5]), support_of([4, 5], [3, 1]))
     gradient = jax.jit(jax.grad(lambda p: rule.loss(p, episode, None)[0]))(params)
 

@@ -45,7 +45,7 @@ def build_attentive_ridge(
     train: Ratings,
     *,
     rank: int = 32,
-    shrink: float = 50.0,
+    shrink: float = 100.0,
     reg_population: float = 60.0,
     reg_by_group: bool = False,
     key_dim: int = 16,

@@ -88,7 +88,7 @@ def build_imaml(
 
 def build_melu_published(train: Ratings, *, inner_lr: float = 5e-6, inner_steps: int = 1) -> Built:
     """MeLU as it was published: no ids, first order, and an inner rate that hardly moves a prediction."""
-    net = rating_net(train, id_dim=0, width=64, use_ids=False)
+    net = rating_net(train, id_dim=0, width=64, side_dim=128, use_ids=False)
     return Built(melu(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, first_order=True))
 
 
@@ -101,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
     "melu": Recipe(partial(build_by_gradient, melu), space=SPACE),
     "melu_published": Recipe(
         build_melu_published,
-        Training(outer_lr=5e-5, batch=32),
+        Training(outer_lr=5e-5, batch=32, steps=5000, patience=5000),  # thirty epochs of MovieLens-1M's users
         space={"outer_lr": Between(2e-5, 2e-3), "inner_lr": Between(1e-6, 1e-1)},
     ),
     "reptile": Recipe(  # one step would be joint training; few tasks, for each moves a copy of all tables of ids
