@@ -121,7 +121,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
     scores = [score for name, found in outcomes.items() for score in catalogue.scores(name, found, shots)]
     described, timing = cold_start.describe(liked, splits), timing | {"total": time.perf_counter() - begun}
     rows = result_rows(scores)
-    return compose(EXPERIMENT, METHODS.recipes, ratings, described, list(splits), rows, outcomes, log, timing)
+    return compose(EXPERIMENT, ratings, described, list(splits), rows, outcomes, log, timing)
 
 
 main = partial(

@@ -176,7 +176,7 @@ def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, 
     scores = [score for name, found in outcomes.items() for score in flow.scores(name, found, trials, relevant)]
     described, timing = describe(ratings, splits), timing | {"total": time.perf_counter() - begun}
     rows = evaluation.result_rows(scores, flow.same_query)
-    return compose(question.name, known.recipes, ratings, described, list(splits), rows, outcomes, log, timing)
+    return compose(question.name, ratings, described, list(splits), rows, outcomes, log, timing)
 
 
 def describe(ratings: Ratings, splits: dict[int, Split]) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def all_rows(outcomes: dict[str, list[runner.Outcome]]) -> bytes:
     return runner.parquet(pl.concat([outcome.predictions for found in outcomes.values() for outcome in found]))
 
 
-def compose(experiment, recipes, ratings, split, seeds, rows, outcomes, log, timing) -> dict[str, Any]:
+def compose(experiment, ratings, split, seeds, rows, outcomes, log, timing) -> dict[str, Any]:
     """The content of results.json from its rows without settings, and the `Outcome`s of each method by seed."""
     for row in rows:
         row["settings"] = outcomes[row["name"]][0].info["settings"][str(row["shots"])]
@@ -218,7 +218,7 @@ def compose(experiment, recipes, ratings, split, seeds, rows, outcomes, log, tim
         "split": split,
         "seeds": seeds,
         "rows": rows,
-        "curves": {name: log.curve(seeds[0], name) for name in outcomes if name in recipes},
+        "curves": {name: log.curve(seeds[0], name) for name in log.names(seeds[0])},
         "timing": {stage: round(seconds, 2) for stage, seconds in timing.items()},
         "environment": environment(),
     }

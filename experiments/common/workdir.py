@@ -106,6 +106,10 @@ class Log:
         ]
         write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in self.records).encode())
 
+    def names(self, seed: int) -> list[str]:
+        """Whatever was trained, stages of a learner apart, in the order of training."""
+        return list(dict.fromkeys(record["name"] for record in self.records if record["seed"] == seed))
+
     def curve(self, seed: int, name: str) -> list[dict]:
         """The records of one run."""
         return [record for record in self.records if (record["seed"], record["name"]) == (seed, name)]

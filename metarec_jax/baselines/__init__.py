@@ -150,7 +150,8 @@ RANKING: dict[str, Entry] = {
     ),
     "implicit_als": Entry(
         implicit_als.IMPLICIT_ALS,
-        grid(reg=(30.0, 100.0, 300.0), alpha=(2.0, 5.0, 20.0, 50.0), popularity=PRIOR)
+        grid(reg=(3.0, 10.0, 30.0), alpha=(0.5, 1.0), popularity=PRIOR)
+        + grid(reg=(30.0, 100.0, 300.0), alpha=(2.0, 5.0, 20.0, 50.0), popularity=PRIOR)
         + grid(reg=(100.0,), alpha=(5.0, 20.0), dim=(64,), popularity=PRIOR),
         {
             "dim": OneOf((8, 16, 32, 64)),

@@ -17,7 +17,7 @@ from metarec_jax.spaces import OneOf, contains
 from metarec_jax.types import Examples, Inputs
 
 ALL = {name: entry for name, entry in (ITEM_BASELINES | BASELINES).items() if name != "user_knn"}  # that is item_knn
-ALL["implicit_als"] = RANKING["implicit_als"]._replace(grid=RANKING["implicit_als"].grid[::12])
+ALL["implicit_als"] = RANKING["implicit_als"]._replace(grid=RANKING["implicit_als"].grid[::15])
 SHOTS = 5
 TABLE = random_table(0, users=40, items=24, least=10, most=16)
 UNRATED = 0  # an item that no training user rated

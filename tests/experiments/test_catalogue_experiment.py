@@ -71,6 +71,7 @@ def test_results_follow_the_schema(finished):
     assert results.metrics(found) == ["ndcg@10", "recall@20", "hit@10", "mrr"]
     for row in found["rows"]:
         assert all(0 < figures["mean"] <= 1 and figures["undefined"] == 0 for figures in row["metrics"].values())
+    assert list(found["curves"]) == ["rated, neighbour_encoder", "neighbour_encoder"]  # one stage after the other
     curve = found["curves"]["neighbour_encoder"]
     assert curve[-1]["step"] == 240 and all(0 < point["valid_ndcg@10"] < 1 for point in curve)  # 0.2 of 300 go before
     assert "Hit rate@10" in (finished / "report.html").read_text() and (finished / "curves.png").exists()
