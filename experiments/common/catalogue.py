@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from experiments.common import jobs
-from experiments.common.recipes.base import Built, Recipe, hyperparameters
-from experiments.common.recipes.ranking import RankingTraining
+from experiments.common.recipes.base import Built, Recipe, Training, hyperparameters
 from experiments.common.runner import Outcome, run_once
 from experiments.common.workdir import Log
 from metarec_jax.catalogue_metrics import METRICS
@@ -96,13 +95,10 @@ def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial
     return run_once(name, recipe.kind, "score", trial.folder / name, work)
 
 
-def _train(
-    name: str, built: Built, outer: RankingTraining, trial: Trial, log: Log, spread: Spread, *, liked: bool
-) -> Params:
+def _train(name: str, built: Built, outer: Training, trial: Trial, log: Log, spread: Spread, *, liked: bool) -> Params:
     """Meta-train on what was liked, for the parameters that are best on the validation users; or on whatever was
     rated, for the last ones, as the validation users ask about something else."""
-    table = trial.train if liked else trial.rated
-    tasks = training_catalogue(table, support=max(trial.test) or 1, single=outer.single)
+    tasks = training_catalogue(trial.train if liked else trial.rated, support=max(trial.test) or 1)
 
     def validate(params: Params) -> float:
         every = trial.valid.values()

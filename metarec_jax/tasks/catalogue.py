@@ -141,7 +141,7 @@ class _TrainData(NamedTuple):
     context: Array  # [U, G] float32
 
 
-def training_catalogue(train: Ratings, *, support: int = 10, single: float = 0.0) -> Tasks:
+def training_catalogue(train: Ratings, *, support: int = 10) -> Tasks:
     """Training users as a task distribution on the device; a user is drawn as often as he likes items.
 
     An episode has K liked items of the user as support, K drawn uniformly from 0..support but smaller than the number
@@ -155,8 +155,6 @@ def training_catalogue(train: Ratings, *, support: int = 10, single: float = 0.0
     Args:
       train: the training part of `liked_only`; users with a single item cannot be a task and are passed over.
       support: the largest K.
-      single: share of the episodes in which K is 1, whatever was drawn: one item says least, so that a learner which
-        meets it in one episode of `support` + 1 gives way on it for the others.
 
     Raises:
       DataError: no user has two liked items.
@@ -182,8 +180,6 @@ def training_catalogue(train: Ratings, *, support: int = 10, single: float = 0.0
         user = data.user[below(bits[0], data.user.shape[0])]
         start, count = data.start[user], data.count[user]
         known = jnp.minimum(below(bits[1], support + 1), count - 1)
-        if single:
-            known = jnp.where(jax.random.bernoulli(jax.random.fold_in(key, 1), single), 1, known)
         own = jnp.arange(longest)
         liker = Liker(
             support=jnp.where(jnp.arange(support) < known, data.item[start + draw_distinct(bits[2:], count)], -1),

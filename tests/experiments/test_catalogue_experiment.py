@@ -29,7 +29,6 @@ SMALL = [
 SMALL += ["--set=neighbour_encoder.dim=16", "--set=neighbour_encoder.width=16", "--set=neighbour_encoder.batch=64"]
 SMALL += ["--set=neighbour_encoder.outer_lr=0.01", "--set=neighbour_encoder.dropout=0.2"]
 SMALL += ["--set=neighbour_encoder.rated=0.2", "--set=neighbour_encoder.alone=0.2"]
-SMALL += ["--set=neighbour_encoder.single=0.1"]
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +160,6 @@ def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
         ("--shots=all", "'all' would leave nothing to be found"),
         ("--query=5", "--query is not a flag of this experiment"),
         ("--set=neighbour_encoder.rated=1", "leaves no step for what was liked"),
-        ("--set=neighbour_encoder.single=2", "no share of the episodes"),
         ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder, neighbour_encoder"),
     ],
 )

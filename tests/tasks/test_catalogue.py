@@ -158,13 +158,6 @@ def test_support_sizes_rows_and_items_are_equally_likely():
     assert len(np.unique(first)) == 8
 
 
-def test_a_share_of_the_episodes_has_a_single_item():
-    support, query = draw(training_catalogue(TRAIN, support=3, single=0.5), 4000)
-    sizes = np.bincount(np.asarray(support.mask.sum(1), int), minlength=4) / 4000
-    np.testing.assert_allclose(sizes, [0.125, 0.625, 0.125, 0.125], atol=0.025)
-    assert (np.asarray(query.y).sum(1) >= 1).all()
-
-
 def test_ids_and_content_of_a_batch_are_not_repeated_for_every_user():
     """`vmap` leaves unbatched what does not depend on the key: the memory of a step does not hold [T, I, F]."""
     tasks = training_catalogue(TRAIN, support=3)

@@ -29,17 +29,14 @@ class RankingTraining(Training):
     """Hyper-parameters of the outer loop of learners that rank.
 
     Raises:
-      ValueError: `rated` leaves no step for what was liked, or `single` is no share.
+      ValueError: `rated` leaves no step for what was liked.
     """
 
     rated: float = 0.5  # share of the steps that come first and are on whatever was rated, liked or not
-    single: float = 0.0  # share of the episodes that have one item whatever was drawn, see `tasks.catalogue`
 
     def __post_init__(self) -> None:
         if self.rated >= 1.0:
             raise ValueError(f"rated={self.rated:g} leaves no step for what was liked; give a share below 1.")
-        if not 0.0 <= self.single <= 1.0:
-            raise ValueError(f"single={self.single:g} is no share of the episodes; give one from 0 to 1.")
 
     def parts(self) -> tuple[int, int]:
         """The steps on what was rated, and after them on what was liked."""
