@@ -31,8 +31,9 @@ def curves_figure(results: Results) -> Figure:
 
     Where these were not measured, the first two metrics that were.
 
-    Learners are thick and coloured with their 95% intervals, the strongest baselines thin and grey. A panel
-    without data is left out. The y axes show the bulk of the curves; one far off runs out of the frame.
+    Learners are thick and coloured with their 95% intervals, the strongest baselines, and first stages of a training,
+    thin and grey. A panel without data is left out. The y axes show the bulk of the curves; one far off runs out of
+    the frame.
     """
     kinds = ("baseline", "learner")
     known = [m for m in r.metrics(results) if any(_means(results, m, kind) for kind in kinds)]

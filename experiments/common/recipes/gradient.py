@@ -88,7 +88,8 @@ def build_imaml(
 
 def build_melu_published(train: Ratings, *, inner_lr: float = 5e-6, inner_steps: int = 1) -> Built:
     """MeLU as it was published: no ids, first order, and an inner rate that hardly moves a prediction."""
-    net = rating_net(train, id_dim=0, width=64, side_dim=128, use_ids=False)
+    side_dim = 4 * 32  # an item and a user have four features each, and each of these 32 numbers
+    net = rating_net(train, id_dim=0, width=64, side_dim=side_dim, use_ids=False)
     return Built(melu(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, first_order=True))
 
 
