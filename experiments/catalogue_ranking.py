@@ -23,12 +23,12 @@ from experiments.common import catalogue, cold_start, dataflags, methods
 from experiments.common.cold_start import Plan, compose, conduct
 from experiments.common.command_line import parse, refuse
 from experiments.common.methods import Methods, parse_set
-from experiments.common.recipes.ranking import RANKING_RECIPES
 from experiments.common.runner import Outcome, Protocol
 from experiments.common.workdir import Log, mark, stamp
 from metarec_jax.baselines import RANKING
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.evaluation import result_rows
+from metarec_jax.eval.compare import result_rows
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes.ranking import RANKING_RECIPES
 from metarec_jax.report import table
 from metarec_jax.tasks.catalogue import default_threshold, liked_only, split_liked
 from metarec_jax.tasks.split_file import write_split

@@ -17,9 +17,9 @@ from experiments.common import cold_start, dataflags
 from experiments.common.command_line import one_line_errors, parse
 from experiments.common.methods import Methods
 from experiments.common.questions import ITEM_COLD_START, ColdStart
-from experiments.common.recipes import ITEM_RECIPES
-from experiments.common.recipes.base import Recipe
-from experiments.common.recipes.content import build_multimodal_ridge
+from metarec_jax.recipes import ITEM_RECIPES
+from metarec_jax.recipes.base import Recipe
+from metarec_jax.recipes.content import build_multimodal_ridge
 
 EXPERIMENT = "content_ablation"
 flags.adopt_module_key_flags(cold_start)

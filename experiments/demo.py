@@ -17,10 +17,10 @@ from experiments.common import one_learner
 from experiments.common.command_line import one_line_errors, only_flags, parse
 from experiments.common.one_learner import LEARNER
 from experiments.common.questions import USER_COLD_START
-from metarec_jax.demo.recommend import Recommender
+from metarec_jax.serve.recommender import Recommender
 
 try:
-    from metarec_jax.demo.server import bind, make_app
+    from metarec_jax.serve.demo.server import bind, make_app
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is missing; start scripts/demo.sh, which installs it.")
 

@@ -24,9 +24,9 @@ from experiments.common import one_learner
 from experiments.common.command_line import one_line_errors, only_flags, parse
 from experiments.common.one_learner import LEARNER
 from experiments.common.questions import USER_COLD_START
-from metarec_jax.evaluation import raw_predictions
-from metarec_jax.export import write_learner
-from metarec_jax.tasks.user_cold_start import episodes
+from metarec_jax.eval.predict import raw_predictions
+from metarec_jax.serve.export import write_learner
+from metarec_jax.tasks.episodes import episodes
 
 EXPERIMENT = "export"
 FILE = flags.DEFINE_string("file", None, "The file to write; default LEARNER.zip in the work directory.")

@@ -29,18 +29,18 @@ from experiments.common import few_shot_program
 from experiments.common.command_line import parse
 from experiments.common.few_shot import Method, Shape, World
 from experiments.common.few_shot_baselines import on_features
-from experiments.common.recipes.base import Training
 from metarec_jax import data
 from metarec_jax.baselines.few_shot import mean_features
 from metarec_jax.data.classes import Classes
-from metarec_jax.data.text_features import WIDTH, hashed_ngrams, sentences, utf8
+from metarec_jax.data.features.text import WIDTH, hashed_ngrams, sentences, utf8
 from metarec_jax.data.texts import Texts
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.r2d2 import r2d2
-from metarec_jax.learners.refined_protonet import refined_protonet
-from metarec_jax.learners.refined_r2d2 import refined_r2d2
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
+from metarec_jax.learners.metric.protonet import protonet
+from metarec_jax.learners.metric.refined_protonet import refined_protonet
 from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
+from metarec_jax.train.config import Config
 from metarec_jax.types import Array, Learner
 
 EXPERIMENT, TITLE = "few_shot_text", "Few-shot classification of texts"
@@ -77,21 +77,21 @@ def methods(found: FeatureSet, ways: int, lr: float, decay: float) -> dict[str, 
     def of(rule: Callable[..., Learner], **options) -> Callable[[int], Learner]:
         return lambda ways: rule(found.net, cross_entropy, ways=ways, **options)
 
-    many = Training(outer_lr=lr, weight_decay=decay, batch=4, steps=1000)
+    many = Config(outer_lr=lr, weight_decay=decay, batch=4, steps=1000)
     return {
         "protonet": Method(of(protonet), many, lambda test: Shape(ways, 1, 5)),
         "protonet, 5 shots": Method(of(protonet), many, lambda test: Shape(ways, 5, 5)),
         "r2d2": Method(of(r2d2, lam=10.0), many, lambda test: Shape(ways, test.shots, 5)),
         "refined r2d2": Method(
             of(refined_r2d2),
-            Training(outer_lr=lr, weight_decay=decay, batch=8, steps=300),
+            Config(outer_lr=lr, weight_decay=decay, batch=8, steps=300),
             lambda test: Shape(test.ways, test.shots, test.query),
             transductive=True,
             note="The queries, labelled softly and evenly over the classes, join the regression of the support.",
         ),
         "refined protonet": Method(
             found.refined,
-            Training(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
+            Config(outer_lr=lr, weight_decay=decay, batch=8, steps=500),
             lambda test: Shape(test.ways, 5, test.query),  # of one example there is little to learn
             transductive=True,
             note="The queries of an episode, without their classes, move the prototypes, and it has learnt that all "

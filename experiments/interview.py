@@ -16,7 +16,7 @@ of both: somebody who has not rated an item may still know it, and ratings that 
 that were given unasked.
 
 Items are chosen at random; the popular ones first; by MeLU's score; and by what an answer tells of all other ratings
-(`metarec_jax/interview.py`), which uses a Gaussian process fitted to the training users and none of the learners. The
+(`metarec_jax/serve/interview.py`), which uses a Gaussian process fitted to the training users and no learner. The
 same answers go to every learner. All choices were made on validation users (`docs/research_log_interview.md`).
 
 Result, RMSE on MovieLens-1M after five questions about known items, with --seeds=3: ridge 0.9359, with MeLU's questions
@@ -44,13 +44,13 @@ from experiments.common.command_line import parse
 from experiments.common.environment import environment
 from experiments.common.methods import Methods, parse_set
 from experiments.common.questions import USER_COLD_START
-from experiments.common.recipes import RECIPES
 from experiments.common.runner import Protocol, Trial
-from metarec_jax import intervals
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.eval import intervals
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
 from metarec_jax.report import interview as pages
 from metarec_jax.report import results
-from metarec_jax.tasks.user_cold_start import HeldOut, Split
+from metarec_jax.tasks.splits import HeldOut, Split
 
 EXPERIMENT = "interview"
 QUESTION = USER_COLD_START._replace(

@@ -25,15 +25,18 @@ from experiments.common.command_line import one_line_errors, only_flags, parse
 from experiments.common.environment import environment
 from experiments.common.jobs import begin, chunk_length, total_steps
 from experiments.common.one_program import OneProgram
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import Training, hyperparameters
 from metarec_jax import data
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import Ratings
-from metarec_jax.many import fit_many, stack
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.space import is_real
 from metarec_jax.report.table import aligned
-from metarec_jax.spaces import is_real
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train.config import Config
+from metarec_jax.train.sweep import fit_many, stack
 from metarec_jax.types import Params
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
@@ -47,7 +50,7 @@ QUERY = flags.DEFINE_integer("query", 10, "Query ratings.", lower_bound=1)
 OUT = flags.DEFINE_string("out", "runs/many_runs", "Folder of results.json.")
 
 
-def settings() -> list[tuple[str, int, dict[str, Any], Training]]:
+def settings() -> list[tuple[str, int, dict[str, Any], Config]]:
     """Label, seed and hyper-parameters of every run.
 
     Raises:

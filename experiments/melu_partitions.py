@@ -3,7 +3,7 @@
     scripts/run.sh experiments/melu_partitions.py --dataset=ml-1m --partition=melu_split.json
 
 Warm and cold users on warm and cold items; training sees warm users on warm items. A task is a user with 13 to 100
-ratings in a partition, 10 of which are predicted from the rest (`metarec_jax/tasks/melu_partitions.py`). The file has
+ratings in a partition, 10 of which are predicted from the rest (`metarec_jax/tasks/melu_split.py`). The file has
 four lists of raw ids: warm_users, cold_users, warm_items, cold_items. By default it is looked for beside the ratings.
 
 Result of attentive ridge in the order of the table: 0.684, 0.685, 0.877 and 0.870; with every prediction moved to the
@@ -25,12 +25,12 @@ from experiments.common.environment import make_devices
 from experiments.common.questions import USER_COLD_START
 from experiments.common.runner import Protocol
 from experiments.common.workdir import claim, mark
-from metarec_jax import intervals
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.data import download
+from metarec_jax.data.fetch import download
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval import intervals
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import results, table
-from metarec_jax.tasks.melu_partitions import PARTITIONS, read_cold, split_partition
+from metarec_jax.tasks.melu_split import PARTITIONS, read_cold, split_partition
 
 EXPERIMENT = "melu_partitions"
 PARTITION = flags.DEFINE_string("partition", None, "JSON file of the partition; default melu_split.json in ml-1m.")

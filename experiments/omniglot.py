@@ -22,8 +22,8 @@ from experiments.common.command_line import parse
 from experiments.common.few_shot import World
 from experiments.common.few_shot_images import world
 from experiments.common.few_shot_published import beside
-from metarec_jax.data import glyphs, omniglot
 from metarec_jax.data.classes import join
+from metarec_jax.data.sets import glyphs, omniglot
 
 EXPERIMENT, TITLE = "omniglot", "Few-shot classification of Omniglot"
 DEFAULT = ["protonet", "maml"]

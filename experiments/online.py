@@ -25,7 +25,7 @@ from experiments.common.methods import Methods
 from experiments.common.questions import USER_COLD_START, ColdStart
 from experiments.common.runner import Protocol
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tasks.splits import Split
 
 EXPERIMENT = "online"
 STARTS = [0, 1, 5, 10, 20, 50]  # of the columns

@@ -3,8 +3,8 @@
     scripts/run.sh experiments/reasons.py
     scripts/run.sh experiments/reasons.py --learners=attentive_ridge --shots=5,20
 
-For every test user, predicted item and known rating the influence by weight (`metarec_jax/explain.py`) foretells what
-leaving the rating out would do; then it is left out. The page shows what a person would be told: for the one of the
+For every test user, predicted item and known rating the influence by weight (`metarec_jax/serve/explain.py`) predicts
+what leaving the rating out would do; then it is left out. The page shows what a person would be told: for the one of the
 user's ten predicted items that is predicted highest, the ratings that speak for and against it.
 
 Result on MovieLens-100K, 10,000 predictions at K = 10, correlation of the foretold and the true effect: prototypes
@@ -30,15 +30,15 @@ from experiments.common.command_line import parse
 from experiments.common.environment import environment
 from experiments.common.methods import Methods
 from experiments.common.questions import USER_COLD_START
-from experiments.common.recipes import RECIPES
 from experiments.common.runner import Protocol, Trial
-from metarec_jax import intervals
 from metarec_jax.baselines import BASELINES
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import Ratings
-from metarec_jax.explain import explain_tasks, reason
+from metarec_jax.eval import intervals
+from metarec_jax.eval.grid_search import Shots, tune
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
 from metarec_jax.report import reasons, results
-from metarec_jax.tuning import Shots, tune
+from metarec_jax.serve.explain import explain_tasks, reason
 
 EXPERIMENT = "reasons"
 QUESTION = USER_COLD_START._replace(

@@ -27,13 +27,21 @@ from tqdm import tqdm
 
 from experiments.common.command_line import one_line_errors, only_flags, parse, refuse
 from experiments.common.environment import environment, make_devices
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import Built, Training, example, hyperparameters
 from experiments.common.scale import Sizes, Work, in_columns, in_parts
-from metarec_jax import checkpoint, chunks, data, distributed, evaluation, intervals, streamed_evaluation, training
+from metarec_jax import data
 from metarec_jax.data.table import Ratings
-from metarec_jax.sharded_checkpoint import checkpoints
+from metarec_jax.eval import intervals, predict, streaming
+from metarec_jax.eval.compare import ROOTED
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import Built, example, hyperparameters
 from metarec_jax.tasks.catalogue import default_threshold
+from metarec_jax.train import checkpoint, distributed, loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.config import Config
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharded_checkpoint import checkpoints
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Episode, Params
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
@@ -107,7 +115,7 @@ def join() -> None:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
 
 
-def work(spread: chunks.Spread, length: int) -> Work:
+def work(spread: Sharding, length: int) -> Work:
     """What the flags say there is to do.
 
     Raises:
@@ -136,7 +144,7 @@ def make_validate(built: Built, whole: Episode) -> Any:
     tasks = jax.tree.map(lambda leaf: leaf[own], whole)
 
     def validate(params: Params) -> float:
-        errors = evaluation.mean_squared_errors(built.learner, params, tasks)
+        errors = predict.mean_squared_errors(built.learner, params, tasks)
         return float(np.sqrt(distributed.gather(errors, number).mean()))
 
     return validate
@@ -147,37 +155,34 @@ def ask_test(built: Built, params: Params, todo: Work) -> dict[str, Any]:
     asked = todo.test
     if TEST_USERS.value is not None and TEST_USERS.value < len(asked.names):
         some = np.sort(np.random.default_rng(SEED.value).choice(len(asked.names), TEST_USERS.value, replace=False))
-        asked = streamed_evaluation.Asked(asked.names[some], lambda own, size: todo.test.blocks(some[own], size))
+        asked = streaming.HeldOutUsers(asked.names[some], lambda own, size: todo.test.blocks(some[own], size))
     liked = default_threshold(todo.train) if TEST.value == "catalogue" else None
-    content, sizes = todo.train.item_features.values, streamed_evaluation.Sizes(items=ITEMS.value)
+    content, sizes = todo.train.item_features.values, streaming.Sizes(items=ITEMS.value)
     share = len(distributed.share_of(len(asked.names)))
     with tqdm(total=share, desc="test", unit="user", disable=not distributed.is_first()) as bar:
-        values = streamed_evaluation.ask(
+        values = streaming.ask(
             LEARNER.value, built.learner, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
         )
     return {
-        metric: intervals.estimate(each, asked.names, metric in evaluation.ROOTED)._asdict()
-        for metric, each in values.items()
+        metric: intervals.estimate(each, asked.names, metric in ROOTED)._asdict() for metric, each in values.items()
     }
 
 
-def begin(built: Built, outer: Training, train: Ratings) -> tuple[Any, training.Run]:
+def begin(built: Built, outer: Config, train: Ratings) -> tuple[Any, loop.Run]:
     """The optimiser, and a run at step 0, the same in every process."""
     of_tables = {"rows": ID_TABLES.value != "dense", "one_scale": ROW_SCALE.value}
-    optimiser = training.adam(
-        outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, **of_tables
-    )
+    optimiser = adam(outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, **of_tables)
     params = built.params
     if params is None:
         params = built.learner.init(jax.random.key(SEED.value), example(train))
-    return optimiser, training.start_from(params, optimiser)
+    return optimiser, loop.start_from(params, optimiser)
 
 
 def run(folder: Path) -> dict[str, Any]:
     """Train to the end, from wherever an earlier process came to."""
     streamed, length = COLUMNS.value is not None, min(EVERY.value, STEPS.value)
     how = (PARALLEL.value, TOGETHER.value, ID_TABLES.value)
-    spread = chunks.Spread(jax.device_count(), *how, parts=not streamed, ordered=ORDERED.value, streamed=streamed)
+    spread = Sharding(jax.device_count(), *how, parts=not streamed, ordered=ORDERED.value, streamed=streamed)
     spread.check(BATCH.value)
     mesh, todo = spread.mesh(), work(spread, length)
     own, outer = hyperparameters(RECIPES[LEARNER.value], {}, LEARNER.value)
@@ -185,19 +190,19 @@ def run(folder: Path) -> dict[str, Any]:
     optimiser, start = begin(built, outer, todo.train)
     start = distributed.placed(start, spread.of_state(mesh, start))
     sample = todo.tasks.sample
-    chunk = chunks.make_chunk(built.learner, sample, optimiser, batch=BATCH.value, length=length, spread=spread)
+    chunk = chunks.make_train_steps(built.learner, sample, optimiser, batch=BATCH.value, length=length, spread=spread)
     root = distributed.key(SEED.value + 1, mesh)
     replicate = jax.jit(lambda tree: tree, out_shardings=jax.tree.map(lambda _: root.sharding, start.state.params))
     validate = make_validate(built, todo.valid)
     begun, history = time.perf_counter(), []
     with checkpoints(folder / "checkpoints") as saved, todo.feed(chunk) as fed:
-        fit = partial(training.fit, fed, todo.tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
+        fit = partial(loop.fit, fed, todo.tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
         if (step := saved.latest()) is not None:
             start = saved.restore(step, start)
         first = int(start.state.step)
         with tqdm(total=STEPS.value, initial=first, unit="step", disable=not distributed.is_first()) as bar:
 
-            def on_chunk(now: training.Run, progress: training.Progress) -> None:
+            def on_chunk(now: loop.Run, progress: loop.Progress) -> None:
                 saved.save(progress.step, now)
                 history.append(progress._asdict() | {"seconds": round(time.perf_counter() - begun, 3)})
                 bar.set_postfix(valid_rmse=f"{progress.valid:.4f}", refresh=False)
@@ -236,7 +241,7 @@ def main(argv: list[str]) -> None:
             return
         results = found["results"]
         checkpoint.save(folder / "params.msgpack", found["params"], {"step": results["steps"]})
-        checkpoint.write_atomic(folder / "results.json", json.dumps(results, indent=1).encode() + b"\n")
+        write_atomic(folder / "results.json", json.dumps(results, indent=1).encode() + b"\n")
     print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")
     print(f"validation RMSE {results['best_valid_rmse']:.4f}; parameters: {folder / 'params.msgpack'}")
     for metric, value in results.get("test", {}).items():

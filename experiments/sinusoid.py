@@ -24,8 +24,8 @@ from experiments.common.environment import environment
 from experiments.common.sinusoid import METHODS, Outcome, Setting, label, make_setting, protocol, run_method
 from experiments.common.sinusoid_published import NOTES, WITHOUT, judge_figures, judge_orders, paired
 from experiments.common.workdir import Log, claim, mark, stamp
-from metarec_jax import intervals
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.eval import intervals
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import plots, sinusoid
 from metarec_jax.report.results import plain
 

@@ -38,13 +38,13 @@ from experiments.common.command_line import one_line_errors, only_flags, parse, 
 from experiments.common.methods import chosen
 from experiments.common.one_program import OneProgram
 from experiments.common.questions import QUESTIONS, ColdStart
-from experiments.common.recipes.base import Recipe, hyperparameters
-from experiments.common.search import Evaluate, Method, Settings, search, starts
-from experiments.common.trial_storage import open_storage
-from experiments.common.tuned import EVERY_K, text_table, write_tuned
 from experiments.common.workdir import claim, mark, stamp
 from metarec_jax.baselines import Entry
-from metarec_jax.tuning import badness, fit_defaults
+from metarec_jax.eval.grid_search import badness, fit_defaults
+from metarec_jax.recipes.base import Recipe, hyperparameters
+from metarec_jax.search.storage import open_storage
+from metarec_jax.search.study import Evaluate, Method, Settings, search, starts
+from metarec_jax.search.tuned import EVERY_K, text_table, write_tuned
 
 EXPERIMENT = "tune"
 QUESTION = flags.DEFINE_enum("question", "user_cold_start", list(QUESTIONS), "The experiment to tune for.")

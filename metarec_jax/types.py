@@ -12,7 +12,6 @@ import jax
 
 Array = jax.Array
 Params = Any  # pytree of arrays: what meta-learning learns, and under the outermost name FIXED what it only reads
-FIXED = "fixed"  # data of the training table, for example lists of neighbours: no gradient, no moments, no decay
 Fast = Any  # pytree of arrays: what one task's support set turned into
 Metrics = dict[str, Array]  # scalars, for the log
 

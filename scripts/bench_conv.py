@@ -23,14 +23,14 @@ import numpy as np
 from absl import app, flags
 from jax.sharding import Mesh, PartitionSpec
 
-from metarec_jax import gradients
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.classes import Classes
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.protonet import protonet
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.metric.protonet import protonet
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.tasks.n_way import n_way
+from metarec_jax.train import gradients
 from metarec_jax.types import Episode, Learner, Params, Tasks
 from scripts.peers.process import Ask, peer
 

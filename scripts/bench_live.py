@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.common.recipes import RECIPES
 from metarec_jax import data
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.live import live
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
+from metarec_jax.serve.sessions import live
 from metarec_jax.types import Episode, Examples, Inputs
 
 DATASET = flags.DEFINE_enum("dataset", "ml-1m", list(data.DATASETS), "Data set.")

@@ -31,16 +31,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
-from experiments.common.recipes.base import rating_net
 from experiments.common.sinusoid import METHODS, TRAINING_QUERY
-from metarec_jax import chunks, data, gradients, training
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax import data
 from metarec_jax.data.table import Ratings
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import squared_error
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes.base import rating_net
 from metarec_jax.report.plots import dress, save_figure
 from metarec_jax.tasks.sinusoid import sinusoids
-from metarec_jax.tasks.user_cold_start import split_users, training_tasks
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import gradients, loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Examples, Inputs, Learner, Params, Tasks
 from scripts.peers.process import Ask, peer
 
@@ -98,11 +102,11 @@ class Job:
 
     def __init__(self, work: Work):
         self.work, self.root = work, jax.random.key(1)
-        optimiser = training.adam(work.lr, 10**6, clip=CLIP)
-        state = training.start(work.learner, work.tasks, optimiser, jax.random.key(0)).state
+        optimiser = adam(work.lr, 10**6, clip=CLIP)
+        state = loop.start(work.learner, work.tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(state, jax.devices()[0])
         self.params = jax.tree.map(np.asarray, self.state.params)  # copied: a chunk destroys the state it is given
-        self.chunk = chunks.make_chunk(
+        self.chunk = chunks.make_train_steps(
             work.learner, work.tasks.sample, optimiser, batch=work.batch, length=LENGTH.value
         )
 

@@ -27,15 +27,19 @@ import optax
 from absl import app, flags
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
-from metarec_jax import chunks, distributed, tables, training
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.table import Features, Ratings
-from metarec_jax.learners.imaml import imaml
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.imaml import imaml
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.objectives import squared_error
-from metarec_jax.tasks.parts import tasks_in_parts
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.params import in_table
+from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import distributed, loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding, TableUpdates
 from metarec_jax.types import Learner, Tasks
 from scripts.collectives import Sent, operations
 
@@ -102,7 +106,7 @@ def learner_of(point: Point) -> Learner:
 def optimiser_of(kind: str) -> optax.GradientTransformation:
     """Adam, for a way of training tables."""
     rows = kind != "dense"
-    return training.adam(1e-3, 10**6, rows=rows, one_scale=rows and ROW_SCALE.value)
+    return adam(1e-3, 10**6, rows=rows, one_scale=rows and ROW_SCALE.value)
 
 
 class Program:
@@ -112,15 +116,15 @@ class Program:
         tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
         optimiser = optimiser_of(TABLES.value)
         self.data, self.key = tasks.data, jax.random.key(1)
-        spread = chunks.Spread(tables=TABLES.value, together=point.together)
-        chunk = chunks.make_chunk(
+        spread = Sharding(tables=TABLES.value, together=point.together)
+        chunk = chunks.make_train_steps(
             learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, spread=spread
         )
-        self.state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        self.state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(self.state, jax.devices()[0])
         self.compiled = chunk.lower(self.data, self.state, self.key).compile()
         leaves = jax.tree_util.tree_flatten_with_path(self.state.params)[0]
-        self.table = sum(leaf.nbytes for path, leaf in leaves if tables.in_table(path))
+        self.table = sum(leaf.nbytes for path, leaf in leaves if in_table(path))
         self.whole = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))
         self.scratch = self.compiled.memory_analysis().temp_size_in_bytes
 
@@ -155,22 +159,22 @@ def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
     ]
 
 
-def sent(chips: int, kind: chunks.TableUpdates, items: int) -> list[Sent]:
+def sent(chips: int, kind: TableUpdates, items: int) -> list[Sent]:
     """What one step on so many devices sends, 4 tasks on each."""
     point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
-    spread = chunks.Spread(chips, tables=kind, parts=True)
+    spread = Sharding(chips, tables=kind, parts=True)
     mesh, learner = spread.mesh(), learner_of(point)
     tasks = tasks_in_parts(made_up(point), parts=chips, own=range(chips), support=SUPPORT, query=QUERY)
     one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
     optimiser = optimiser_of(kind)
-    state = jax.eval_shape(lambda: training.start(learner, one, optimiser, jax.random.key(0)).state)
+    state = jax.eval_shape(lambda: loop.start(learner, one, optimiser, jax.random.key(0)).state)
     places = spread.of_state(mesh, state)
     state = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places
     )
     place = spread.of_data(mesh)
     data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tasks.data)
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=point.tasks, length=2, spread=spread)
+    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=point.tasks, length=2, spread=spread)
     return operations(chunk.lower(data, state, distributed.key(0, mesh)).compile().as_text())
 
 

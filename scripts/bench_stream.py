@@ -20,15 +20,17 @@ import numpy as np
 from absl import app, flags
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
-from metarec_jax import chunks, feeding, training
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.data.columns import Columns, open_columns
+from metarec_jax.data.io.columns import Columns, open_columns
 from metarec_jax.data.table import Features, Ratings
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.objectives import squared_error
-from metarec_jax.tasks.stream import Stream
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.tasks.streamed import Stream
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import loop, prefetch, step
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Tasks
 
 COLUMNS = flags.DEFINE_string("columns", None, "Folder of columns.", required=True)
@@ -57,21 +59,21 @@ class Program:
 
     def __init__(self, tasks: Tasks, items: int, streamed: bool):
         learner = maml(RatingNet(items, 3.5, 1.0, id_dim=32, hidden=(64, 64)), squared_error, lr=0.05, steps=1)
-        optimiser = training.adam(1e-3, 10**6, rows=TABLES.value == "rows")
+        optimiser = adam(1e-3, 10**6, rows=TABLES.value == "rows")
         self.data, self.key = tasks.data, jax.random.key(1)
-        self.spread = chunks.Spread(tables=TABLES.value, streamed=streamed)
-        self.chunk = chunks.make_chunk(
+        self.spread = Sharding(tables=TABLES.value, streamed=streamed)
+        self.chunk = step.make_train_steps(
             learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value, spread=self.spread
         )
-        state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(state, jax.devices()[0])
 
-    def run(self, chunk: chunks.Chunk) -> float:
+    def run(self, chunk: step.TrainSteps) -> float:
         """The loss of a chunk, which is finished then."""
         self.state, metrics = chunk(self.data, self.state, self.key)
         return float(metrics["loss"].mean())
 
-    def seconds(self, feed: contextlib.AbstractContextManager[chunks.Chunk]) -> float:
+    def seconds(self, feed: contextlib.AbstractContextManager[step.TrainSteps]) -> float:
         """A step's, of some chunks after one that is not counted; the end of `feed` is."""
         with feed as chunk:
             self.run(chunk)
@@ -81,10 +83,10 @@ class Program:
         return (time.perf_counter() - begun) / (CHUNKS.value * LENGTH.value)
 
 
-def fed(stream: Stream, program: Program) -> contextlib.AbstractContextManager[chunks.Chunk]:
+def fed(stream: Stream, program: Program) -> contextlib.AbstractContextManager[step.TrainSteps]:
     """The streamed chunk. It ends when the tasks of the chunk after the last are made, as the first one's were."""
     sizes = {"batch": BATCH.value, "length": LENGTH.value, "spread": program.spread, "threads": THREADS.value}
-    return feeding.fed(program.chunk, stream, **sizes)
+    return prefetch.fed(program.chunk, stream, **sizes)
 
 
 def peak_gb() -> float:

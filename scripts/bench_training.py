@@ -20,12 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import hyperparameters
-from metarec_jax import chunks, data, gradients, training
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax import data
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.user_cold_start import split_users, training_tasks
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import gradients, loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Learner, Params, Tasks, TrainState
 
 DATASETS = flags.DEFINE_list("datasets", "ml-100k,ml-1m", "Data sets; step times are compared with the first.")
@@ -43,7 +47,7 @@ HEAD = ("data set", "learner", "tasks/s", "ms/step", "compile s", "memory MB", "
 
 def chunk_parts(learner: Learner, tasks: Tasks, state: TrainState) -> dict[str, tuple[Callable, tuple]]:
     """name -> (a jitted scan over LENGTH steps, its arguments)."""
-    optimiser = training.adam(1e-3, 10**6)
+    optimiser = adam(1e-3, 10**6)
     batch, root = BATCH.value, jax.random.key(0)
 
     def keys(step: jax.Array) -> jax.Array:
@@ -90,11 +94,11 @@ def measure(name: str, train: Ratings) -> dict[str, float]:
     """The figures of one learner on one data set."""
     own, _ = hyperparameters(RECIPES[name], {}, name)
     built = RECIPES[name].build(train, **own)
-    learner, optimiser = built.learner, training.adam(1e-3, 10**6)
+    learner, optimiser = built.learner, adam(1e-3, 10**6)
     tasks = training_tasks(train, support=SUPPORT.value, query=QUERY.value, vary_support=False)
-    run = training.start(learner, tasks, optimiser, jax.random.key(0))
+    run = loop.start(learner, tasks, optimiser, jax.random.key(0))
     state = jax.device_put(jax.tree.map(jnp.copy, run.state), jax.devices()[0])  # the chunk donates its buffers
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value)
+    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value)
     begun = time.perf_counter()
     compiled = chunk.lower(tasks.data, state, jax.random.key(0)).compile()
     compiling = time.perf_counter() - begun

@@ -14,10 +14,10 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
-from metarec_jax.data.columns import Columns, open_columns
-from metarec_jax.data.convert import write_columns
-from metarec_jax.data.files import parse_columns
-from metarec_jax.data.movielens import film_features
+from metarec_jax.data.io.columns import Columns, open_columns
+from metarec_jax.data.io.convert import write_columns
+from metarec_jax.data.io.ratings_file import parse_columns
+from metarec_jax.data.sets.movielens import film_features
 
 RATINGS = flags.DEFINE_string("ratings", None, ".csv or .tsv file of ratings, in any order.")
 COLUMNS = flags.DEFINE_string("columns", "", "Its names of our columns: user=uid,item=isbn,rating=stars,timestamp=ts.")

@@ -1,4 +1,4 @@
-"""Ratings as many as wanted, in the files of MovieLens-32M: ratings.csv and movies.csv (metarec_jax/data/made_up.py).
+"""Ratings as many as wanted, in the files of MovieLens-32M: ratings.csv and movies.csv.
 
 scripts/run.sh scripts/make_ratings.py --ratings=25000000 --out=ratings25m
 scripts/run.sh scripts/make_ratings.py --ratings=100000000 --out=ratings100m
@@ -10,8 +10,8 @@ from absl import app, flags
 from tqdm import tqdm
 
 from experiments.common.command_line import one_line_errors, only_flags, parse
-from metarec_jax.data.folders import new_folder
-from metarec_jax.data.made_up import make_films, make_ratings
+from metarec_jax.data.io.folders import new_folder
+from metarec_jax.data.synthetic.movielens_like import make_films, make_ratings
 
 RATINGS = flags.DEFINE_integer("ratings", 25_000_000, "Ratings.", lower_bound=1)
 USERS = flags.DEFINE_integer("users", None, "Users; default one for 160 ratings.", lower_bound=1)

@@ -6,49 +6,50 @@ import numpy as np
 import scipy.sparse
 
 from metarec_jax import objectives
-from metarec_jax.learners.alpaca import alpaca
-from metarec_jax.learners.anil import anil
-from metarec_jax.learners.anp import anp
-from metarec_jax.learners.attentive_ridge import Keys, attentive_ridge
-from metarec_jax.learners.cavia import cavia
-from metarec_jax.learners.clcrec import clcrec
-from metarec_jax.learners.cnp import cnp
-from metarec_jax.learners.deep_kernel import deep_kernel
-from metarec_jax.learners.dropoutnet import dropoutnet
-from metarec_jax.learners.imaml import imaml
-from metarec_jax.learners.logistic import logistic
-from metarec_jax.learners.lwa import lwa
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.maml_plus_plus import maml_plus_plus
-from metarec_jax.learners.mamo import mamo
-from metarec_jax.learners.matching import matching, matching_ratings
-from metarec_jax.learners.melu import melu
-from metarec_jax.learners.meta_sgd import meta_sgd
-from metarec_jax.learners.metaemb import metaemb
-from metarec_jax.learners.multimodal_ridge import ContentTaste, multimodal_ridge
-from metarec_jax.learners.mwuf import mwuf
-from metarec_jax.learners.neighbour_encoder import neighbour_encoder
-from metarec_jax.learners.nlba import nlba
-from metarec_jax.learners.paml import paml
-from metarec_jax.learners.proto_maml import proto_maml
-from metarec_jax.learners.protonet import protonet, protonet_ratings
-from metarec_jax.learners.r2d2 import r2d2
-from metarec_jax.learners.relation import Comparator, relation, relation_ratings
-from metarec_jax.learners.reptile import reptile
-from metarec_jax.learners.ridge import ItemDoubt, ridge
-from metarec_jax.learners.set_encoder import set_encoder
-from metarec_jax.learners.set_transformer import set_transformer
-from metarec_jax.learners.tanp import tanp
-from metarec_jax.learners.tied_head import tied_head
-from metarec_jax.learners.transfer import transfer
-from metarec_jax.learners.with_history import with_history
+from metarec_jax.learners.amortised.anp import anp
+from metarec_jax.learners.amortised.cnp import cnp
+from metarec_jax.learners.amortised.set_transformer import set_transformer
+from metarec_jax.learners.amortised.tanp import tanp
+from metarec_jax.learners.closed_form.alpaca import alpaca
+from metarec_jax.learners.closed_form.attentive_ridge import Keys, attentive_ridge
+from metarec_jax.learners.closed_form.deep_kernel import deep_kernel
+from metarec_jax.learners.closed_form.logistic import logistic
+from metarec_jax.learners.closed_form.multimodal_ridge import ContentTaste, multimodal_ridge
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.gradient.anil import anil
+from metarec_jax.learners.gradient.cavia import cavia
+from metarec_jax.learners.gradient.imaml import imaml
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.maml_plus_plus import maml_plus_plus
+from metarec_jax.learners.gradient.mamo import mamo
+from metarec_jax.learners.gradient.melu import melu
+from metarec_jax.learners.gradient.meta_sgd import meta_sgd
+from metarec_jax.learners.gradient.paml import paml
+from metarec_jax.learners.gradient.proto_maml import proto_maml
+from metarec_jax.learners.gradient.reptile import reptile
+from metarec_jax.learners.gradient.transfer import transfer
+from metarec_jax.learners.items.clcrec import clcrec
+from metarec_jax.learners.items.dropoutnet import dropoutnet
+from metarec_jax.learners.items.metaemb import metaemb
+from metarec_jax.learners.items.mwuf import mwuf
+from metarec_jax.learners.metric.lwa import lwa
+from metarec_jax.learners.metric.matching import matching, matching_ratings
+from metarec_jax.learners.metric.nlba import nlba
+from metarec_jax.learners.metric.protonet import protonet, protonet_ratings
+from metarec_jax.learners.metric.relation import Comparator, relation, relation_ratings
+from metarec_jax.learners.ranking.neighbour_encoder import neighbour_encoder
+from metarec_jax.learners.ranking.set_encoder import set_encoder
+from metarec_jax.learners.wrappers.neighbour_residuals import neighbour_residuals
+from metarec_jax.learners.wrappers.tied_head import tied_head
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder, Span
 from metarec_jax.models.conv4 import Classifier
 from metarec_jax.models.history import History, HistoryTerm
-from metarec_jax.models.neighbours import NeighbourLists, Votes, count_neighbours
+from metarec_jax.models.neighbours import NeighbourLists, Votes
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
+from metarec_jax.priors.neighbours import count_neighbours
 
 ITEMS = 40
 SPANS = (Span("first", 0, 2), Span("second", 2, 5))  # groups of the context
@@ -122,7 +123,7 @@ CLOSED_FORM = {
         objectives.squared_error,
         keys=Keys(ITEMS, 4),
         prior=ChoicePrior(ITEMS, 6, width=4),
-        doubt=ItemDoubt(ITEMS),
+        doubt=ItemNoise(ITEMS),
     ),
     "multimodal_ridge": lambda: multimodal_ridge(
         ContentTaste(taste_net(), ContentEncoder(SPANS, 6, width=8)),
@@ -130,7 +131,7 @@ CLOSED_FORM = {
         spans=SPANS,
         prior=ChoicePrior(ITEMS, 6, width=4),
     ),
-    "with_history": lambda: with_history(
+    "with_history": lambda: neighbour_residuals(
         ridge(taste_net(), objectives.squared_error), HistoryTerm(neighbours=10, gain=0.3), history()
     ),
     "logistic": lambda: logistic(taste_net(), objectives.squared_error, low=1.0, high=6.0),

@@ -11,15 +11,20 @@ import pytest
 import test_conformance as conformance
 from learner_table import ITEMS, LEARNERS
 
-from experiments.common.recipes.base import OUTER_SPACE, Built, Recipe, Training, hyperparameters
-from metarec_jax import chunks, objectives, training
+from metarec_jax import objectives
 from metarec_jax.baselines import BASELINES
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import mean_squared_errors
+from metarec_jax.eval.predict import mean_squared_errors
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.spaces import OneOf
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe, hyperparameters
+from metarec_jax.recipes.space import OneOf
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import loop, step
+from metarec_jax.train.config import Config
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Examples, Inputs
 
 PAGE = (Path(__file__).parent.parent / "docs" / "add_a_learner.md").read_text()
@@ -34,7 +39,7 @@ def written():
     module = types.ModuleType("metarec_jax.learners.neighbours")
     sys.modules[module.__name__] = module
     exec(compile(MODULE, "neighbours.py", "exec"), module.__dict__)
-    parts = (Built, Recipe, Training, OneOf, Ratings, TasteNet)
+    parts = (Built, Recipe, Config, OneOf, Ratings, TasteNet)
     names = {part.__name__: part for part in parts} | {"objectives": objectives, "OUTER_SPACE": OUTER_SPACE}
     names |= {"ITEMS": ITEMS, "neighbours": module.neighbours}
     exec(BUILDER, names)
@@ -45,7 +50,7 @@ def written():
 def test_the_learner_is_short_and_the_page_names_where_things_go(written):
     assert sum(block.count("\n") for block in BLOCKS) < 60
     root = Path(__file__).parent.parent
-    for place in ("tests/learner_table.py", "tests/test_conformance.py", "experiments/common/recipes/metric.py"):
+    for place in ("tests/learner_table.py", "tests/test_conformance.py", "metarec_jax/recipes/metric.py"):
         assert place in PAGE and (root / place).exists()
     for flag in re.findall(r"--(\w+)=", PAGE):
         assert f'"{flag}"' in "".join(path.read_text() for path in (root / "experiments").rglob("*.py")), flag
@@ -86,14 +91,14 @@ def test_its_recipe_learns_to_beat_its_own_cold_start_the_item_mean_and_the_bias
         episodes(world.ratings, part, k, width=K)[0] for part, k in ((split.valid, K), (split.test, 0), (split.test, K))
     )
     tasks = training_tasks(train, support=K, query=10)
-    optimiser = training.adam(outer.outer_lr, STEPS, weight_decay=outer.weight_decay)
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=outer.batch, length=100)
-    start = training.start(learner, tasks, optimiser, jax.random.key(0))
+    optimiser = adam(outer.outer_lr, STEPS, weight_decay=outer.weight_decay)
+    chunk = step.make_train_steps(learner, tasks.sample, optimiser, batch=outer.batch, length=100)
+    start = loop.start(learner, tasks, optimiser, jax.random.key(0))
 
     def validate(params) -> float:
         return float(mean_squared_errors(learner, params, valid).mean())
 
-    run = training.fit(chunk, tasks, start, root=jax.random.key(1), steps=STEPS, validate=validate)
+    run = loop.fit(chunk, tasks, start, root=jax.random.key(1), steps=STEPS, validate=validate)
 
     def rmse(method, params, tasks) -> float:
         return float(np.sqrt(mean_squared_errors(method, params, tasks).mean()))

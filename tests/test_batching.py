@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.batching import in_batches
+from metarec_jax.ops.batching import in_batches
 
 
 @pytest.mark.parametrize(("number", "batch"), [(1, 16), (16, 16), (17, 16), (30, 16), (7, 3), (9, 3), (5, 1)])

@@ -4,13 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from metarec_jax import chunks, objectives, training
-from metarec_jax.data.synthetic import bayes_optimal, make_world
-from metarec_jax.evaluation import mean_squared_errors
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.ridge import ridge
+from metarec_jax import objectives
+from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
+from metarec_jax.eval.predict import mean_squared_errors
+from metarec_jax.learners.closed_form.ridge import ridge
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet, TasteNet
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import loop, step
+from metarec_jax.train.optimisers import adam
 
 ITEMS, K, STEPS = 60, 10, 750
 RULES = {
@@ -34,15 +38,15 @@ def test_most_of_the_gap_to_the_bayes_optimum_is_closed(name):
     prior, best = (mean_squared_errors(optimum, truth, tasks).mean() for tasks in (cold, warm))
 
     tasks = training_tasks(train, support=K, query=10)
-    outer = training.adam(2e-3, STEPS)
-    chunk = chunks.make_chunk(rule, tasks.sample, outer, batch=32, length=250)
+    outer = adam(2e-3, STEPS)
+    chunk = step.make_train_steps(rule, tasks.sample, outer, batch=32, length=250)
 
     def validate(params) -> float:
         valid = episodes(world.ratings, split.valid, K)[0]
         return float(mean_squared_errors(rule, params, valid).mean())
 
-    run = training.start(rule, tasks, outer, jax.random.key(0))
-    run = training.fit(chunk, tasks, run, root=jax.random.key(1), steps=STEPS, validate=validate)
+    run = loop.start(rule, tasks, outer, jax.random.key(0))
+    run = loop.fit(chunk, tasks, run, root=jax.random.key(1), steps=STEPS, validate=validate)
     reached = mean_squared_errors(rule, run.best_params, warm).mean()
     share = (prior - reached) / (prior - best)
     assert share_at_least < share <= 1.02, f"{prior:.3f} -> {reached:.3f}, optimum {best:.3f}"

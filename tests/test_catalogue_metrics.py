@@ -10,23 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metrics import brute_force, padded
 
-from metarec_jax import catalogue_metrics as metrics
-from metarec_jax.catalogue_metrics import Places
-from metarec_jax.evaluation import PredictionError
-from metarec_jax.metrics import tie_groups
-from metarec_jax.ranking import rank_catalogue
-from metarec_jax.tasks.catalogue import Liker
+from metarec_jax.eval import ranking_metrics as metrics
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.eval.ranking import rank_catalogue
+from metarec_jax.eval.ranking_metrics import Ranks
+from metarec_jax.eval.ties import tie_groups
+from metarec_jax.tasks.catalogue import ImplicitUser
 from metarec_jax.types import Baseline
 
 
-def standing(prediction, relevant, mask) -> Places:
+def standing(prediction, relevant, mask) -> Ranks:
     """Where the relevant ones of all candidates stand, from rows [I] of each."""
     mask = np.asarray(mask)
-    return Places(*tie_groups(np.asarray(prediction), mask), np.asarray(relevant) * mask > 0)
+    return Ranks(*tie_groups(np.asarray(prediction), mask), np.asarray(relevant) * mask > 0)
 
 
 @partial(jax.jit, static_argnums=1)
-def at(places: Places, k: int) -> dict[str, jax.Array]:
+def at(places: Ranks, k: int) -> dict[str, jax.Array]:
     """All metrics."""
     functions = {"recall": metrics.recall, "hit": metrics.hit_rate, "ndcg": metrics.ndcg}
     return {name: of(places, k) for name, of in functions.items()} | {"mrr": metrics.reciprocal_rank(places)}
@@ -125,11 +125,11 @@ small_catalogues = st.sampled_from([4, 9]).flatmap(
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def in_blocks(scores, relevant, known, number: int, size: int) -> tuple[Places, jax.Array]:
+def in_blocks(scores, relevant, known, number: int, size: int) -> tuple[Ranks, jax.Array]:
     def score(first: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(scores, first, size)
 
-    return metrics.find(score, relevant, known, number=number, size=size)
+    return metrics.find_ranks(score, relevant, known, number=number, size=size)
 
 
 @settings(max_examples=60, deadline=None)
@@ -164,7 +164,7 @@ def test_a_catalogue_in_blocks_is_ranked_as_all_at_once(items):
     rng = np.random.default_rng(0)
     content = rng.integers(0, 3, (50, 4)).astype(np.float32)
     drawn = np.stack([rng.permutation(50) for _ in range(5)]).astype(np.int32)
-    users = Liker(drawn[:, :3], np.where(drawn[:, 3:9] % 5 > 0, drawn[:, 3:9], -1), np.zeros((5, 0), np.float32))
+    users = ImplicitUser(drawn[:, :3], np.where(drawn[:, 3:9] % 5 > 0, drawn[:, 3:9], -1), np.zeros((5, 0), np.float32))
     users.support[0, 1:] = -1
     whole, blocks = (
         rank_catalogue("toy", by_content(), 1.0, content, users, np.arange(5), items=size, batch=2)
@@ -177,7 +177,7 @@ def test_a_catalogue_in_blocks_is_ranked_as_all_at_once(items):
 
 def test_a_score_that_is_not_finite_is_told_wherever_it_is():
     content = np.ones((20, 1), np.float32)
-    users = Liker(np.array([[0]], np.int32), np.array([[1]], np.int32), np.zeros((1, 0), np.float32))
+    users = ImplicitUser(np.array([[0]], np.int32), np.array([[1]], np.int32), np.zeros((1, 0), np.float32))
     broken = by_content()._replace(predict=lambda fast, x: jax.numpy.where(x.id == 17, jax.numpy.nan, x.content[:, 0]))
     with pytest.raises(PredictionError, match="toy gives scores that are not finite to user anna"):
         rank_catalogue("toy", broken, 1.0, content, users, np.array(["anna"]), items=6)

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from metarec_jax import checkpoint
-from metarec_jax.checkpoint import CheckpointError
+from metarec_jax.train import checkpoint
+from metarec_jax.train.checkpoint import CheckpointError
 from metarec_jax.types import TrainState
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from learner_table import CLASSIFIERS, FIRST_ORDER, WAYS
 
-from metarec_jax import chunks, training
-from metarec_jax.evaluation import fixed_tasks, raw_predictions
+from metarec_jax.eval.predict import fixed_tasks, raw_predictions
+from metarec_jax.train import loop, step
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Episode, Examples, Learner, Params, Tasks
 
 SHOTS, QUERY, LENGTH = 2, 4, 100
@@ -59,9 +60,9 @@ def fresh(name: str) -> Params:
 
 @functools.cache
 def trained(name: str) -> Params:
-    optimiser = training.adam(0.02, LENGTH)
-    chunk = chunks.make_chunk(learner(name), sample, optimiser, batch=16, length=LENGTH)
-    return chunk(None, training.start_from(jax.tree.map(jnp.copy, fresh(name)), optimiser).state, jax.random.key(1))[
+    optimiser = adam(0.02, LENGTH)
+    chunk = step.make_train_steps(learner(name), sample, optimiser, batch=16, length=LENGTH)
+    return chunk(None, loop.start_from(jax.tree.map(jnp.copy, fresh(name)), optimiser).state, jax.random.key(1))[
         0
     ].params
 

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from learner_table import FIRST_ORDER, ITEMS, LEARNERS, LEARNT_VARIANCE, STEPWISE
 
-from metarec_jax import checkpoint, chunks, gradients, training
-from metarec_jax.data.synthetic import World, make_world
-from metarec_jax.evaluation import mean_squared_errors
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.data.synthetic.gaussian_world import World, make_world
+from metarec_jax.eval.predict import mean_squared_errors
+from metarec_jax.params import join_fixed, split_fixed
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import checkpoint, loop, step
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Parallel, Sharding
 from metarec_jax.types import Episode, Examples, Learner, Tasks
 
 SUPPORT, QUERY, BATCH, LENGTH = 8, 4, 16, 10
@@ -48,30 +53,30 @@ def tasks() -> tuple[Tasks, Episode]:
 
 @functools.cache
 def optimiser():
-    return training.adam(1e-2, 40 * LENGTH)
+    return adam(1e-2, 40 * LENGTH)
 
 
 @functools.cache
-def chunk(name: str, devices: int = 1, parallel: chunks.Parallel = "jit") -> chunks.Chunk:
+def chunk(name: str, devices: int = 1, parallel: Parallel = "jit") -> step.TrainSteps:
     sample = tasks()[0].sample
-    spread = chunks.Spread(devices, parallel)
-    return chunks.make_chunk(learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, spread=spread)
+    spread = Sharding(devices, parallel)
+    return step.make_train_steps(learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, spread=spread)
 
 
-def begin(name: str) -> training.Run:
-    return training.start(learner(name), tasks()[0], optimiser(), jax.random.key(0))
+def begin(name: str) -> loop.Run:
+    return loop.start(learner(name), tasks()[0], optimiser(), jax.random.key(0))
 
 
-def fit(name: str, run: training.Run, steps: int, **where) -> training.Run:
+def fit(name: str, run: loop.Run, steps: int, **where) -> loop.Run:
     def validate(params) -> float:
         return float(mean_squared_errors(learner(name), params, tasks()[1]).mean())
 
     made = chunk(name, **where)
-    return training.fit(made, tasks()[0], run, root=jax.random.key(1), steps=steps, validate=validate)
+    return loop.fit(made, tasks()[0], run, root=jax.random.key(1), steps=steps, validate=validate)
 
 
 @functools.cache
-def trained(name: str) -> training.Run:
+def trained(name: str) -> loop.Run:
     return fit(name, begin(name), 4 * LENGTH)
 
 
@@ -172,7 +177,7 @@ def test_eight_devices_equal_one(name, parallel):
 
 
 @functools.cache
-def trained_two_chunks(name: str) -> training.Run:
+def trained_two_chunks(name: str) -> loop.Run:
     return fit(name, begin(name), 2 * LENGTH)
 
 
@@ -189,13 +194,13 @@ def test_gradient_equals_finite_differences_in_float64(name):
         pytest.skip("a first-order learner's update is by definition not the gradient of its loss")
     with jax.enable_x64(True):
         to_64 = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)))
-        learnt, fixed = gradients.split_fixed(trained(name).best_params)
+        learnt, fixed = split_fixed(trained(name).best_params)
         episode, params = one_task(), to_64(learnt)
         episode = Episode(*(part._replace(y=to_64(part.y), mask=to_64(part.mask)) for part in episode))
 
         @jax.jit
         def loss(params):
-            return learner(name).loss(gradients.join_fixed(params, fixed), episode, jax.random.key(0))[0]
+            return learner(name).loss(join_fixed(params, fixed), episode, jax.random.key(0))[0]
 
         # In numpy, where nothing has to be compiled for each shape.
         params, gradient = jax.tree.map(np.asarray, (params, jax.jit(jax.grad(loss))(params)))

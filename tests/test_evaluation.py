@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax import metrics
-from metarec_jax.evaluation import PredictionError, Scores, mean_squared_errors, predict_tasks, result_rows
+from metarec_jax.eval import metrics
+from metarec_jax.eval.compare import Scores, result_rows
+from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
 from metarec_jax.report import results
 from metarec_jax.types import Baseline, Episode, Examples, Inputs
 

@@ -9,16 +9,11 @@ import pytest
 from learner_table import ITEMS, LEARNERS, LEVELS, encoder, taste_net
 
 from metarec_jax.baselines.gp import GP
-from metarec_jax.data.synthetic import bayes_optimal, make_world
-from metarec_jax.explain import (
-    deletion_effect,
-    explain_tasks,
-    influence_by_rating,
-    influence_by_weight,
-    reason,
-)
-from metarec_jax.learners.protonet import shrunk_levels
-from metarec_jax.tasks.user_cold_start import episodes, split_users
+from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
+from metarec_jax.learners.metric.protonet import shrunk_levels
+from metarec_jax.serve.explain import deletion_effect, explain_tasks, influence_by_rating, influence_by_weight, reason
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
 from metarec_jax.types import Episode, Examples, Inputs
 
 K, N = 6, 4

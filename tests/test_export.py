@@ -17,12 +17,14 @@ from helpers import random_table
 from metarec_jax import objectives
 from metarec_jax.baselines import gp
 from metarec_jax.baselines.bias import BIAS
-from metarec_jax.export import write_learner
-from metarec_jax.learners.ridge import ItemDoubt, ridge
-from metarec_jax.live import live
+from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.tasks.user_cold_start import episodes, split_users
+from metarec_jax.priors.gp import fit
+from metarec_jax.serve.export import write_learner
+from metarec_jax.serve.sessions import live
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
 from metarec_jax.types import Episode, Examples, Inputs
 
 TABLE = random_table(3, users=60, items=20, least=6, most=15)
@@ -37,7 +39,7 @@ def some_tasks() -> Episode:
 @functools.cache
 def trained_ridge():
     """A ridge head with every part, none of whose parameters is 0."""
-    rule = ridge(TasteNet(20, 3.0, 4), objectives.squared_error, prior=ChoicePrior(20, 4, width=3), doubt=ItemDoubt(20))
+    rule = ridge(TasteNet(20, 3.0, 4), objectives.squared_error, prior=ChoicePrior(20, 4, width=3), doubt=ItemNoise(20))
     params = jax.jit(rule.init)(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], some_tasks()))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -46,7 +48,7 @@ def trained_ridge():
 
 METHODS = {
     "ridge": trained_ridge,
-    "process": lambda: (gp.GP, gp.fit(TABLE, rank=3)),
+    "process": lambda: (gp.GP, fit(TABLE, rank=3)),
     "bias": lambda: (BIAS, BIAS.fit(TABLE)),
 }
 

@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax import chunks, metrics, training
 from metarec_jax.data.classes import Classes
-from metarec_jax.evaluation import PredictionError, accuracies, fixed_tasks
+from metarec_jax.eval import metrics
+from metarec_jax.eval.predict import PredictionError, accuracies, fixed_tasks
 from metarec_jax.objectives import query_loss, squared_error
 from metarec_jax.tasks.n_way import n_way
 from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.train import loop, step
+from metarec_jax.train.optimisers import adam_at, with_rate
 from metarec_jax.types import Baseline, Learner
 
 
@@ -71,13 +73,13 @@ def line() -> Learner:
 
 def test_the_host_sets_the_rate_and_the_end():
     learner, waves = line(), sinusoids(support=1, query=3)
-    optimiser = training.adam_at(1e-2)
-    chunk = chunks.make_chunk(learner, waves.sample, optimiser, batch=2, length=3)
-    run = training.start(learner, waves, optimiser, jax.random.key(0))
-    still = training.with_rate(jax.tree.map(jnp.copy, run.state), 0.0)
+    optimiser = adam_at(1e-2)
+    chunk = step.make_train_steps(learner, waves.sample, optimiser, batch=2, length=3)
+    run = loop.start(learner, waves, optimiser, jax.random.key(0))
+    still = with_rate(jax.tree.map(jnp.copy, run.state), 0.0)
     stopped, _ = chunk(waves.data, still, jax.random.key(1))
     assert float(stopped.params["a"]) == 1.0 and int(stopped.step) == 3
-    moved, _ = chunk(waves.data, training.with_rate(stopped, 1e-2), jax.random.key(1))
+    moved, _ = chunk(waves.data, with_rate(stopped, 1e-2), jax.random.key(1))
     assert float(moved.params["a"]) != 1.0
     asked = []
 
@@ -85,5 +87,5 @@ def test_the_host_sets_the_rate_and_the_end():
         asked.append(1)
         return len(asked) > 4
 
-    done = training.fit(chunk, waves, run, root=jax.random.key(1), steps=None, validate=lambda params: 0.0, stop=stop)
+    done = loop.fit(chunk, waves, run, root=jax.random.key(1), steps=None, validate=lambda params: 0.0, stop=stop)
     assert int(done.state.step) == 12

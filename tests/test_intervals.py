@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metarec_jax import intervals
+from metarec_jax.eval import intervals
 
 
 def test_undefined_tasks_are_counted_and_left_out():

@@ -9,7 +9,7 @@ import pytest
 from helpers import random_table
 from learner_table import ITEMS, LEARNERS
 
-from metarec_jax.interview import (
+from metarec_jax.serve.interview import (
     Design,
     Habits,
     all_known,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.linear import gaussian_posterior, inverse_and_log_determinant, ridge_weights
+from metarec_jax.ops.linear import gaussian_posterior, inverse_and_log_determinant, ridge_weights
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax import metrics
+from metarec_jax.eval import metrics
 
 RATINGS = np.array([5.0, 3.0, 4.0, 1.0], np.float32)
 ONES = np.ones(4, np.float32)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.metrics import ndcg
+from metarec_jax.eval.metrics import ndcg
 from metarec_jax.objectives import bpr, catalogue_cross_entropy, catalogue_ndcg
 from metarec_jax.types import Examples
 

@@ -12,15 +12,16 @@ from metarec_jax import objectives
 from metarec_jax.baselines import gp
 from metarec_jax.baselines.bias import BIAS
 from metarec_jax.data.table import DataError
-from metarec_jax.learners.alpaca import alpaca
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.protonet import protonet_ratings
-from metarec_jax.learners.ridge import ItemDoubt, ridge
+from metarec_jax.eval.online import again, errors_by_bin, follow, replayed
+from metarec_jax.learners.closed_form.alpaca import alpaca
+from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.metric.protonet import protonet_ratings
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
-from metarec_jax.online import again, errors_by_bin, follow, replayed
+from metarec_jax.priors.gp import fit
 from metarec_jax.tasks.histories import histories
-from metarec_jax.tasks.user_cold_start import HeldOut
+from metarec_jax.tasks.splits import HeldOut
 from metarec_jax.types import Episode, Examples
 
 ITEMS, LENGTH = 20, 12
@@ -30,7 +31,7 @@ TABLE = dataclasses.replace(RAW, user_features=SMALL[0], item_features=SMALL[1])
 USERS = np.arange(20, 30, dtype=np.int32)
 NET = TasteNet(ITEMS, 3.0, 4)
 RULES = {
-    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), doubt=ItemDoubt(ITEMS)),
+    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), doubt=ItemNoise(ITEMS)),
     "alpaca": alpaca(NET),
     "prototypes": protonet_ratings(
         Encoder(ITEMS, hidden=(8,)), objectives.squared_error, levels=[0.5 * level for level in range(1, 11)]
@@ -56,7 +57,7 @@ def some_params(rule):
 
 def methods():
     yield from ((name, rule, some_params(rule)) for name, rule in RULES.items())
-    yield "process", gp.GP, gp.fit(TABLE, rank=3)
+    yield "process", gp.GP, fit(TABLE, rank=3)
 
 
 def test_histories_are_the_first_ratings_of_a_user_in_time_order():
@@ -99,7 +100,7 @@ def test_nothing_is_read_before_its_time():
 
 def test_forgetting_is_a_drifting_taste():
     """Against the Gaussian process over time: the weights' covariance between positions s and t is share^|s - t|."""
-    params, share = gp.fit(TABLE, rank=3), 0.8
+    params, share = fit(TABLE, rank=3), 0.8
     one = jax.tree.map(lambda leaf: leaf[3], tasks(6))
     count = int(one.mask.sum())
     phi, prior = np.float64(params["phi"][one.x.id]), np.float64(gp.prior_mean(params, one.x))

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from learner_table import ITEMS, LEARNERS
 
-from metarec_jax import chunks, distributed, training
-from metarec_jax.checkpoint import CheckpointError
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.sharded_checkpoint import checkpoints
-from metarec_jax.tasks.parts import tasks_in_parts
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import distributed, loop, step
+from metarec_jax.train.checkpoint import CheckpointError
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharded_checkpoint import checkpoints
+from metarec_jax.train.sharding import Sharding, ShardingError
 from metarec_jax.types import Tasks
 
 PARTS, SIZES = 8, {"support": 6, "query": 4}
@@ -62,16 +64,16 @@ def test_more_parts_than_users_are_refused():
         tasks_in_parts(ratings(), parts=62, own=[0], **SIZES)
 
 
-def trained(folder=None, stop=20, **how) -> training.TrainState:
+def trained(folder=None, stop=20, **how) -> loop.TrainState:
     """The state at step `stop`, in halves of which each is saved and taken up again where there is a folder."""
-    spread = chunks.Spread(parts=True, **how)
-    mesh, learner, optimiser = spread.mesh(), LEARNERS["maml"](), training.adam(1e-2, 100)
+    spread = Sharding(parts=True, **how)
+    mesh, learner, optimiser = spread.mesh(), LEARNERS["maml"](), adam(1e-2, 100)
     tasks = everyone()
     own = jax.tree.map(lambda leaf: leaf[distributed.own_parts(PARTS, mesh)], tasks.data)
     data = distributed.from_parts(own, mesh)
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=16, length=10, spread=spread)
+    chunk = step.make_train_steps(learner, tasks.sample, optimiser, batch=16, length=10, spread=spread)
     one = Tasks(jax.tree.map(lambda leaf: leaf[0], own), tasks.sample)
-    state = training.start(learner, one, optimiser, jax.random.key(0)).state
+    state = loop.start(learner, one, optimiser, jax.random.key(0)).state
     state = distributed.placed(state, spread.of_state(mesh, state))
     if folder is None:
         while int(state.step) < stop:
@@ -86,7 +88,7 @@ def trained(folder=None, stop=20, **how) -> training.TrainState:
 
 
 @functools.cache
-def on_one() -> training.TrainState:
+def on_one() -> loop.TrainState:
     return jax.device_get(trained())
 
 
@@ -118,11 +120,11 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 
 def test_parts_and_devices_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="6 parts of the data cannot be spread evenly over 4 devices"):
-        distributed.own_parts(6, chunks.Spread(devices=4).mesh())
-    with pytest.raises(chunks.SpreadError, match="there must be parts"):
-        chunks.Spread(ordered=True).check(8)
-    with pytest.raises(chunks.SpreadError, match="not by pmap"):
-        chunks.Spread(parts=True, parallel="pmap").check(8)
+        distributed.own_parts(6, Sharding(devices=4).mesh())
+    with pytest.raises(ShardingError, match="there must be parts"):
+        Sharding(ordered=True).check(8)
+    with pytest.raises(ShardingError, match="not by pmap"):
+        Sharding(parts=True, parallel="pmap").check(8)
     with pytest.raises(ValueError, match="go together"):
         distributed.start("127.0.0.1:1", None, None)
 

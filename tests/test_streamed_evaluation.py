@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax import catalogue_metrics
-from metarec_jax.evaluation import PredictionError, mean_squared_errors
-from metarec_jax.ranking import places
-from metarec_jax.streamed_evaluation import Asked, Sizes, ask
+from metarec_jax.eval import ranking_metrics
+from metarec_jax.eval.predict import PredictionError, mean_squared_errors
+from metarec_jax.eval.ranking import ranks_of
+from metarec_jax.eval.streaming import HeldOutUsers, Sizes, ask
 from metarec_jax.types import Baseline, Episode, Examples, Inputs
 
 ITEMS, USERS = 40, 11
@@ -39,12 +39,12 @@ def tasks() -> Episode:
     return Episode(part(slice(0, 3)), part(slice(3, 7)))
 
 
-def asked(whole: Episode) -> Asked:
+def asked(whole: Episode) -> HeldOutUsers:
     def blocks(own, size):
         for start in range(0, len(own), size):
             yield jax.tree.map(lambda leaf, start=start: leaf[own[start : start + size]], whole)
 
-    return Asked(np.array([f"u{number}" for number in range(USERS)]), blocks)
+    return HeldOutUsers(np.array([f"u{number}" for number in range(USERS)]), blocks)
 
 
 def expected(whole: Episode, liked: float) -> dict[str, np.ndarray]:
@@ -56,7 +56,7 @@ def expected(whole: Episode, liked: float) -> dict[str, np.ndarray]:
         known = np.where(support.mask > 0, support.x.id, -1)
         fast, content = taste().adapt(1.0, support), jnp.asarray(CONTENT)
         found.append(
-            catalogue_metrics.catalogue(places(taste().predict, fast, content, jnp.zeros(0), relevant, known)[0])
+            ranking_metrics.catalogue(ranks_of(taste().predict, fast, content, jnp.zeros(0), relevant, known)[0])
         )
     return {metric: np.array([one[metric] for one in found]) for metric in found[0]}
 
@@ -104,4 +104,4 @@ def test_what_reading_raises_ends_the_asking():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        ask("taste", taste(), jnp.float32(1.0), CONTENT, Asked(np.arange(USERS), blocks), sizes=Sizes(block=4))
+        ask("taste", taste(), jnp.float32(1.0), CONTENT, HeldOutUsers(np.arange(USERS), blocks), sizes=Sizes(block=4))

@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 from learner_table import ITEMS, LEARNERS
 
-from metarec_jax import chunks, gradients, tables, training
-from metarec_jax.data.synthetic import make_world
-from metarec_jax.learners.maml import maml
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.objectives import squared_error
-from metarec_jax.tasks.user_cold_start import training_tasks
-from metarec_jax.types import FIXED, Episode, Examples, Inputs
+from metarec_jax.params import FIXED, in_table
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import gradients, loop, sparse_tables
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding
+from metarec_jax.types import Episode, Examples, Inputs
 
 RATE = 1e-2
 
@@ -27,7 +31,7 @@ def rows_of(ids, size: int) -> jax.Array:
 
 
 def row_adam() -> optax.GradientTransformation:
-    return optax.chain(tables.scale_by_row_adam(), optax.scale(-RATE))
+    return optax.chain(sparse_tables.scale_by_row_adam(), optax.scale(-RATE))
 
 
 def test_where_every_row_is_met_it_is_adam():
@@ -38,7 +42,7 @@ def test_where_every_row_is_met_it_is_adam():
     for step in range(20):
         slope = jax.tree.map(lambda leaf, step=step: jnp.sin(leaf + step), mine)
         updates, my_state = lazy.update(slope, my_state, rows=rows)
-        mine = tables.add(mine, tables.Touched(rows, updates))
+        mine = sparse_tables.add(mine, sparse_tables.SparseRows(rows, updates))
         updates, their_state = dense.update(slope, their_state)
         theirs = optax.apply_updates(theirs, updates)
     chex.assert_trees_all_close(mine, theirs, rtol=1e-6, atol=1e-7)
@@ -52,8 +56,8 @@ def test_each_row_is_adam_on_the_steps_that_met_it(met):
     state = lazy.init(params)
     for ids in met:
         rows = rows_of(ids, 5)
-        updates, state = lazy.update(jax.tree.map(jnp.cos, tables.take(params, rows)), state, rows=rows)
-        params = tables.add(params, tables.Touched(rows, updates))
+        updates, state = lazy.update(jax.tree.map(jnp.cos, sparse_tables.take(params, rows)), state, rows=rows)
+        params = sparse_tables.add(params, sparse_tables.SparseRows(rows, updates))
     dense = optax.adam(RATE)
     for row in range(5):
         alone, own = start[row], dense.init(start[row])
@@ -65,7 +69,10 @@ def test_each_row_is_adam_on_the_steps_that_met_it(met):
 
 def test_one_scale_a_row_by_hand():
     """Two steps meet row 1 and one row 0: mu and the mean of squares, corrected by each row's own count."""
-    lazy, params = tables.scale_by_row_adam(one_scale=True), {"id_table": jnp.ones((3, 2)), "id_bias": jnp.ones((3, 1))}
+    lazy, params = (
+        sparse_tables.scale_by_row_adam(one_scale=True),
+        {"id_table": jnp.ones((3, 2)), "id_bias": jnp.ones((3, 1))},
+    )
     state = lazy.init(params)
     assert {name: leaf.shape for name, leaf in state.nu.items()} == {"id_table": (3, 1), "id_bias": (3, 1)}
     first = {"id_table": jnp.array([[3.0, 4.0]]), "id_bias": jnp.array([[2.0]])}
@@ -81,14 +88,14 @@ def test_one_scale_a_row_by_hand():
 
 def test_one_scale_is_of_rows():
     with pytest.raises(ValueError, match="one_scale .* set rows"):
-        training.adam(RATE, 100, one_scale=True)
+        adam(RATE, 100, one_scale=True)
 
 
 def test_a_count_ends_at_its_most():
-    lazy, params = tables.scale_by_row_adam(), {"id_table": jnp.ones((2, 1))}
-    state = lazy.init(params)._replace(id_count=jnp.full(2, tables.MOST, jnp.uint16))
+    lazy, params = sparse_tables.scale_by_row_adam(), {"id_table": jnp.ones((2, 1))}
+    state = lazy.init(params)._replace(id_count=jnp.full(2, sparse_tables.MOST, jnp.uint16))
     _, state = lazy.update(params, state, rows=jnp.arange(2))
-    assert state.id_count.tolist() == [tables.MOST] * 2
+    assert state.id_count.tolist() == [sparse_tables.MOST] * 2
 
 
 @settings(max_examples=30, deadline=None)
@@ -98,7 +105,7 @@ def test_places_name_the_ids(known, asked):
         x = Inputs(jnp.asarray(ids).reshape(2, -1), jnp.zeros((2, 0)), jnp.zeros((2, 0)))
         return Examples(x, jnp.zeros(len(ids)), jnp.ones(len(ids)))
 
-    ids, placed = tables.relabel(Episode(examples(known), examples(asked)), 10)
+    ids, placed = sparse_tables.relabel(Episode(examples(known), examples(asked)), 10)
     distinct = sorted({*known, *asked})
     assert ids.tolist() == distinct + [10] * (len(ids) - len(distinct))
     for part, wanted in zip(placed, (known, asked), strict=True):
@@ -118,9 +125,11 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
     batch = gradients.draw_tasks(tasks.sample, tasks.data, jax.random.split(jax.random.key(2), 8))
     whole, metrics = jax.jit(gradients.task_batch_gradient(learner))(params, batch, 0)
     found, also = jax.jit(gradients.row_gradient(gradients.task_batch_gradient(learner)))(params, batch, 0)
-    chex.assert_trees_all_close(tables.add(jax.tree.map(jnp.zeros_like, params), found), whole, rtol=1e-3, atol=1e-6)
+    chex.assert_trees_all_close(
+        sparse_tables.add(jax.tree.map(jnp.zeros_like, params), found), whole, rtol=1e-3, atol=1e-6
+    )
     chex.assert_trees_all_close(also, metrics, rtol=1e-5)
-    assert any(tables.in_table(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0])
+    assert any(in_table(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0])
 
 
 @pytest.mark.parametrize(
@@ -137,12 +146,12 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
 @pytest.mark.parametrize("one_scale", [False, True])
 def test_rows_are_trained_alike_however_they_are_spread(spread, one_scale):
     learner, tasks = LEARNERS["maml"](), world()
-    optimiser = training.adam(RATE, 100, rows=True, one_scale=one_scale)
+    optimiser = adam(RATE, 100, rows=True, one_scale=one_scale)
 
     def steps(**how) -> chunks.TrainState:
-        how = chunks.Spread(**({"tables": "rows"} | how))
-        chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=8, length=10, spread=how)
-        state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+        how = Sharding(**({"tables": "rows"} | how))
+        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=8, length=10, spread=how)
+        state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         state = jax.device_put(state, how.of_state(how.mesh(), state))
         state, _ = chunk(tasks.data, state, jax.random.key(3))
         if how.tables == "sharded":
@@ -155,20 +164,20 @@ def test_rows_are_trained_alike_however_they_are_spread(spread, one_scale):
 def test_a_step_makes_nothing_of_the_size_of_the_table():
     def scratch(items: int) -> int:
         ratings = make_world(0, users=20, items=30, ratings_per_user=10, dims=2).ratings
-        tasks, optimiser = training_tasks(ratings, support=6, query=4), training.adam(RATE, 100, rows=True)
+        tasks, optimiser = training_tasks(ratings, support=6, query=4), adam(RATE, 100, rows=True)
         learner = maml(RatingNet(items, id_dim=8, hidden=(8,)), squared_error, lr=0.1)
-        state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
-        spread = chunks.Spread(tables="rows")
-        chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=4, length=5, spread=spread)
+        state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
+        spread = Sharding(tables="rows")
+        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=4, length=5, spread=spread)
         return chunk.lower(tasks.data, state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
 
     assert scratch(100_000) <= scratch(1_000) + 1024
 
 
 def test_parameters_without_rows_are_refused():
-    with pytest.raises(tables.TableError, match="have no rows"):
-        tables.num_rows({"head": jnp.ones(3)})
-    with pytest.raises(tables.TableError, match=r"have \[3, 4\] rows"):
-        tables.num_rows({"id_a": jnp.ones((3, 1)), "id_b": jnp.ones((4, 1))})
-    with pytest.raises(tables.TableError, match="keeps data for each id"):
-        tables.num_rows({FIXED: {}, "id_a": jnp.ones((3, 1))})
+    with pytest.raises(sparse_tables.TableError, match="have no rows"):
+        sparse_tables.num_rows({"head": jnp.ones(3)})
+    with pytest.raises(sparse_tables.TableError, match=r"have \[3, 4\] rows"):
+        sparse_tables.num_rows({"id_a": jnp.ones((3, 1)), "id_b": jnp.ones((4, 1))})
+    with pytest.raises(sparse_tables.TableError, match="keeps data for each id"):
+        sparse_tables.num_rows({FIXED: {}, "id_a": jnp.ones((3, 1))})

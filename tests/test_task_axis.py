@@ -6,21 +6,23 @@ import chex
 import jax
 import pytest
 
-from metarec_jax import chunks, training
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import squared_error
 from metarec_jax.tasks.sinusoid import sinusoids
+from metarec_jax.train import loop, step
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding, ShardingError
 from metarec_jax.types import Metrics, TrainState
 
 TASKS = sinusoids(support=5, query=5)
 BATCH = 16
 
 
-def chunk(**where) -> tuple[chunks.Chunk, training.Run]:
-    learner, optimiser = maml(MLP((8,)), squared_error, lr=0.01), training.adam(1e-2, 10)
-    made = chunks.make_chunk(learner, TASKS.sample, optimiser, batch=BATCH, length=3, spread=chunks.Spread(**where))
-    return made, training.start(learner, TASKS, optimiser, jax.random.key(0))
+def chunk(**where) -> tuple[step.TrainSteps, loop.Run]:
+    learner, optimiser = maml(MLP((8,)), squared_error, lr=0.01), adam(1e-2, 10)
+    made = step.make_train_steps(learner, TASKS.sample, optimiser, batch=BATCH, length=3, spread=Sharding(**where))
+    return made, loop.start(learner, TASKS, optimiser, jax.random.key(0))
 
 
 @functools.cache
@@ -55,5 +57,5 @@ def test_memory_is_that_of_one_group():
 
 
 def test_groups_that_do_not_divide_the_tasks_are_refused():
-    with pytest.raises(chunks.SpreadError, match="16 tasks a step, on 1 devices, are no multiple of 5"):
+    with pytest.raises(ShardingError, match="16 tasks a step, on 1 devices, are no multiple of 5"):
         chunk(together=5)

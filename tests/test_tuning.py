@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.evaluation import PredictionError, predict_tasks
-from metarec_jax.tuning import tune
+from metarec_jax.eval.grid_search import tune
+from metarec_jax.eval.predict import PredictionError, predict_tasks
 from metarec_jax.types import Baseline, Episode, Examples, Inputs
 
 SHOTS = [0, 3, 5]

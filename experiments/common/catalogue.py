@@ -10,24 +10,26 @@ import numpy as np
 import polars as pl
 
 from experiments.common import jobs
-from experiments.common.recipes.base import Built, Recipe, Training, hyperparameters
 from experiments.common.runner import Outcome, run_once
 from experiments.common.workdir import Log
-from metarec_jax.catalogue_metrics import METRICS
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import PredictionError, Scores
-from metarec_jax.ranking import Values, rank_catalogue
-from metarec_jax.tasks.catalogue import Liker, held_out_likers, rated_by, training_catalogue
-from metarec_jax.tasks.user_cold_start import Split
-from metarec_jax.tuning import tune
+from metarec_jax.eval.compare import Scores
+from metarec_jax.eval.grid_search import tune
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.eval.ranking import Values, rank_catalogue
+from metarec_jax.eval.ranking_metrics import METRICS
+from metarec_jax.recipes.base import Built, Recipe, hyperparameters
+from metarec_jax.tasks.catalogue import ImplicitUser, held_out_implicit_users, rated_by, training_catalogue
+from metarec_jax.tasks.splits import Split
+from metarec_jax.train.config import Config
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Array, Baseline, Learner, Params
 
 
 class Users(NamedTuple):
     """Held-out users at one K."""
 
-    tasks: Liker  # leading [T]
+    tasks: ImplicitUser  # leading [T]
     names: np.ndarray  # [T] raw ids
 
 
@@ -48,7 +50,7 @@ def make_trial(seed: int, ratings: Ratings, liked: Ratings, split: Split, shots:
 
     def users(part) -> dict[int, Users]:
         names = liked.user_ids[part.users]
-        return {k: Users(jax.tree.map(jnp.asarray, held_out_likers(liked, part, k)), names) for k in shots}
+        return {k: Users(jax.tree.map(jnp.asarray, held_out_implicit_users(liked, part, k)), names) for k in shots}
 
     train, content = liked.keep_rows(split.train_rows), jnp.asarray(liked.item_features.values)
     return Trial(seed, train, rated_by(ratings, train), content, users(split.valid), users(split.test), folder)
@@ -74,7 +76,9 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
     return run_once(name, "baseline", baseline.output, trial.folder / name, work)
 
 
-def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
+def run_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+) -> Outcome:
     """Meta-train on what was rated and then on what was liked, going on from a checkpoint, and rank for test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -95,7 +99,7 @@ def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial
     return run_once(name, recipe.kind, "score", trial.folder / name, work)
 
 
-def _train(name: str, built: Built, outer: Training, trial: Trial, log: Log, spread: Spread, *, liked: bool) -> Params:
+def _train(name: str, built: Built, outer: Config, trial: Trial, log: Log, spread: Sharding, *, liked: bool) -> Params:
     """Meta-train on what was liked, for the parameters that are best on the validation users; or on whatever was
     rated, for the last ones, as the validation users ask about something else."""
     tasks = training_catalogue(trial.train if liked else trial.rated, support=max(trial.test) or 1)

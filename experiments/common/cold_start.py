@@ -20,16 +20,16 @@ from experiments.common.command_line import one_line_errors, only_flags, refuse
 from experiments.common.environment import environment, make_devices
 from experiments.common.methods import chosen, parse_set
 from experiments.common.questions import ColdStart
-from experiments.common.tuned import Tuned, read_tuned
 from experiments.common.workdir import Log, claim, mark, stamp
-from metarec_jax import evaluation
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval.compare import Scores, result_rows
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import html, plots, results, table
+from metarec_jax.search.tuned import Tuned, read_tuned
 from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.tasks.split_file import write_split
-from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tasks.splits import Split
+from metarec_jax.train.sharding import Sharding
 
 LEARNERS = flags.DEFINE_list("learners", None, "all, none, or names of learners; a wrong name shows all of them.")
 BASELINES = flags.DEFINE_list("baselines", "all", "all, none, or names of baselines; a wrong name shows all of them.")
@@ -116,7 +116,7 @@ class Flow(NamedTuple):
     make_trial: Callable[[ColdStart, Plan, int, Ratings, Split, Path], Any]  # of a seed, in its folder
     run_baseline: Callable[..., runner.Outcome]  # (name, baseline, grid, trial)
     run_learner: Callable[..., runner.Outcome]  # (name, recipe, changes, trial, log, spread)
-    scores: Callable[..., list[evaluation.Scores]]  # (name, outcomes, trials, rating from which an item is liked)
+    scores: Callable[..., list[Scores]]  # (name, outcomes, trials, rating from which an item is liked)
     same_query: bool = True  # whether a task is asked the same at every K
 
 
@@ -175,7 +175,7 @@ def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, 
     relevant = default_threshold(ratings)
     scores = [score for name, found in outcomes.items() for score in flow.scores(name, found, trials, relevant)]
     described, timing = describe(ratings, splits), timing | {"total": time.perf_counter() - begun}
-    rows = evaluation.result_rows(scores, flow.same_query)
+    rows = result_rows(scores, flow.same_query)
     return compose(question.name, ratings, described, list(splits), rows, outcomes, log, timing)
 
 
@@ -255,9 +255,9 @@ def main(question: ColdStart, experiment: ModuleType, argv: list[str], flow: Flo
     conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question, flow))
 
 
-def spread() -> Spread:
+def spread() -> Sharding:
     """How the flags lay out the work of a training step."""
-    return Spread(DEVICES.value, PARALLEL.value, tables=ID_TABLES.value)
+    return Sharding(DEVICES.value, PARALLEL.value, tables=ID_TABLES.value)
 
 
 def conduct(

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from absl import flags, logging
 
-from metarec_jax.checkpoint import CheckpointError
 from metarec_jax.data.table import DataError
-from metarec_jax.evaluation import PredictionError
-from metarec_jax.training import TrainingError
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.train.checkpoint import CheckpointError
+from metarec_jax.train.loop import TrainingError
 
 USER_ERRORS = (DataError, CheckpointError, TrainingError, PredictionError, OSError, ValueError)
 

@@ -11,11 +11,11 @@ from absl import flags
 from experiments.common.questions import ColdStart
 from experiments.common.runner import Protocol
 from metarec_jax import data
-from metarec_jax.data.files import parse_columns, read_ratings
+from metarec_jax.data.io.ratings_file import parse_columns, read_ratings
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval.grid_search import Shots
 from metarec_jax.tasks.split_file import read_split
-from metarec_jax.tasks.user_cold_start import Split
-from metarec_jax.tuning import Shots
+from metarec_jax.tasks.splits import Split
 
 DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.common.recipes.base import Training
 from experiments.common.workdir import WorkdirError
-from metarec_jax.checkpoint import write_atomic
 from metarec_jax.data.classes import Classes
-from metarec_jax.evaluation import accuracies, raw_predictions
+from metarec_jax.eval.predict import accuracies, raw_predictions
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import few_shot
 from metarec_jax.tasks.n_way import n_way
+from metarec_jax.train.config import Config
 from metarec_jax.types import Baseline, Episode, Learner, Params, Tasks
 
 TEST_STREAM, VALIDATION_STREAM = 1, 2  # of keys
@@ -51,7 +51,7 @@ class Method(NamedTuple):
     """A learner and how it is trained."""
 
     build: Callable[[int], Learner]  # number of ways -> learner
-    training: Training  # patience is not used: training goes to its end
+    training: Config  # patience is not used: training goes to its end
     trained: Callable[[Shape], Shape] = as_tested  # shape of the test episodes -> of those of training
     chunk: int = 50  # steps between two validations where the time is given and not the steps
     transductive: bool = False  # whether a query's prediction depends on the other queries

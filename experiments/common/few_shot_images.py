@@ -10,22 +10,22 @@ import optax
 
 from experiments.common.few_shot import Method, Shape, World
 from experiments.common.few_shot_baselines import on_features
-from experiments.common.recipes.base import Training
 from metarec_jax.data.classes import Classes
-from metarec_jax.learners.anil import anil
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.matching import matching
-from metarec_jax.learners.meta_sgd import meta_sgd
-from metarec_jax.learners.normalised import TRANSDUCTIVE, Mode, normalised, population
-from metarec_jax.learners.proto_maml import proto_maml
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.r2d2 import r2d2
-from metarec_jax.learners.relation import Comparator, relation
-from metarec_jax.learners.reptile import reptile
-from metarec_jax.learners.tied_head import tied_head
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.gradient.anil import anil
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.meta_sgd import meta_sgd
+from metarec_jax.learners.gradient.proto_maml import proto_maml
+from metarec_jax.learners.gradient.reptile import reptile
+from metarec_jax.learners.metric.matching import matching
+from metarec_jax.learners.metric.protonet import protonet
+from metarec_jax.learners.metric.relation import Comparator, relation
+from metarec_jax.learners.wrappers.normalised import TRANSDUCTIVE, Mode, normalised, population
+from metarec_jax.learners.wrappers.tied_head import tied_head
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error
-from metarec_jax.tasks.jitter import jittered
+from metarec_jax.tasks.augment import jittered
+from metarec_jax.train.config import Config
 from metarec_jax.types import Array, Learner
 
 Statistics = Literal["published", "own"]
@@ -67,8 +67,8 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
     """Name -> the learner and how it is trained."""
     compared = partial(comparing, prepare=population(Conv4(WIDTH), training_images(classes)))
     inner: Mode = "batch" if statistics == "published" else "support"
-    moved = partial(adapting, statistics=inner, training=Training(outer_lr=1e-3, batch=32, steps=20_000))
-    tied = partial(adapting, statistics=inner, training=Training(outer_lr=2e-3, batch=4, steps=20_000))
+    moved = partial(adapting, statistics=inner, training=Config(outer_lr=1e-3, batch=32, steps=20_000))
+    tied = partial(adapting, statistics=inner, training=Config(outer_lr=2e-3, batch=4, steps=20_000))
     return {
         "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
@@ -95,7 +95,7 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         "reptile": moved(
             lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5, optimiser=partial(optax.adam, b1=0.0)),
             trained=lambda test: Shape(test.ways, 10, 1),
-            training=Training(outer_lr=1e-3, batch=5, steps=20_000),  # tasks and inner optimiser of the paper
+            training=Config(outer_lr=1e-3, batch=5, steps=20_000),  # tasks and inner optimiser of the paper
             learnt_with="batch",  # its inner loop sees support and query as one
             note="Trained with ten examples of each class, as in the paper.",
         ),
@@ -127,7 +127,7 @@ def comparing(build: Callable[[int], Learner], prepare: Callable, note: str = ""
     def learner(ways: int) -> Learner:
         return normalised(build(ways), "population")
 
-    training = Training(outer_lr=5e-3, batch=1, steps=20_000)
+    training = Config(outer_lr=5e-3, batch=1, steps=20_000)
     return Method(learner, training, trained=many_ways, chunk=100, note=note, prepare=prepare)
 
 
@@ -144,7 +144,7 @@ def strided(ways: int) -> Classifier:
 def adapting(
     build: Callable[[int], Learner],
     statistics: Mode,
-    training: Training,
+    training: Config,
     trained: Callable[[Shape], Shape] = few_queries,
     note: str = "",
     learnt_with: Mode | None = None,

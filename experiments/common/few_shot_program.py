@@ -16,8 +16,8 @@ from experiments.common.environment import environment, make_devices
 from experiments.common.few_shot import Outcome, Shape, World, example_episodes, make_setting, run_baseline
 from experiments.common.few_shot_training import Budget, label, run_learner
 from experiments.common.workdir import Log, claim, mark, stamp
-from metarec_jax import intervals
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.eval import intervals
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import few_shot, plots
 from metarec_jax.report.results import plain
 

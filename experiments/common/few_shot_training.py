@@ -24,9 +24,12 @@ from experiments.common.few_shot import (
 )
 from experiments.common.jobs import Job, train
 from experiments.common.workdir import Log
-from metarec_jax import chunks, training
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.tasks.n_way import n_way
+from metarec_jax.train import loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam_at, with_rate
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Params, Tasks
 
 
@@ -113,14 +116,14 @@ def _job(
     outer, learner = method.training, learner_of(method.build, shape.ways)
     steps = None if budget.minutes else budget.steps or outer.steps
     length = method.chunk if steps is None else max(1, min(method.chunk, -(-steps // 20)))
-    optimiser = training.adam_at(outer.outer_lr, weight_decay=outer.weight_decay)
-    chunk = chunks.make_chunk(
+    optimiser = adam_at(outer.outer_lr, weight_decay=outer.weight_decay)
+    chunk = chunks.make_train_steps(
         learner,
         tasks.sample,
         optimiser,
         batch=outer.batch,
         length=length,
-        spread=chunks.Spread(math.gcd(outer.batch, budget.devices), "shard_map", method.together),
+        spread=Sharding(math.gcd(outer.batch, budget.devices), "shard_map", method.together),
     )
     number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
@@ -129,17 +132,17 @@ def _job(
     def share(step: int) -> float:
         return clock.share() if steps is None else min(1.0, step / steps)
 
-    def falling(data: Any, state: training.TrainState, key: jax.Array):
+    def falling(data: Any, state: loop.TrainState, key: jax.Array):
         rate = outer.outer_lr * 0.5 * (1.0 + math.cos(math.pi * share(int(state.step))))
-        return chunk(data, training.with_rate(state, rate), key)
+        return chunk(data, with_rate(state, rate), key)
 
     fit = partial(
-        training.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=lambda: ended or clock.is_up()
+        loop.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=lambda: ended or clock.is_up()
     )
     # As one program: of the passes through the network that only tell the shapes of parameters nothing is left.
     init = jax.jit(learner.init)
     fresh = learner._replace(init=lambda key, episode: prepared(method, init(key, episode)))
-    return Job(training.start(fresh, tasks, optimiser, init_key), steps, fit, "accuracy")
+    return Job(loop.start(fresh, tasks, optimiser, init_key), steps, fit, "accuracy")
 
 
 class _Clock:

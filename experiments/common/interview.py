@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from experiments.common.recipes.closed_form import fitted_noise, fitted_process
 from experiments.common.runner import Trained, Trial
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import squared_errors
-from metarec_jax.interview import (
-    Asked,
+from metarec_jax.eval.predict import squared_errors
+from metarec_jax.priors.gp import fitted_gp, fitted_noise
+from metarec_jax.serve.interview import (
     Design,
+    Interview,
     all_known,
     by_score,
     by_variance,
@@ -23,7 +23,8 @@ from metarec_jax.interview import (
     personal_gradient,
     target_matrix,
 )
-from metarec_jax.tasks.user_cold_start import HeldOut, episodes, held_out
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import HeldOut, held_out
 from metarec_jax.types import Array, Episode, Examples, Inputs
 
 WAYS = ("variance", "melu", "popular", "random")  # ours first
@@ -57,7 +58,7 @@ def held_out_users(ratings: Ratings, part: HeldOut, any_item: bool) -> Users:
     return Users(ratings.user_ids[part.users], context, given, known, 1.0 - sought if any_item else known, tasks.query)
 
 
-def choose(trial: Trial, users: Users, melu: Trained, questions: int) -> dict[str, Asked]:
+def choose(trial: Trial, users: Users, melu: Trained, questions: int) -> dict[str, Interview]:
     """What each user is asked, by way of choosing; leading [T].
 
     Raises:
@@ -77,13 +78,13 @@ def choose(trial: Trial, users: Users, melu: Trained, questions: int) -> dict[st
 
 
 @partial(jax.jit, static_argnums=3)
-def _by_score(scores: Array, askable: Array, known: Array, questions: int) -> Asked:
+def _by_score(scores: Array, askable: Array, known: Array, questions: int) -> Interview:
     return jax.vmap(partial(by_score, questions=questions))(scores, askable, known)
 
 
 @partial(jax.jit, static_argnums=3)
-def _by_variance(design: Design, askable: Array, known: Array, questions: int) -> Asked:
-    def one_user(user: tuple[Array, Array]) -> Asked:
+def _by_variance(design: Design, askable: Array, known: Array, questions: int) -> Interview:
+    def one_user(user: tuple[Array, Array]) -> Interview:
         return by_variance(design, *user, questions)
 
     return jax.lax.map(one_user, (askable, known), batch_size=min(16, len(known)))
@@ -96,7 +97,7 @@ def design(train: Ratings, users: Users) -> Design:
     raters^1, each with the noise of all and its own, this was best on the validation users of MovieLens-100K and -1M
     over both sets of items that may be asked about (error of a Gaussian process after five questions, summed).
     """
-    fitted = fitted_process(train, **PROCESS)
+    fitted = fitted_gp(train, **PROCESS)
     phi, noise = fitted["phi"], fitted["noise"] * jnp.asarray(fitted_noise(train, **PROCESS))
     habits = all_known(len(phi)) if users.askable is users.known else fit_habits(train, HABITS)
     return Design(phi, noise, target_matrix(phi, jnp.ones(len(phi)) / len(phi)), habits)
@@ -114,7 +115,7 @@ def _gradients(learner, params, supports: Examples) -> Array:
     return jax.lax.map(partial(personal_gradient, learner, params), supports, batch_size=min(64, len(supports.y)))
 
 
-def choice_frame(trial: Trial, ratings: Ratings, chosen: dict[str, Asked]) -> pl.DataFrame:
+def choice_frame(trial: Trial, ratings: Ratings, chosen: dict[str, Interview]) -> pl.DataFrame:
     """One row a way, task and question: the item, and whether it was answered."""
     shape = np.shape(next(iter(chosen.values())).items)
     task, place = np.indices(shape).reshape(2, -1)

@@ -11,11 +11,14 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from experiments.common.recipes.base import Built, Training
 from experiments.common.workdir import Log
-from metarec_jax import checkpoint, chunks, training
-from metarec_jax.evaluation import squared_errors
+from metarec_jax.eval.predict import squared_errors
+from metarec_jax.recipes.base import Built
 from metarec_jax.report.results import lower_is_better
+from metarec_jax.train import checkpoint, loop, step
+from metarec_jax.train.config import Config
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Array, Episode, Params, Tasks
 
 VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training run
@@ -24,9 +27,9 @@ VALIDATIONS = 20  # chunks, and so validations and checkpoints, in a training ru
 class Job(NamedTuple):
     """A learner's meta-training, ready to go."""
 
-    start: training.Run
+    start: loop.Run
     steps: int | None  # None: until its time is up
-    fit: Callable[..., training.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
+    fit: Callable[..., loop.Run]  # (run to go on from, on_chunk=...) -> run with the best parameters
     metric: str = "rmse"  # that `fit` validates by
     last: bool = False  # whether the last parameters count, and not those of the best validation value
 
@@ -34,15 +37,15 @@ class Job(NamedTuple):
 class Programs(NamedTuple):
     """What a meta-training runs on the device."""
 
-    chunk: chunks.Chunk
+    chunk: step.TrainSteps
     errors: Callable[[Params, Episode], Array]  # (parameters, held-out tasks) -> [T] mean squared errors
     rows: bool = False  # whether tables of ids are trained row by row
 
 
-def make_programs(built: Built, outer: Training, sample: Callable, spread: chunks.Spread) -> Programs:
+def make_programs(built: Built, outer: Config, sample: Callable, spread: Sharding) -> Programs:
     """Of a learner trained on the episodes that `sample` draws."""
     rows = spread.tables != "dense"
-    chunk = chunks.make_chunk(
+    chunk = step.make_train_steps(
         built.learner,
         sample,
         make_optimiser(built, outer, rows),
@@ -53,19 +56,17 @@ def make_programs(built: Built, outer: Training, sample: Callable, spread: chunk
     return Programs(chunk, partial(squared_errors, built.learner), rows)
 
 
-def make_optimiser(built: Built, outer: Training, rows: bool) -> optax.GradientTransformation:
+def make_optimiser(built: Built, outer: Config, rows: bool) -> optax.GradientTransformation:
     """The outer loop's, with a schedule over all chunks; `rows`: see `training.adam`."""
-    return training.adam(
-        outer.outer_lr, total_steps(outer), weight_decay=outer.weight_decay, rates=built.rates, rows=rows
-    )
+    return adam(outer.outer_lr, total_steps(outer), weight_decay=outer.weight_decay, rates=built.rates, rows=rows)
 
 
-def chunk_length(outer: Training) -> int:
+def chunk_length(outer: Config) -> int:
     """Steps between two validations."""
     return max(1, -(-outer.steps // VALIDATIONS))
 
 
-def total_steps(outer: Training) -> int:
+def total_steps(outer: Config) -> int:
     """`outer.steps`, rounded up to whole chunks."""
     length = chunk_length(outer)
     return -(-outer.steps // length) * length
@@ -74,7 +75,7 @@ def total_steps(outer: Training) -> int:
 def make_job(
     name: str,
     built: Built,
-    outer: Training,
+    outer: Config,
     seed: int,
     tasks: Tasks,
     held_out: Mapping[int | str, Episode],
@@ -92,7 +93,7 @@ def make_job(
 def job_on(
     name: str,
     built: Built,
-    outer: Training,
+    outer: Config,
     seed: int,
     tasks: Tasks,
     validate: Callable[[Params], float],
@@ -103,21 +104,19 @@ def job_on(
     one of which more is better."""
     start, root = begin(name, built, outer, seed, tasks, programs.rows)
     steps = total_steps(outer)
-    fit = partial(
-        training.fit, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience
-    )
+    fit = partial(loop.fit, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
     return Job(start, steps, fit, metric)
 
 
 def begin(
-    name: str, built: Built, outer: Training, seed: int, tasks: Tasks, rows: bool = False
-) -> tuple[training.Run, Array]:
+    name: str, built: Built, outer: Config, seed: int, tasks: Tasks, rows: bool = False
+) -> tuple[loop.Run, Array]:
     """A run at step 0, and the key of its steps."""
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
     optimiser = make_optimiser(built, outer, rows)
     if built.params is None:
-        return training.start(built.learner, tasks, optimiser, init_key), root
-    return training.start_from(built.params, optimiser), root
+        return loop.start(built.learner, tasks, optimiser, init_key), root
+    return loop.start_from(built.params, optimiser), root
 
 
 def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
@@ -131,7 +130,7 @@ def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
     label, sign, validation = f"{name}, seed {seed}", 1 if lower_is_better(job.metric) else -1, f"valid_{job.metric}"
     with tqdm(total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
 
-        def on_chunk(run: training.Run, progress: training.Progress) -> None:
+        def on_chunk(run: loop.Run, progress: loop.Progress) -> None:
             seconds = round(time.perf_counter() - begun, 3)
             record = {"seed": seed, "name": name, "step": progress.step, "loss": progress.loss}
             log.append(record | {validation: sign * float(progress.valid), "seconds": seconds})

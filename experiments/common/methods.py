@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments.common.recipes.base import Recipe, hyperparameters
 from metarec_jax.baselines import Entry
+from metarec_jax.recipes.base import Recipe, hyperparameters
 
 
 class Methods(NamedTuple):

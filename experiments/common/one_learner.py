@@ -11,9 +11,9 @@ from experiments.common.command_line import refuse
 from experiments.common.methods import parse_set
 from experiments.common.questions import USER_COLD_START, ColdStart
 from experiments.common.workdir import Log, claim, mark, stamp
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.user_cold_start import Split
+from metarec_jax.tasks.splits import Split
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Learner, Params
 
 RECIPES = USER_COLD_START.methods.recipes
@@ -54,5 +54,5 @@ def train(experiment: ModuleType, question: ColdStart) -> Use:
     mark(folder, text, {"ratings": ratings.sha256, "splits": [split.sha256]})
     trial = runner.make_trial(dataflags.SEED.value, ratings, split, protocol, folder, test=False)
     log = Log(folder / "metrics.jsonl")
-    learner, params, _ = runner.train_learner(LEARNER.value, RECIPES[LEARNER.value], changes, trial, log, Spread())
+    learner, params, _ = runner.train_learner(LEARNER.value, RECIPES[LEARNER.value], changes, trial, log, Sharding())
     return Use(learner, params, ratings, split, folder)

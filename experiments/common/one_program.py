@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from experiments.common.jobs import Programs, make_programs
-from experiments.common.recipes.base import Built, Recipe, Training
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
-from metarec_jax.spaces import is_real
+from metarec_jax.recipes.base import Built, Recipe
+from metarec_jax.recipes.space import is_real
+from metarec_jax.train.config import Config
+from metarec_jax.train.sharding import Sharding
 
 Settings = dict[str, Any]
 
@@ -29,12 +30,12 @@ class OneProgram:
         self._numbers = [key for key, where in recipe.space.items() if is_real(where)]
         self._compiled: dict[tuple, Programs] = {}
 
-    def at(self, own: Settings, outer: Training) -> Programs:
+    def at(self, own: Settings, outer: Config) -> Programs:
         """The programs at these hyper-parameters, from `recipes.base.hyperparameters`."""
         numbers, found = self._find(own, outer)
         return Programs(partial(found.chunk, numbers), partial(found.errors, numbers))
 
-    def together(self, several: Sequence[tuple[Settings, Training]]) -> Programs:
+    def together(self, several: Sequence[tuple[Settings, Config]]) -> Programs:
         """The programs of N runs at once: their state, root keys, parameters and what comes out have a leading [N].
 
         Raises:
@@ -49,7 +50,7 @@ class OneProgram:
         errors = jax.jit(jax.vmap(found.errors, (0, 0, None)))
         return Programs(partial(chunk, numbers), partial(errors, numbers))
 
-    def _find(self, own: Settings, outer: Training) -> tuple[Settings, Programs]:
+    def _find(self, own: Settings, outer: Config) -> tuple[Settings, Programs]:
         """The real numbers, and the programs that take them as arguments."""
         settings = own | vars(outer)
         numbers = {key: settings.pop(key) for key in self._numbers}
@@ -59,13 +60,13 @@ class OneProgram:
         return numbers, self._compiled[key]
 
     def _compile(self, fixed: Settings, own: list[str]) -> Programs:
-        def build(numbers: Settings) -> tuple[Built, Training]:
+        def build(numbers: Settings) -> tuple[Built, Config]:
             settings = fixed | numbers
             keywords = {key: settings.pop(key) for key in own}
-            return self._recipe.build(self._train, **keywords), Training(**settings)
+            return self._recipe.build(self._train, **keywords), Config(**settings)
 
         def programs(numbers: Settings) -> Programs:
-            return make_programs(*build(numbers), self._sample, Spread())
+            return make_programs(*build(numbers), self._sample, Sharding())
 
         chunk = jax.jit(lambda numbers, *arguments: programs(numbers).chunk(*arguments), donate_argnums=2)
         return Programs(chunk, jax.jit(lambda numbers, *arguments: programs(numbers).errors(*arguments)))

@@ -10,16 +10,17 @@ import numpy as np
 import polars as pl
 
 from experiments.common import runner
-from experiments.common.recipes.base import Recipe
 from experiments.common.runner import Outcome, Protocol, run_once
 from experiments.common.workdir import Log
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import PredictionError, Scores
-from metarec_jax.online import Replay, again, errors_by_bin, follow, replayed
+from metarec_jax.eval.compare import Scores
+from metarec_jax.eval.grid_search import tune
+from metarec_jax.eval.online import Replay, again, errors_by_bin, follow, replayed
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.recipes.base import Recipe
 from metarec_jax.tasks.histories import histories
-from metarec_jax.tasks.user_cold_start import HeldOut, Split
-from metarec_jax.tuning import tune
+from metarec_jax.tasks.splits import HeldOut, Split
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Baseline, Examples, Learner, Params
 
 SHARES = (1.0, 0.999, 0.997, 0.99, 0.97)  # of what was learnt, kept from one rating to the next
@@ -93,7 +94,9 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
     return run_once(name, "baseline", baseline.output, trial.folder / name, work)
 
 
-def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
+def run_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+) -> Outcome:
     """Meta-train, choose the way it takes ratings in on the validation users, and follow the test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:

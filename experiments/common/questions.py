@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from experiments.common.methods import Methods
-from experiments.common.recipes import ITEM_RECIPES, RECIPES
 from experiments.common.runner import Protocol
 from metarec_jax.baselines import BASELINES, ITEM_BASELINES
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.both_cold_start import split_both
-from metarec_jax.tasks.user_cold_start import Split, split_users
+from metarec_jax.recipes import ITEM_RECIPES, RECIPES
+from metarec_jax.tasks.splits import Split, split_users
+from metarec_jax.tasks.users_and_items import split_both
 
 
 class ColdStart(NamedTuple):

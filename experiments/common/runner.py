@@ -12,14 +12,19 @@ import numpy as np
 import polars as pl
 
 from experiments.common import jobs
-from experiments.common.recipes.base import Recipe, hyperparameters
 from experiments.common.workdir import Log, WorkdirError
-from metarec_jax import checkpoint, metrics, training
-from metarec_jax.chunks import Spread
 from metarec_jax.data.table import Ratings
-from metarec_jax.evaluation import PredictionError, Scores, predict_tasks
-from metarec_jax.tasks.user_cold_start import HeldOut, Order, Split, episodes, training_tasks
-from metarec_jax.tuning import Shots, tune
+from metarec_jax.eval import metrics
+from metarec_jax.eval.compare import Scores
+from metarec_jax.eval.grid_search import Shots, tune
+from metarec_jax.eval.predict import PredictionError, predict_tasks
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes.base import Recipe, hyperparameters
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import HeldOut, Order, Split
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import loop
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Baseline, Episode, Learner, Params, Tasks
 
 
@@ -95,12 +100,12 @@ def run_once(
     begun = time.perf_counter()
     try:
         frame, settings = work()
-    except (training.TrainingError, PredictionError):
+    except (loop.TrainingError, PredictionError):
         shutil.rmtree(folder, ignore_errors=True)  # nothing worth resuming
         raise
     info = {"kind": kind, "output": output, "settings": settings, "seconds": time.perf_counter() - begun}
-    checkpoint.write_atomic(frame_path, parquet(frame))
-    checkpoint.write_atomic(info_path, json.dumps(info, indent=1).encode())
+    write_atomic(frame_path, parquet(frame))
+    write_atomic(info_path, json.dumps(info, indent=1).encode())
     return Outcome(frame, info)
 
 
@@ -152,7 +157,9 @@ def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.nd
     return predict_tasks(name, method, params, trial.test[k], users)
 
 
-def run_learner(name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread) -> Outcome:
+def run_learner(
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+) -> Outcome:
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -172,7 +179,7 @@ class Trained(NamedTuple):
 
 
 def train_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Spread
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
 ) -> Trained:
     """Meta-train with early stopping on the validation tasks, going on from a checkpoint."""
     own, outer = hyperparameters(recipe, changes, name)

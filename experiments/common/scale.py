@@ -9,14 +9,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from metarec_jax import distributed, feeding
-from metarec_jax.chunks import Chunk, Spread
-from metarec_jax.data.columns import Columns, open_columns
+from metarec_jax.data.io.columns import Columns, open_columns
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.streamed_evaluation import Asked
-from metarec_jax.tasks.parts import tasks_in_parts
-from metarec_jax.tasks.stream import Stream
-from metarec_jax.tasks.user_cold_start import episodes, held_out, split_users, tenths
+from metarec_jax.eval.streaming import HeldOutUsers
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.splits import assign_folds, held_out, split_users
+from metarec_jax.tasks.streamed import Stream
+from metarec_jax.train import distributed, prefetch
+from metarec_jax.train.sharding import Sharding
+from metarec_jax.train.step import TrainSteps
 from metarec_jax.types import Episode, Tasks
 
 
@@ -36,11 +38,13 @@ class Work(NamedTuple):
     train: Ratings  # what learners are built for: the training users, or some of them
     tasks: Tasks  # of the training users, on the devices
     valid: Episode  # [T] tasks of the validation users
-    test: Asked  # the test users
-    feed: Callable[[Chunk], contextlib.AbstractContextManager[Chunk]]  # the same chunk, with tasks to train on
+    test: HeldOutUsers  # the test users
+    feed: Callable[
+        [TrainSteps], contextlib.AbstractContextManager[TrainSteps]
+    ]  # the same chunk, with tasks to train on
 
 
-def in_parts(ratings: Ratings, spread: Spread, sizes: Sizes, *, parts: int, seed: int) -> Work:
+def in_parts(ratings: Ratings, spread: Sharding, sizes: Sizes, *, parts: int, seed: int) -> Work:
     """A table, of whose training users each device has its part."""
     split = split_users(ratings, seed=seed, query=sizes.query)
     train, mesh = ratings.keep_rows(split.train_rows), spread.mesh()
@@ -55,10 +59,10 @@ def in_parts(ratings: Ratings, spread: Spread, sizes: Sizes, *, parts: int, seed
         for rows in _cut(own, size):
             yield jax.tree.map(lambda leaf, rows=rows: leaf[rows], test)
 
-    return Work(ratings.name, train, tasks, valid, Asked(names, blocks), contextlib.nullcontext)
+    return Work(ratings.name, train, tasks, valid, HeldOutUsers(names, blocks), contextlib.nullcontext)
 
 
-def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
+def in_columns(folder: Path, spread: Sharding, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
     """Columns, split as a table would be.
 
     Args:
@@ -70,7 +74,7 @@ def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted:
       validated: validation users, at random, who are asked.
     """
     columns = open_columns(folder)
-    tenth, rng = tenths(columns.user_ids, seed), np.random.default_rng(seed)
+    tenth, rng = assign_folds(columns.user_ids, seed), np.random.default_rng(seed)
 
     def some(users: np.ndarray, number: int) -> np.ndarray:
         return np.sort(rng.choice(users, min(number, len(users)), replace=False))
@@ -81,12 +85,12 @@ def in_columns(folder: Path, spread: Spread, sizes: Sizes, *, seed: int, fitted:
     valid = _tasks(asked, sizes, seed)
     stream = Stream(columns, training, support=sizes.support, query=sizes.query)
     tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, spread.mesh()))
-    feed = partial(feeding.fed, stream=stream, batch=sizes.batch, length=sizes.length, spread=spread)
+    feed = partial(prefetch.fed, stream=stream, batch=sizes.batch, length=sizes.length, spread=spread)
     test = _asked(columns, np.flatnonzero(tenth == 9), sizes, seed)
     return Work(columns.name, train, tasks, valid, test, feed)
 
 
-def _asked(columns: Columns, users: np.ndarray, sizes: Sizes, seed: int) -> Asked:
+def _asked(columns: Columns, users: np.ndarray, sizes: Sizes, seed: int) -> HeldOutUsers:
     """Users [n] ascending who have ratings enough; a block of them is read from the disk when it is asked for.
 
     Raises:
@@ -100,7 +104,7 @@ def _asked(columns: Columns, users: np.ndarray, sizes: Sizes, seed: int) -> Aske
         for some in _cut(users[own], size):
             yield _tasks(columns.table(some), sizes, seed)
 
-    return Asked(columns.user_ids[users], blocks)
+    return HeldOutUsers(columns.user_ids[users], blocks)
 
 
 def _tasks(ratings: Ratings, sizes: Sizes, seed: int) -> Episode:

@@ -12,21 +12,22 @@ import numpy as np
 import optax
 
 from experiments.common.jobs import job_on, make_programs, train
-from experiments.common.recipes.base import Built, Training
 from experiments.common.workdir import Log, WorkdirError
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.chunks import Spread
-from metarec_jax.evaluation import fixed_tasks, mean_squared_errors, raw_predictions
-from metarec_jax.learners.anil import anil
-from metarec_jax.learners.cavia import cavia
-from metarec_jax.learners.imaml import imaml
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.meta_sgd import meta_sgd
-from metarec_jax.learners.reptile import reptile
+from metarec_jax.eval.predict import fixed_tasks, mean_squared_errors, raw_predictions
+from metarec_jax.learners.gradient.anil import anil
+from metarec_jax.learners.gradient.cavia import cavia
+from metarec_jax.learners.gradient.imaml import imaml
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.meta_sgd import meta_sgd
+from metarec_jax.learners.gradient.reptile import reptile
 from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import squared_error
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.recipes.base import Built
 from metarec_jax.tasks.sinusoid import sinusoids
-from metarec_jax.training import TrainingError
+from metarec_jax.train.config import Config
+from metarec_jax.train.loop import TrainingError
+from metarec_jax.train.sharding import Sharding
 from metarec_jax.types import Episode, Learner, Params
 
 TEST_STEPS = (0, 1, 5, 10)  # gradient steps at test time
@@ -44,7 +45,7 @@ class Method(NamedTuple):
     inner: dict[str, Any]  # keywords of the rule
     steps: int = 1  # inner steps in training
     net: nn.Module = MLP()
-    training: Training = Training(outer_lr=4e-3, batch=25, steps=10_000)
+    training: Config = Config(outer_lr=4e-3, batch=25, steps=10_000)
 
     def learner(self, steps: int) -> Learner:
         """The learner that adapts by so many steps."""
@@ -60,7 +61,7 @@ class Method(NamedTuple):
 METHODS = {
     "maml": Method(maml, {"lr": 0.01}),
     "fomaml": Method(maml, {"lr": 0.01, "first_order": True}),
-    "reptile": Method(reptile, {"lr": 0.01}, steps=5, training=Training(outer_lr=1e-3, batch=25, steps=10_000)),
+    "reptile": Method(reptile, {"lr": 0.01}, steps=5, training=Config(outer_lr=1e-3, batch=25, steps=10_000)),
     "meta_sgd": Method(meta_sgd, {"lr": 0.01}),
     "cavia": Method(cavia, {"lr": 1.0}, net=MLP(task_dim=5)),
     # Nothing keeps iMAML's loss from becoming too sharp for plain gradient descent, as MAML's own derivative does.
@@ -68,7 +69,7 @@ METHODS = {
         imaml,
         {"lr": 0.01, "lam": 1.0, "cg_steps": 5, "damping": 5.0, "optimiser": optax.adam},
         steps=10,
-        training=Training(outer_lr=2e-3, batch=25, steps=4_000),
+        training=Config(outer_lr=2e-3, batch=25, steps=4_000),
     ),
     "anil": Method(anil, {"lr": 0.01}, steps=5),
 }
@@ -144,8 +145,8 @@ def run_method(name: str, steps: int | None, setting: Setting, log: Log) -> Outc
     return found
 
 
-def _with_steps(training: Training, steps: int) -> Training:
-    return Training(**(vars(training) | {"steps": steps}))
+def _with_steps(training: Config, steps: int) -> Config:
+    return Config(**(vars(training) | {"steps": steps}))
 
 
 def _read(path: Path) -> Outcome:
@@ -165,9 +166,9 @@ def _train(name: str, method: Method, setting: Setting, log: Log) -> Params:
         return float(np.sqrt(mean_squared_errors(learner, params, setting.valid).mean()))
 
     tasks = sinusoids(support=setting.shots, query=TRAINING_QUERY)
-    outer = Training(**(vars(method.training) | {"patience": method.training.steps}))
+    outer = Config(**(vars(method.training) | {"patience": method.training.steps}))
     own = label(name, setting.shots)
-    programs = make_programs(Built(learner), outer, tasks.sample, Spread())
+    programs = make_programs(Built(learner), outer, tasks.sample, Sharding())
     job = job_on(own, Built(learner), outer, setting.seed, tasks, validate, programs)
     try:
         return train(own, job, setting.seed, setting.folder / own, log)

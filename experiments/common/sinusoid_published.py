@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarec_jax import intervals
+from metarec_jax.eval import intervals
 
 
 class Published(NamedTuple):

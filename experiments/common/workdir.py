@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.ops.files import write_atomic
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; default below runs/.")
 UNSTAMPED = {"workdir", "data_dir", "storage", "out", "port"}  # flags that say where things are, not what is done

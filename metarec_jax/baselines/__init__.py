@@ -21,7 +21,7 @@ from metarec_jax.baselines import (
     item_knn,
     means,
 )
-from metarec_jax.spaces import Between, OneOf, Space, grid
+from metarec_jax.recipes.space import Between, OneOf, Space, grid
 from metarec_jax.types import Baseline
 
 

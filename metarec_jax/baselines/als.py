@@ -8,9 +8,9 @@ Netflix prize", section 3.2); without, it is the plain prior of a probabilistic 
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines import bias
-from metarec_jax.baselines.ridge import fold_in, normal_equations, solve_rows
 from metarec_jax.data.table import Ratings
+from metarec_jax.ops.least_squares import fold_in, normal_equations, solve_rows
+from metarec_jax.priors.bias import fit_biases
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
@@ -40,7 +40,7 @@ def fit(
       item [I], mu + b_i in rating units; factors [I, dim]; scale [] the standard deviation of the ratings;
       reg, weighted, reg_bias [].
     """
-    mean, item_bias, _ = bias.fit_biases(train, reg_bias, reg_bias)
+    mean, item_bias, _ = fit_biases(train, reg_bias, reg_bias)
     scale = float(train.rating.std()) + 1e-6
     rating = ((train.rating - mean) / scale).astype(np.float32)
     diagonal = np.arange(dim + 1)

@@ -8,12 +8,12 @@ Billsus 2007, "Content-based recommendation systems", section 10.4), and then th
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines.item_knn import nearest
-from metarec_jax.baselines.item_statistics import MAX_ITEMS, rating_matrix
 from metarec_jax.baselines.owner_bias import with_owner_bias
 from metarec_jax.data.table import Ratings
-from metarec_jax.models.history import unit_rows
+from metarec_jax.ops.similarity import unit_rows
+from metarec_jax.priors.bias import fit_biases
+from metarec_jax.priors.statistics import MAX_ITEMS, rating_matrix
 from metarec_jax.types import Array, Inputs, Params
 
 
@@ -43,7 +43,7 @@ def fit(
     """
     if train.num_users * train.num_items > MAX_ITEMS**2:
         raise ValueError(f"{train.name}: {train.num_users} x {train.num_items} is too large; leave content_knn out.")
-    mean, candidate, _ = bias_model.fit_biases(train, reg_owner, reg_candidate)
+    mean, candidate, _ = fit_biases(train, reg_owner, reg_candidate)
     residual = train.rating - mean - candidate[train.item]
     values = train.user_features.values
     scale = np.maximum(values.std(0), 1e-3)  # a rare actor says more than a common genre

@@ -10,10 +10,10 @@ first rating and a shrunk mean afterwards.
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines import bias as bias_model
 from metarec_jax.baselines.owner_bias import with_owner_bias
-from metarec_jax.baselines.ridge import normal_equations, solve_rows
 from metarec_jax.data.table import Ratings
+from metarec_jax.ops.least_squares import normal_equations, solve_rows
+from metarec_jax.priors.bias import content_weights, fit_biases
 from metarec_jax.types import Array, Inputs, Params
 
 COMPONENTS = 48  # of the features; a [candidates, COMPONENTS^2] array is solved
@@ -44,11 +44,11 @@ def fit(
     Returns:
       candidate [I], mu + b_c in rating units; taste [I, r], beta + delta_c; centre [G]; axes [G, r]; reg_owner [].
     """
-    mean, candidate, owner = bias_model.fit_biases(train, reg_owner, reg_candidate)
+    mean, candidate, owner = fit_biases(train, reg_owner, reg_candidate)
     centre, axes = principal_axes(train.user_features.values.astype(np.float64), COMPONENTS)
     features = (train.user_features.values - centre) @ axes
     count = np.diff(train.user_offsets)
-    _, beta = bias_model.content_weights(features, owner, count, reg_own=reg_owner, reg=reg_all)
+    _, beta = content_weights(features, owner, count, reg_own=reg_owner, reg=reg_all)
     order = train.item_order
     left = train.rating - mean - candidate[train.item] - owner[train.user]
     own_gram, moment = normal_equations(features, train.user[order], left[order], train.item_offsets)

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.data.classes import Classes
-from metarec_jax.learners.protonet import class_sums, unit
-from metarec_jax.learners.refined_protonet import Refinement, assignment, refine
+from metarec_jax.learners.metric.protonet import class_sums
+from metarec_jax.learners.metric.refined_protonet import Refinement, assignment, refine
+from metarec_jax.ops.similarity import unit
 from metarec_jax.tasks.n_way import shown
 from metarec_jax.types import Array, Baseline, Examples, Fast, Params
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metarec_jax.baselines import bias
-from metarec_jax.baselines.ridge import fold_in
 from metarec_jax.data.table import Ratings
+from metarec_jax.ops.least_squares import fold_in
+from metarec_jax.priors.bias import fit_biases
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 REG_BIAS = 5.0  # pseudo-ratings of the biases of ids
@@ -60,7 +60,7 @@ def _epoch(state: tuple, data: Params, key: Array, l2: Array, rates: Array, *, b
 
 def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Params]:
     """The mean rating and tables of small random vectors, with the biases of ids where the bias model has them."""
-    mean, item_bias, user_bias = bias.fit_biases(train, REG_BIAS, REG_BIAS)
+    mean, item_bias, user_bias = fit_biases(train, REG_BIAS, REG_BIAS)
     sizes = {"user": train.num_users, "item": train.num_items}
     sizes |= {"user_feature": len(train.user_features.names), "item_feature": len(train.item_features.names)}
     rng = np.random.default_rng(seed)

@@ -10,11 +10,11 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.baselines import ease
-from metarec_jax.baselines.item_statistics import interactions, rating_matrix
-from metarec_jax.baselines.ridge import solve_rows, sum_matrices
 from metarec_jax.data.table import Ratings
-from metarec_jax.linear import solve_positive_definite
+from metarec_jax.ops.least_squares import solve_rows, sum_matrices
+from metarec_jax.ops.linear import solve_positive_definite
+from metarec_jax.priors.ease import popularity_prior
+from metarec_jax.priors.statistics import interactions, rating_matrix
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
@@ -49,7 +49,7 @@ def fit(
         "factors": jnp.float32(item),
         "gram": jnp.float32(regularised_gram(item, reg)),
         "alpha": jnp.float32(alpha),
-        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
+        "prior": jnp.float32(popularity_prior(train, interacted, popularity)),
         "least": jnp.float32(least),
     }
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.baselines import ease
-from metarec_jax.baselines.item_statistics import co_sums, interactions
 from metarec_jax.data.table import Ratings
+from metarec_jax.priors.ease import popularity_prior
+from metarec_jax.priors.statistics import co_sums, interactions
 from metarec_jax.types import Array, Baseline, Params
 
 
@@ -30,7 +31,7 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
     interacted, least = interactions(train, liked)
     return {
         "weights": fitted_weights(train, shrink, liked),
-        "prior": jnp.float32(ease.popularity_prior(train, interacted, popularity)),
+        "prior": jnp.float32(popularity_prior(train, interacted, popularity)),
         "least": jnp.float32(least),
     }
 

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.baselines import bias
-from metarec_jax.baselines.item_statistics import co_sums
 from metarec_jax.data.table import Ratings
+from metarec_jax.priors.bias import fit_biases
+from metarec_jax.priors.statistics import co_sums
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
@@ -56,7 +57,7 @@ def fit(
     Raises:
       ValueError: more items than `item_statistics.MAX_ITEMS`.
     """
-    mean, item, user = bias.fit_biases(train, reg_user, reg_item)
+    mean, item, user = fit_biases(train, reg_user, reg_item)
     residual = train.rating - mean - item[train.item] - user[train.user]
     return {
         "item": jnp.float32(mean + item),

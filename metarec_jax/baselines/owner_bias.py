@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from metarec_jax.baselines.means import folded_mean
+from metarec_jax.ops.means import folded_mean
 from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 

@@ -4,8 +4,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metarec_jax.data import banking77, clinc150, glyphs, goodbooks, huffpost, movielens, movietweetings, omniglot
 from metarec_jax.data.classes import Classes
+from metarec_jax.data.sets import banking77, clinc150, glyphs, goodbooks, huffpost, movielens, movietweetings, omniglot
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.data.texts import Texts
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarec_jax.data import download
 from metarec_jax.data.classes import Classes, by_class, check
+from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError
 
 

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarec_jax.models.conv import FEW, Phases, conv3x3, in_chunks, output_moments, pool, strided_conv3x3
+from metarec_jax.ops.conv import FEW, Phases, conv3x3, in_chunks, output_moments, pool, strided_conv3x3
 from metarec_jax.types import Array
 
 EPSILON = 1e-3  # added to variances, as in MAML's code: of five images' last layer a channel may be all but constant

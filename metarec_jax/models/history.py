@@ -11,12 +11,9 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from metarec_jax.data.table import Ratings
-from metarec_jax.types import Array, Examples, Inputs, Learner, Params
+from metarec_jax.types import Array, Inputs
 
-MAX_CELLS = 400_000_000  # of owners by candidates, at 5 bytes
 SAME = 1.0 - 1e-4  # from this cosine on two owners have the same side features
 
 
@@ -27,40 +24,6 @@ class History(NamedTuple):
     scale: Array  # [G]
     left: Array  # [C, U] rating less what was expected without ratings; 0 where there is none
     rated: Array  # [C, U] bool
-
-
-def unit_rows(values: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays."""
-    return values / np.maximum(np.sqrt(np.sum(values**2, axis=1, keepdims=True)), 1e-9)
-
-
-def read_history(train: Ratings, learner: Learner, params: Params) -> History:
-    """The ratings of a table, less what a learner expects of an owner of whom no rating is known.
-
-    Raises:
-      ValueError: a table of owners by candidates larger than `MAX_CELLS`.
-    """
-    owners, candidates = train.num_users, train.num_items
-    if owners * candidates > MAX_CELLS:
-        raise ValueError(f"{train.name}: {owners} x {candidates} is too large for a learner that keeps all ratings.")
-    content = jnp.asarray(train.item_features.values)
-
-    @jax.jit
-    def expected(contexts: Array) -> Array:
-        def of_one(context: Array) -> Array:
-            x = Inputs(jnp.arange(candidates), content, jnp.broadcast_to(context, (candidates, len(context))))
-            nothing = Examples(jax.tree.map(lambda part: part[:1], x), jnp.zeros(1), jnp.zeros(1))
-            return learner.predict(learner.adapt(params, nothing), x)
-
-        return jax.lax.map(of_one, contexts)
-
-    values = train.user_features.values
-    left, rated = np.zeros((candidates, owners), np.float32), np.zeros((candidates, owners), bool)
-    left[train.item, train.user] = train.rating - np.asarray(expected(jnp.asarray(values)))[train.user, train.item]
-    rated[train.item, train.user] = True
-    scale = np.maximum(values.std(0), 1e-3)  # a rare author says more than a common genre
-    parts = np.float32(unit_rows(values / scale)), np.float32(scale), left, rated
-    return History(*(jnp.asarray(part) for part in parts))
 
 
 class HistoryTerm(nn.Module):

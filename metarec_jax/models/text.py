@@ -11,8 +11,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metarec_jax.data.text_features import Bag
-from metarec_jax.learners.protonet import unit
+from metarec_jax.data.features.text import Bag
+from metarec_jax.ops.similarity import unit
 from metarec_jax.types import Array
 
 

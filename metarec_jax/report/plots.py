@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import results as r
 from metarec_jax.report.results import Results
 

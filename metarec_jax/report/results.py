@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from metarec_jax.checkpoint import write_atomic
+from metarec_jax.ops.files import write_atomic
 
 SCHEMA = 1
 Results = dict[str, Any]

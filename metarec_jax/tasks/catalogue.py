@@ -16,7 +16,7 @@ from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.hashing import in_hash_order
 from metarec_jax.tasks.sampling import below, draw_distinct
-from metarec_jax.tasks.user_cold_start import HeldOut, Split, make_split, pad_rows
+from metarec_jax.tasks.splits import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 
@@ -78,7 +78,7 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
     return make_split(liked, np.flatnonzero((parts < 8)[liked.user]), held_out(8), held_out(9))
 
 
-class Liker(NamedTuple):
+class ImplicitUser(NamedTuple):
     """One user as a task, at a size that does not depend on the catalogue. Items are indices, -1 is padding."""
 
     support: Array  # [S] int32, what is known to be liked
@@ -86,7 +86,7 @@ class Liker(NamedTuple):
     context: Array  # [G] float32
 
 
-def held_out_likers(liked: Ratings, held_out: HeldOut, shots: int) -> Liker:
+def held_out_implicit_users(liked: Ratings, held_out: HeldOut, shots: int) -> ImplicitUser:
     """The held-out users with their first `shots` support items; leading [T] on every leaf (numpy).
 
     The support is as wide as for the largest K, so that one compiled program serves every K.
@@ -96,10 +96,10 @@ def held_out_likers(liked: Ratings, held_out: HeldOut, shots: int) -> Liker:
     def items(rows: np.ndarray) -> np.ndarray:
         return np.where(rows >= 0, liked.item[np.maximum(rows, 0)], -1).astype(np.int32)
 
-    return Liker(items(support), items(held_out.query), liked.user_features.values[held_out.users])
+    return ImplicitUser(items(support), items(held_out.query), liked.user_features.values[held_out.users])
 
 
-def catalogue_episode(content: Array, user: Liker) -> Episode:
+def catalogue_episode(content: Array, user: ImplicitUser) -> Episode:
     """The user's support, and all items as a query whose y and mask are 0 at the support.
 
     Args:
@@ -116,7 +116,7 @@ def catalogue_episode(content: Array, user: Liker) -> Episode:
     return Episode(liked_support(content, user), query)
 
 
-def liked_support(content: Array, user: Liker) -> Examples:
+def liked_support(content: Array, user: ImplicitUser) -> Examples:
     """What is known of the user, each y 1."""
     ids = jnp.maximum(user.support, 0)
     real = (user.support >= 0).astype(jnp.float32)
@@ -181,7 +181,7 @@ def training_catalogue(train: Ratings, *, support: int = 10) -> Tasks:
         start, count = data.start[user], data.count[user]
         known = jnp.minimum(below(bits[1], support + 1), count - 1)
         own = jnp.arange(longest)
-        liker = Liker(
+        liker = ImplicitUser(
             support=jnp.where(jnp.arange(support) < known, data.item[start + draw_distinct(bits[2:], count)], -1),
             relevant=jnp.where(own < count, data.item[start + jnp.minimum(own, count - 1)], -1),
             context=data.context[user],

@@ -3,7 +3,8 @@
 import numpy as np
 
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.user_cold_start import HeldOut, check_order, row_examples
+from metarec_jax.tasks.episodes import row_examples
+from metarec_jax.tasks.splits import HeldOut, check_order
 from metarec_jax.types import Examples
 
 

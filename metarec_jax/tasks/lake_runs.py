@@ -13,7 +13,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.data.omniglot_pack import ink
+from metarec_jax.data.sets.omniglot_pack import ink
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.n_way import shown
 from metarec_jax.types import Episode, Examples

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from metarec_jax.checkpoint import write_atomic
-from metarec_jax.data import delimited
-from metarec_jax.data.files import read_table
+from metarec_jax.data.io import delimited
+from metarec_jax.data.io.ratings_file import read_table
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.user_cold_start import HeldOut, Split, make_split, pad_rows, split_frame
+from metarec_jax.ops.files import write_atomic
+from metarec_jax.tasks.splits import HeldOut, Split, make_split, pad_rows, split_frame
 
 ROLES = ("train", "valid_support", "valid_query", "test_support", "test_query")
 

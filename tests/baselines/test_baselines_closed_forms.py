@@ -6,8 +6,11 @@ import pytest
 import scipy.sparse
 from helpers import random_table
 
-from metarec_jax.baselines import als, bias, ease, item_cosine, item_knn, means, ridge
-from metarec_jax.baselines.item_statistics import co_sums
+from metarec_jax.baselines import als, bias, ease, item_cosine, item_knn, means
+from metarec_jax.ops import least_squares
+from metarec_jax.priors.bias import content_weights, fit_biases
+from metarec_jax.priors.ease import ease_weights
+from metarec_jax.priors.statistics import co_sums
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(3, users=25, items=8, least=2, most=8)
@@ -40,7 +43,7 @@ def test_bias_is_the_joint_ridge_regression():
     design[np.arange(rows), 1 + items + TABLE.user] = 1.0
     penalty = np.diag([0.0] + [3.0] * items + [2.0] * users)
     solution = np.linalg.solve(design.T @ design + penalty, design.T @ TABLE.rating)
-    mean, item, user = bias.fit_biases(TABLE, reg_user=2.0, reg_item=3.0)
+    mean, item, user = fit_biases(TABLE, reg_user=2.0, reg_item=3.0)
     np.testing.assert_allclose(np.concatenate([[mean], item, user]), solution, atol=1e-4)
     params = bias.fit(TABLE, reg_user=2.0, reg_item=3.0)
     fast = bias.adapt(params, examples([1, 5], [5.0, 4.0]))
@@ -51,7 +54,7 @@ def test_bias_is_the_joint_ridge_regression():
 def test_content_weights_are_a_weighted_ridge_regression():
     rng = np.random.default_rng(0)
     values, own, count = rng.normal(size=(9, 2)), rng.normal(size=9), np.arange(9)
-    centre, weights = bias.content_weights(values, own, count, reg_own=2.0, reg=1.5)
+    centre, weights = content_weights(values, own, count, reg_own=2.0, reg=1.5)
 
     def objective(w):
         return np.sum(count / (count + 2.0) * (own - (values - values.mean(0)) @ w) ** 2) + 1.5 * np.sum(w**2)
@@ -69,7 +72,7 @@ def test_ridge_weights_solve_the_normal_equations(slots):
     z = features * mask[:, None]
     expected = np.linalg.solve(z.T @ z / 0.7 + np.eye(6), z.T @ target / 0.7)
     arrays = [jnp.float32(array) for array in (features, target, mask, 0.7)]
-    np.testing.assert_allclose(ridge.ridge_weights(*arrays), expected, rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(least_squares.ridge_weights(*arrays), expected, rtol=2e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -88,7 +91,7 @@ def test_als_folds_a_user_in_by_the_normal_equations(weighted):
 @pytest.mark.parametrize(("users", "share"), [(3, 0.5), (12, 0.5), (12, 0.2)])  # of several items: few, many, few
 def test_ease_columns_are_ridge_regressions_on_the_other_items(users, share):
     x = (np.random.default_rng(1).random((users, 5)) < share).astype(float)
-    weights = ease.ease_weights(scipy.sparse.csr_array(x), reg=2.5)
+    weights = ease_weights(scipy.sparse.csr_array(x), reg=2.5)
     np.testing.assert_array_equal(np.diag(weights), 0.0)
     for j in range(5):
         rest = np.delete(np.arange(5), j)

@@ -11,9 +11,9 @@ import pytest
 from helpers import random_table
 
 from metarec_jax.baselines import BASELINES, ITEM_BASELINES, RANKING
-from metarec_jax.baselines.item_statistics import MAX_ITEMS
 from metarec_jax.data.table import Features, Ratings
-from metarec_jax.spaces import OneOf, contains
+from metarec_jax.priors.statistics import MAX_ITEMS
+from metarec_jax.recipes.space import OneOf, contains
 from metarec_jax.types import Examples, Inputs
 
 ALL = {name: entry for name, entry in (ITEM_BASELINES | BASELINES).items() if name != "user_knn"}  # that is item_knn

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.baselines import als, bias, content_ridge, fm, gp, item_knn
-from metarec_jax.data.synthetic import bayes_optimal, make_world
+from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
 from metarec_jax.types import Examples, Inputs
 
 WORLD = make_world(0, users=700, items=120, ratings_per_user=40, dims=3, noise=0.4, item_scale=0.6)

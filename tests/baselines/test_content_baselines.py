@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.baselines import ITEM_BASELINES, bias, content_knn, content_regression
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.baselines import ITEM_BASELINES, content_knn, content_regression
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.priors.bias import fit_biases
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(3, users=25, items=12, least=4, most=10).transposed()
@@ -21,7 +22,7 @@ def inputs(table, raters, owner: int) -> Inputs:
 def test_regression_is_its_normal_equations():
     reg, reg_all, reg_owner = 4.0, 2.0, 3.0
     params = content_regression.fit(TABLE, reg=reg, reg_all=reg_all, reg_owner=reg_owner, reg_candidate=5.0)
-    mean, candidate, owner = bias.fit_biases(TABLE, reg_owner, 5.0)
+    mean, candidate, owner = fit_biases(TABLE, reg_owner, 5.0)
     centred = TABLE.user_features.values - TABLE.user_features.values.mean(0)
     feature = centred / np.sqrt(np.mean(centred**2))  # one feature: its axis is itself, up to its sign
     sign = float(np.sign(params["axes"][0, 0]))
@@ -56,7 +57,7 @@ def test_neighbours_are_weighted_by_the_cosine_of_their_content():
     table = world.ratings.transposed()
     neighbours, damping = 4, 2.0
     params = content_knn.fit(table, neighbours=neighbours, damping=damping, reg_owner=3.0, reg_candidate=5.0)
-    mean, candidate, _ = bias.fit_biases(table, 3.0, 5.0)
+    mean, candidate, _ = fit_biases(table, 3.0, 5.0)
     rater, content = 5, np.random.default_rng(1).normal(size=table.user_features.values.shape[1])
     scaled = table.user_features.values / np.maximum(table.user_features.values.std(0), 1e-3)
     new = content / np.maximum(table.user_features.values.std(0), 1e-3)

@@ -8,17 +8,12 @@ import pytest
 from helpers import random_table
 
 from metarec_jax.baselines import gp
-from metarec_jax.baselines.gp_features import item_covariance, top_eigenvectors
-from metarec_jax.baselines.gp_penalties import BOUNDS, foretold, group_penalties, make_folds
-from metarec_jax.baselines.gp_population import (
-    em_step,
-    item_noise,
-    population_weights,
-    solve_population,
-    user_evidence,
-)
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.data.table import Features, Ratings
+from metarec_jax.priors.gp import fit
+from metarec_jax.priors.gp_features import item_covariance, top_eigenvectors
+from metarec_jax.priors.gp_penalties import BOUNDS, foretold, group_penalties, make_folds
+from metarec_jax.priors.gp_population import em_step, item_noise, population_weights, solve_population, user_evidence
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(5, users=40, items=12, least=3, most=10)
@@ -38,7 +33,7 @@ def of_users():
 
 
 def test_weight_space_is_the_function_space_posterior():
-    params = gp.fit(TABLE, rank=3, shrink=2.0)
+    params = fit(TABLE, rank=3, shrink=2.0)
     wide = {name: np.asarray(value, np.float64) for name, value in params.items()}
     items, query = np.array([0, 3, 5, 8]), np.arange(12)
     ratings, context = np.array([5.0, 1.0, 2.5, 4.0]), np.array([7.0])
@@ -134,7 +129,7 @@ def test_covariance_weighs_a_user_by_the_root_of_the_count():
 def test_an_item_without_ratings_is_what_its_content_says():
     table = make_world(1, users=150, items=60, ratings_per_user=30).ratings
     train = table.keep_rows(np.flatnonzero(table.item < 50))
-    fitted = {name: np.asarray(leaf) for name, leaf in gp.fit(train, rank=8).items()}
+    fitted = {name: np.asarray(leaf) for name, leaf in fit(train, rank=8).items()}
     side = table.item_features.values
     for whole, part in (("phi", "content_phi"), ("mean", "content_mean")):
         left = (fitted[whole] - side @ fitted[part])[50:]

@@ -10,10 +10,10 @@ from helpers import random_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.data import blocks, convert
-from metarec_jax.data.columns import open_columns
-from metarec_jax.data.convert import write_columns
-from metarec_jax.data.files import read_ratings
+from metarec_jax.data.io import blocks, convert
+from metarec_jax.data.io.columns import open_columns
+from metarec_jax.data.io.convert import write_columns
+from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.table import DataError, Ratings
 
 ARRAYS = ("user", "item", "rating", "timestamp", "user_ids", "item_ids", "user_offsets")

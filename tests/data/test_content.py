@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data import download
-from metarec_jax.data.content import by_row, chosen, creators, poster_features
-from metarec_jax.data.features import multi_hot
+from metarec_jax.data.features.content import by_row, chosen, creators, poster_features
+from metarec_jax.data.features.encoders import multi_hot
+from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError
 
 GROUPS = {"genre": lambda: multi_hot("genre", ["a", "b"]), "year": lambda: multi_hot("year", ["x", "x"])}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data import download
+from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError, Ratings
 
 REAL = {  # ratings, users, rated items, user features, item features

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data import archives, download
+from metarec_jax.data.fetch import archives, download
 from metarec_jax.data.table import DataError
 
 NAME = "ml-latest-small"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.data.files import COLUMNS, parse_columns, read_ratings
+from metarec_jax.data.io.ratings_file import COLUMNS, parse_columns, read_ratings
 from metarec_jax.data.table import DataError, Ratings, build
 
 GOOD = "user,item,rating,timestamp\na,x,3.5,10\nb,x,1,9\na,y,2,5\n"

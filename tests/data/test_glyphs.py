@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from metarec_jax.data import glyphs
+from metarec_jax.data.sets import glyphs
 
 EIGHT = np.ones((3, 3))
 

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from metarec_jax.data import made_up
-from metarec_jax.data.made_up import make_films, make_ratings
-from metarec_jax.data.movielens import film_features
+from metarec_jax.data.sets.movielens import film_features
+from metarec_jax.data.synthetic import movielens_like
+from metarec_jax.data.synthetic.movielens_like import make_films, make_ratings
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_tastes_repeat(ratings):
 
 def test_blocks_and_seeds(monkeypatch):
     films = make_films(0, 2000)
-    monkeypatch.setattr(made_up, "ROWS", 3000)
+    monkeypatch.setattr(movielens_like, "ROWS", 3000)
     blocks = list(make_ratings(1, films, users=100, ratings=10_000))
     assert len(blocks) >= 3 and sum(map(len, blocks)) == 10_000
     assert all(one["userId"].max() < other["userId"].min() for one, other in zip(blocks, blocks[1:], strict=False))
@@ -62,6 +62,6 @@ def test_films_are_read_as_films_are(tmp_path):
     films.frame().write_csv(tmp_path / "movies.csv")
     ids, features = film_features(tmp_path / "movies.csv")
     assert ids == [str(number) for number in films.ids]
-    genres = [features.names.index(f"genre={name}") for name in made_up.GENRES]
+    genres = [features.names.index(f"genre={name}") for name in movielens_like.GENRES]
     np.testing.assert_array_equal(features.values[:, genres], films.genres)
     assert (features.values[:, len(genres) :].sum(1) == 1).all()  # the year

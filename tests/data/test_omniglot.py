@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metarec_jax.data import download, omniglot, omniglot_pack
+from metarec_jax.data.fetch import download
+from metarec_jax.data.sets import omniglot, omniglot_pack
 from metarec_jax.data.table import DataError
 
 LISTS = {

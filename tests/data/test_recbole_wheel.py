@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data import download, recbole_wheel
+from metarec_jax.data.fetch import download, recbole_wheel
 from metarec_jax.data.table import DataError
 
 GENRES = [

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.data.synthetic import World, bayes_optimal, make_world, predictive_variance
+from metarec_jax.data.synthetic.gaussian_world import World, bayes_optimal, make_world, predictive_variance
 from metarec_jax.types import Examples, Inputs
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data import clinc150, download, huffpost, text_features
+from metarec_jax.data.features import text as text_features
+from metarec_jax.data.features.text import Bag, hashed_ngrams, sentences, utf8
+from metarec_jax.data.fetch import download
+from metarec_jax.data.sets import clinc150, huffpost
 from metarec_jax.data.table import DataError
-from metarec_jax.data.text_features import Bag, hashed_ngrams, sentences, utf8
 from metarec_jax.data.texts import Texts, build
 
 REAL = {"clinc150": (22_500, 75, 30, 45), "banking77": (13_083, 40, 12, 25), "huffpost": (36_900, 20, 5, 16)}

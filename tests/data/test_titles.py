@@ -5,8 +5,15 @@ import sys
 import numpy as np
 import pytest
 
+from metarec_jax.data.features.titles import (
+    article_first,
+    ngrams,
+    place,
+    sentence_features,
+    title_features,
+    without_year,
+)
 from metarec_jax.data.table import DataError
-from metarec_jax.data.titles import article_first, ngrams, place, sentence_features, title_features, without_year
 
 
 def test_years_in_brackets_go_and_other_brackets_stay():

@@ -6,8 +6,9 @@ from helpers import random_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.split_file import read_split, write_split
-from metarec_jax.tasks.user_cold_start import episodes, split_frame, split_users
+from metarec_jax.tasks.splits import split_frame, split_users
 
 
 @settings(max_examples=20, deadline=None)

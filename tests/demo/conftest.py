@@ -7,9 +7,9 @@ import pytest
 from helpers import table_of
 from polars import DataFrame
 
-from experiments.common.recipes import RECIPES
-from metarec_jax.demo.recommend import Recommender
-from metarec_jax.demo.server import make_app
+from metarec_jax.recipes import RECIPES
+from metarec_jax.serve.demo.server import make_app
+from metarec_jax.serve.recommender import Recommender
 
 MARKUP = '<b>&"x"</b><script>document.title = "caught"</script><img src=x>'
 TITLES = {

@@ -7,7 +7,7 @@ from helpers import call, write_ratings
 
 from experiments import demo
 from experiments.common import dataflags, one_learner
-from metarec_jax.demo.server import Server, bind
+from metarec_jax.serve.demo.server import Server, bind
 
 
 def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):

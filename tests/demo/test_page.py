@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from metarec_jax.demo.server import bind
+from metarec_jax.serve.demo.server import bind
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

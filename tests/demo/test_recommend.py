@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.demo.recommend import Recommender
-from metarec_jax.demo.search import Titles
+from metarec_jax.serve.demo.search import Titles
+from metarec_jax.serve.recommender import Recommender
 from metarec_jax.types import Examples, Inputs
 
 RATED, STARS = [0, 3, 8, 11], [5.0, 1.0, 4.0, 2.0]

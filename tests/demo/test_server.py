@@ -9,7 +9,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from metarec_jax.demo.server import BODY, bind, choices
+from metarec_jax.serve.demo.server import BODY, bind, choices
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from absl import flags
 
 from experiments import catalogue_ranking as experiment
 from experiments.common.command_line import parse
-from metarec_jax import metrics, training
-from metarec_jax.data.files import read_ratings
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.io.ratings_file import read_ratings
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.eval import metrics
 from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
+from metarec_jax.train import loop
 
 SHOTS = (0, 2, 4)
 NAMES = ["popularity", "item_cosine", "neighbour_encoder"]
@@ -110,7 +111,7 @@ def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it
 
 @pytest.mark.parametrize("killed", [3, 23])  # chunks of 20, 20: in training on what was rated, on what was liked
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch, killed):
-    folder, chunks, save = tmp_path / "work", [], training.fit
+    folder, chunks, save = tmp_path / "work", [], loop.fit
 
     def dies(*arguments, on_chunk, **keywords):
         def on(run, progress):
@@ -122,7 +123,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monk
         return save(*arguments, on_chunk=on, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "fit", dies)
+        patch.setattr(loop, "fit", dies)
         call(*SMALL, f"--workdir={folder}")
     call(*SMALL, f"--workdir={folder}")
     assert (folder / "per_task.parquet").read_bytes() == (finished / "per_task.parquet").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from helpers import call
 
 from experiments import content_ablation, item_cold_start
-from metarec_jax.data import download
+from metarec_jax.data.fetch import download
 from metarec_jax.report import results
 
 GENRES = ("Comedy", "Drama", "Horror")

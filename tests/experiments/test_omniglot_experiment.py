@@ -14,10 +14,10 @@ from experiments.common.few_shot_published import beside
 from experiments.common.few_shot_training import Budget, run_learner, validation_of
 from experiments.common.jobs import Job, train
 from experiments.common.workdir import Log
-from metarec_jax import training
 from metarec_jax.data.classes import Classes, join
 from metarec_jax.models.conv4 import Conv4
 from metarec_jax.tasks.n_way import n_way
+from metarec_jax.train import loop
 from metarec_jax.types import TrainState
 
 SIDE, DRAWERS = 28, 12
@@ -59,7 +59,7 @@ def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
 def test_of_pictures_the_last_parameters_count(tmp_path):
     assert few_shot_images.world(made(40, 0), "published").last
     last, best = ({"w": np.float32(value)} for value in (1, 2))
-    run = training.Run(TrainState(jnp.int32(5), last, ()), best, jnp.float32(-0.9), jnp.int32(3))
+    run = loop.Run(TrainState(jnp.int32(5), last, ()), best, jnp.float32(-0.9), jnp.int32(3))
     job = Job(run, 5, lambda start, on_chunk: start, "accuracy")
     for counts, expected in ((False, best), (True, last)):
         assert train("toy", job._replace(last=counts), 0, tmp_path, Log(tmp_path / "log.jsonl")) == expected

@@ -10,13 +10,15 @@ import pytest
 
 from experiments.common.jobs import begin, make_job, make_programs
 from experiments.common.one_program import OneProgram
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import example, hyperparameters
-from metarec_jax.chunks import Spread
-from metarec_jax.data.synthetic import make_world
-from metarec_jax.many import fit_many, stack
-from metarec_jax.spaces import Between, is_real
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import example, hyperparameters
+from metarec_jax.recipes.space import Between, is_real
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train.sharding import Sharding
+from metarec_jax.train.sweep import fit_many, stack
 
 SMALL = {"id_dim": 4, "width": 8}
 
@@ -38,7 +40,7 @@ def test_it_finds_what_a_program_of_its_own_finds():
         built = recipe.build(train, **own)
         programs = programs or one.at(own, outer)
         job = make_job("maml", built, outer, 0, tasks, held_out, programs)
-        return job.fit(job.start), make_programs(built, outer, tasks.sample, Spread())
+        return job.fit(job.start), make_programs(built, outer, tasks.sample, Sharding())
 
     other, _ = fit()
     run, own_programs = fit(inner_lr=0.2, outer_lr=2e-3)

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common.recipes import ITEM_RECIPES
-from experiments.common.recipes.base import hyperparameters
-from experiments.common.recipes.ranking import RANKING_RECIPES
-from metarec_jax import gradients
-from metarec_jax.data.synthetic import make_world
-from metarec_jax.spaces import Between, OneOf
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.params import join_fixed, split_fixed
+from metarec_jax.recipes import ITEM_RECIPES
+from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.ranking import RANKING_RECIPES
+from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.tasks.users import training_tasks
 
 EVERY = ITEM_RECIPES | RANKING_RECIPES
 
@@ -36,10 +36,10 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     params = built.params or built.learner.init(jax.random.key(0), episode)
     assert set(built.rates or {}) <= set(params)
 
-    learnt, fixed = gradients.split_fixed(params)
+    learnt, fixed = split_fixed(params)
 
     def loss(learnt):
-        return built.learner.loss(gradients.join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
+        return built.learner.loss(join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(learnt)
     assert np.isfinite(value)
@@ -66,9 +66,9 @@ def test_a_second_stage_keeps_what_the_first_learnt_and_counts_for_itself(name):
     liked = table().keep_rows(np.flatnonzero(table().rating >= np.median(table().rating)))
     first = recipe.build(table(), 1, None, **sizes)
     second, afresh = recipe.build(liked, 1, first.params, **sizes), recipe.build(liked, 1, None, **sizes)
-    learnt, fixed = gradients.split_fixed(second.params)
-    chex.assert_trees_all_equal(learnt, gradients.split_fixed(first.params)[0])
-    chex.assert_trees_all_equal(fixed, gradients.split_fixed(afresh.params)[1])
+    learnt, fixed = split_fixed(second.params)
+    chex.assert_trees_all_equal(learnt, split_fixed(first.params)[0])
+    chex.assert_trees_all_equal(fixed, split_fixed(afresh.params)[1])
     assert second.rates == first.rates
 
 

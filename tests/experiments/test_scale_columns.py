@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 
 from experiments.common.scale import Sizes, in_columns
-from metarec_jax import checkpoint
-from metarec_jax.chunks import Spread
-from metarec_jax.data.columns import open_columns
-from metarec_jax.data.convert import write_columns
-from metarec_jax.data.made_up import make_films, make_ratings
-from metarec_jax.tasks.user_cold_start import split_users
+from metarec_jax.data.io.columns import open_columns
+from metarec_jax.data.io.convert import write_columns
+from metarec_jax.data.synthetic.movielens_like import make_films, make_ratings
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.train import checkpoint
+from metarec_jax.train.sharding import Sharding
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {"user": "userId", "item": "movieId"}
@@ -36,7 +36,7 @@ def test_columns_are_split_as_a_table_is(folder):
     table = columns.table(np.arange(200))
     split = split_users(table, seed=3, query=5)
     sizes, users = Sizes(batch=8, support=10, query=5, length=2), {"fitted": 10_000, "validated": 10_000}
-    todo = in_columns(folder, Spread(streamed=True), sizes, seed=3, **users)
+    todo = in_columns(folder, Sharding(streamed=True), sizes, seed=3, **users)
     train = table.keep_rows(split.train_rows)
     np.testing.assert_array_equal(todo.train.user_ids, train.user_ids)
     np.testing.assert_array_equal(todo.train.rating, train.rating)
@@ -51,7 +51,7 @@ def test_columns_are_split_as_a_table_is(folder):
     items = np.concatenate([block.support.x.id for block in blocks])
     np.testing.assert_array_equal(items, table.item[split.test.support[enough, :10]])
     assert {len(block.query.mask) for block in blocks[:-1]} == {5}
-    fewer = in_columns(folder, Spread(streamed=True), sizes, seed=3, fitted=7, validated=6)
+    fewer = in_columns(folder, Sharding(streamed=True), sizes, seed=3, fitted=7, validated=6)
     assert fewer.train.num_users == 7 and set(fewer.train.user_ids) < set(train.user_ids)
     assert len(fewer.valid.query.y) == 6 and fewer.train.num_items == train.num_items
 

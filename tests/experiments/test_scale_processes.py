@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarec_jax import checkpoint
+from metarec_jax.train import checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = ["--learner=maml", "--steps=40", "--every=10", "--ordered"]

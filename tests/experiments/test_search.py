@@ -11,15 +11,15 @@ import optuna
 import pytest
 from tqdm import tqdm
 
-from experiments.common import search
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import hyperparameters
-from experiments.common.search import Method
-from experiments.common.trial_storage import GRACE, open_storage
 from metarec_jax.baselines import BASELINES
-from metarec_jax.evaluation import PredictionError
-from metarec_jax.spaces import Between, OneOf, contains
-from metarec_jax.tuning import fit_defaults
+from metarec_jax.eval.grid_search import fit_defaults
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.space import Between, OneOf, contains
+from metarec_jax.search import study as search
+from metarec_jax.search.storage import GRACE, open_storage
+from metarec_jax.search.study import Method
 
 SPACE = {"x": Between(1e-3, 1.0), "n": Between(1, 9, log=False), "kind": OneOf(("bad", "good"))}
 STARTS = [{"x": 0.0, "n": 1, "kind": "bad"}, {"x": 1.0, "n": 9, "kind": "good"}]  # 0 is outside the log scale

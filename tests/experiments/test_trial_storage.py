@@ -8,8 +8,8 @@ import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from experiments.common import trial_storage
-from experiments.common.trial_storage import open_storage
+from metarec_jax.search import storage
+from metarec_jax.search.storage import open_storage
 
 URLS = {
     "postgresql+psycopg2://me:secret@127.0.0.1:9/trials": ["postgresql+psycopg2://"],  # no driver, or no server
@@ -38,7 +38,7 @@ def test_a_server_that_is_not_there_is_asked_once_and_its_answer_shows_no_passwo
         asked.append(url)
         raise sqlalchemy.exc.OperationalError(None, None, Exception("refused me:s/cret\nsecond line"))
 
-    monkeypatch.setattr(trial_storage, "RDBStorage", refuse)
+    monkeypatch.setattr(storage, "RDBStorage", refuse)
     with pytest.raises(ValueError) as error:
         open_storage("mysql+pymysql://me:s%2Fcret@host/trials")
     assert str(error.value).startswith("mysql+pymysql://me:***@host/trials cannot hold trials (")

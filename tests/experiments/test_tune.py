@@ -12,18 +12,18 @@ from absl import flags
 from helpers import write_ratings
 
 from experiments import tune, user_cold_start
-from experiments.common import search
 from experiments.common.cold_start import make_plan
 from experiments.common.questions import USER_COLD_START
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import hyperparameters
-from experiments.common.recipes.metric import build_protonet
-from experiments.common.tuned import read_tuned
 from metarec_jax.baselines import BASELINES
-from metarec_jax.data.files import read_ratings
+from metarec_jax.data.io.ratings_file import read_ratings
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.metric import build_protonet
+from metarec_jax.recipes.space import Between
 from metarec_jax.report import results
-from metarec_jax.spaces import Between
-from metarec_jax.tasks.user_cold_start import split_users
+from metarec_jax.search import study as search
+from metarec_jax.search.tuned import read_tuned
+from metarec_jax.tasks.splits import split_users
 
 TRIALS, STEPS = 3, 20
 NAMES = ["user_mean", "popularity", "protonet"]  # a rating, a score, a learner

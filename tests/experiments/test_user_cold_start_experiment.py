@@ -24,7 +24,7 @@ from helpers import write_ratings
 
 from experiments import user_cold_start as experiment
 from metarec_jax.baselines import BASELINES, Entry
-from metarec_jax.data.files import read_ratings
+from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.types import Baseline

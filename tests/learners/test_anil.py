@@ -8,7 +8,7 @@ from flax import traverse_util
 from toy_tasks import rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.anil import anil
+from metarec_jax.learners.gradient.anil import anil
 from metarec_jax.models.recommender import Encoder
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from learner_table import ITEMS, taste_net
 
-from metarec_jax import objectives, training
-from metarec_jax.data.synthetic import make_world
-from metarec_jax.learners.attentive_ridge import RATES, Keys, attentive_ridge
-from metarec_jax.learners.ridge import ItemDoubt, ridge
-from metarec_jax.models.choice import STATISTICS, ChoicePrior, choice_vectors
+from metarec_jax import objectives
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.learners.closed_form.attentive_ridge import RATES, Keys, attentive_ridge
+from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.models.choice import STATISTICS, ChoicePrior
+from metarec_jax.priors.choice import choice_vectors
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Episode, Examples, Inputs
 
 
@@ -61,7 +63,7 @@ def test_attention_adds_the_weighted_residuals():
 
 def test_a_rating_in_doubt_counts_less():
     """The head is the posterior under a noise of its own for every item, and the limit of much doubt is no rating."""
-    doubt = ItemDoubt(ITEMS)
+    doubt = ItemNoise(ITEMS)
     rule = ridge(taste_net(), objectives.squared_error, doubt=doubt)
     episode = task()
     params = jax.jit(rule.init)(jax.random.key(0), episode)
@@ -139,7 +141,7 @@ def test_more_axes_than_there_are_leave_zeros(table):
 def test_rates_scale_the_steps_of_their_parts():
     """Adam's first step is the learning rate in every coordinate, here times the part's rate."""
     params = {name: jnp.ones(3) for name in [*RATES, "other"]}
-    optimiser = training.adam(0.1, 1000, rates=RATES)
+    optimiser = adam(0.1, 1000, rates=RATES)
     updates, _ = optimiser.update(jax.tree.map(jnp.ones_like, params), optimiser.init(params), params)
     for name, update in updates.items():
         np.testing.assert_allclose(update, -0.1 * RATES.get(name, 1.0), rtol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from toy_tasks import examples, rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.cavia import cavia
+from metarec_jax.learners.gradient.cavia import cavia
 from metarec_jax.types import Episode
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
-from metarec_jax.learners.clcrec import clcrec, info_nce
+from metarec_jax.learners.items.clcrec import clcrec, info_nce
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.types import Episode
 

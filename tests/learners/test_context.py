@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from learner_table import ITEMS, taste_net
 
-from metarec_jax.learners.alpaca import alpaca
-from metarec_jax.learners.context import on_groups
+from metarec_jax.learners.closed_form.alpaca import alpaca
+from metarec_jax.learners.wrappers.feature_groups import on_groups
 from metarec_jax.models.content import Span
 from metarec_jax.types import Episode, Examples, Inputs
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.learners.deep_kernel import deep_kernel
+from metarec_jax.learners.closed_form.deep_kernel import deep_kernel
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.types import Episode, Examples, Inputs
 

@@ -6,7 +6,7 @@ import numpy as np
 from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
-from metarec_jax.learners.dropoutnet import dropoutnet
+from metarec_jax.learners.items.dropoutnet import dropoutnet
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, -2.0]

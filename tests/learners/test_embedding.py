@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.learners.embedding import turns
-from metarec_jax.learners.matching import matching
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.r2d2 import r2d2
-from metarec_jax.learners.relation import Comparator, relation
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.metric.embedding import turns
+from metarec_jax.learners.metric.matching import matching
+from metarec_jax.learners.metric.protonet import protonet
+from metarec_jax.learners.metric.relation import Comparator, relation
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error, query_loss
 from metarec_jax.types import Episode, Examples
 

@@ -8,12 +8,12 @@ import optax
 import pytest
 from toy_tasks import Linear, perturbed, rating_net, rating_task
 
-from metarec_jax.learners.anil import is_head
-from metarec_jax.learners.factored import moved_layers
-from metarec_jax.learners.inner import is_id_table
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.anil import is_head
+from metarec_jax.learners.gradient.low_rank import moved_layers
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import query_loss, squared_error
+from metarec_jax.params import is_id_table
 from metarec_jax.types import Episode
 
 

@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.imaml import imaml
-from metarec_jax.learners.inner import descend
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.imaml import imaml
+from metarec_jax.learners.gradient.inner_loop import descend
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.types import Episode, Examples, Inputs
 

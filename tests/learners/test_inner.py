@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from metarec_jax.learners.inner import descend, is_id_table, named, split
+from metarec_jax.learners.gradient.inner_loop import descend
+from metarec_jax.params import is_id_table, named, split_free
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.sin(X @ [1.0, -2.0, 0.5])
@@ -166,7 +167,7 @@ def test_memory_of_long_inner_loops():
 
 def test_parts_by_path():
     params = {"id_bias": {"table": 1}, "encoder": {"id_table": {"table": 2}, "task": 3, "head": {"kernel": 4}}}
-    parts = split(params)
+    parts = split_free(params)
     assert parts.fixed == {("id_bias", "table"): 1, ("encoder", "id_table", "table"): 2}
     assert parts.free == {("encoder", "task"): 3, ("encoder", "head", "kernel"): 4}
     assert parts.join(parts.free) == params

@@ -7,12 +7,12 @@ import pytest
 from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
-from metarec_jax.learners.clcrec import clcrec
-from metarec_jax.learners.dropoutnet import dropoutnet
-from metarec_jax.learners.item_embedding import above_prior, gradient_steps, owner
-from metarec_jax.learners.metaemb import metaemb
-from metarec_jax.learners.mwuf import mwuf
-from metarec_jax.models.embedding import Generator
+from metarec_jax.learners.items.clcrec import clcrec
+from metarec_jax.learners.items.dropoutnet import dropoutnet
+from metarec_jax.learners.items.item_embedding import above_prior, gradient_steps, owner
+from metarec_jax.learners.items.metaemb import metaemb
+from metarec_jax.learners.items.mwuf import mwuf
+from metarec_jax.models.generator import Generator
 from metarec_jax.types import Episode
 
 SQUARED = objectives.squared_error

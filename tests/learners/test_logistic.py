@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize
 
 from metarec_jax import objectives
-from metarec_jax.learners.logistic import logistic
+from metarec_jax.learners.closed_form.logistic import logistic
 from metarec_jax.types import Episode, Examples
 
 LOW, HIGH, D = 1.0, 5.0, 3

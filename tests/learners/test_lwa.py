@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.lwa import lwa, prototypes
-from metarec_jax.learners.nlba import nlba
+from metarec_jax.learners.metric.lwa import lwa, prototypes
+from metarec_jax.learners.metric.nlba import nlba
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.types import Episode, Examples, Inputs
 

@@ -9,8 +9,8 @@ import pytest
 from toy_tasks import Linear, linear_episode, rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.inner import descend
-from metarec_jax.learners.maml import maml
+from metarec_jax.learners.gradient.inner_loop import descend
+from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.types import Episode
 
 ALPHA = 0.07

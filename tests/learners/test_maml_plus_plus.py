@@ -8,8 +8,8 @@ import pytest
 from toy_tasks import Linear, linear_episode, rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.maml_plus_plus import maml_plus_plus, step_weights
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.maml_plus_plus import maml_plus_plus, step_weights
 
 RATES = np.array([0.05, -0.02, 0.11])
 

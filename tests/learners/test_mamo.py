@@ -8,8 +8,8 @@ from flax import traverse_util
 from test_paml import NET, Linear, perturbed, predict, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.mamo import ProfileAttention, mamo
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.mamo import ProfileAttention, mamo
 from metarec_jax.types import Episode, Examples, Inputs
 
 KEYS = jnp.array([[3.0, 0.0], [0.0, 0.1], [-1.0, 0.0]])

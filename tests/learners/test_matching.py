@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.matching import matching, matching_ratings
+from metarec_jax.learners.metric.matching import matching, matching_ratings
 from metarec_jax.types import Episode, Examples
 
 

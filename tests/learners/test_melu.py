@@ -8,10 +8,10 @@ from flax import traverse_util
 from helpers import random_table
 from toy_tasks import rating_net, rating_task
 
-from experiments.common.recipes import RECIPES
-from experiments.common.recipes.base import example, hyperparameters
 from metarec_jax import objectives
-from metarec_jax.learners.melu import melu
+from metarec_jax.learners.gradient.melu import melu
+from metarec_jax.recipes import RECIPES
+from metarec_jax.recipes.base import example, hyperparameters
 from metarec_jax.types import Episode, Examples, Inputs
 
 

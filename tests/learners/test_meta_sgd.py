@@ -8,8 +8,8 @@ import pytest
 from toy_tasks import Linear, examples, linear_episode, rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.meta_sgd import meta_sgd
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.meta_sgd import meta_sgd
 from metarec_jax.types import Episode
 
 

@@ -7,7 +7,7 @@ import pytest
 from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
-from metarec_jax.learners.metaemb import metaemb
+from metarec_jax.learners.items.metaemb import metaemb
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, 2.0]

@@ -8,12 +8,13 @@ import numpy as np
 
 from metarec_jax import objectives
 from metarec_jax.baselines import gp
-from metarec_jax.data.synthetic import make_world
-from metarec_jax.learners.multimodal_ridge import ContentTaste, multimodal_ridge, start
-from metarec_jax.learners.ridge import ridge
+from metarec_jax.data.synthetic.gaussian_world import make_world
+from metarec_jax.learners.closed_form.multimodal_ridge import ContentTaste, multimodal_ridge, start
+from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.models.content import ContentEncoder, group_spans, hide_groups
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.priors.gp import fit
+from metarec_jax.tasks.users import training_tasks
 from metarec_jax.types import Episode, Params
 
 
@@ -24,7 +25,7 @@ def table():
 
 @functools.cache
 def fitted() -> Params:
-    return gp.fit(table(), rank=4)
+    return fit(table(), rank=4)
 
 
 def episode() -> Episode:

@@ -6,8 +6,8 @@ import numpy as np
 from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
-from metarec_jax.learners.item_embedding import above_prior, gradient_steps
-from metarec_jax.learners.mwuf import mwuf
+from metarec_jax.learners.items.item_embedding import above_prior, gradient_steps
+from metarec_jax.learners.items.mwuf import mwuf
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, -2.0]

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from experiments.common.recipes.ranking import RANKING_RECIPES
-from metarec_jax import chunks, objectives, training
-from metarec_jax.baselines.item_statistics import rating_matrix
-from metarec_jax.learners.neighbour_encoder import neighbour_encoder
-from metarec_jax.learners.set_encoder import set_encoder
-from metarec_jax.models.neighbours import Pairs, Votes, count_neighbours, leave_out, pairs
+from metarec_jax import objectives
+from metarec_jax.learners.ranking.neighbour_encoder import neighbour_encoder
+from metarec_jax.learners.ranking.set_encoder import set_encoder
+from metarec_jax.models.neighbours import Pairs, Votes, leave_out, pairs
 from metarec_jax.models.set_encoder import SetEncoder
-from metarec_jax.tasks.catalogue import Liker, catalogue_episode, liked_only, training_catalogue
-from metarec_jax.types import FIXED
+from metarec_jax.params import FIXED
+from metarec_jax.priors.neighbours import count_neighbours
+from metarec_jax.priors.statistics import rating_matrix
+from metarec_jax.recipes.ranking import RANKING_RECIPES
+from metarec_jax.tasks.catalogue import ImplicitUser, catalogue_episode, liked_only, training_catalogue
+from metarec_jax.train import loop
+from metarec_jax.train import step as chunks
+from metarec_jax.train.optimisers import adam
 
 LIKED = liked_only(random_table(5, users=60, items=25, least=2, most=20), 3.0)
 MATRIX = rating_matrix(LIKED)
@@ -47,7 +51,7 @@ def test_counts_without_a_user_are_those_of_a_table_without_him(discount):
     lists = count_neighbours(MATRIX, ITEMS, discount)
     for user in np.flatnonzero(np.diff(LIKED.user_offsets) >= 5)[:5]:
         items = LIKED.item[LIKED.user == user]
-        liker = Liker(jnp.asarray([*items[:3], -1]), jnp.asarray(items[3:]), jnp.zeros(0))
+        liker = ImplicitUser(jnp.asarray([*items[:3], -1]), jnp.asarray(items[3:]), jnp.zeros(0))
         support, query = catalogue_episode(jnp.zeros((ITEMS, 0)), liker)
         found = leave_out(lists, support, query)
         others = count_neighbours(rating_matrix(LIKED.keep_rows(np.flatnonzero(LIKED.user != user))), ITEMS, discount)
@@ -80,10 +84,10 @@ def test_a_stranger_is_shown_what_is_popular(name):
     """With nothing known the scores are the log of the popularity, exactly and after training too."""
     recipe = RANKING_RECIPES[name]
     built = recipe.build(LIKED, 4, None, dim=4, width=8, dropout=0.5, reg=2.0)
-    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
-    chunk = chunks.make_chunk(built.learner, tasks.sample, optimiser, batch=8, length=4)
-    params = chunk(tasks.data, training.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
-    stranger = Liker(jnp.full(3, -1), jnp.zeros(1, jnp.int32), jnp.zeros(0))
+    tasks, optimiser = training_catalogue(LIKED, support=3), adam(1e-2, 4)
+    chunk = chunks.make_train_steps(built.learner, tasks.sample, optimiser, batch=8, length=4)
+    params = chunk(tasks.data, loop.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
+    stranger = ImplicitUser(jnp.full(3, -1), jnp.zeros(1, jnp.int32), jnp.zeros(0))
     episode = catalogue_episode(jnp.zeros((ITEMS, 0)), stranger)
     scores = built.learner.predict(built.learner.adapt(params, episode.support), episode.query.x)
     np.testing.assert_allclose(scores, np.log(MATRIX.toarray().sum(0) + 1.0), rtol=1e-6)
@@ -95,9 +99,9 @@ def test_a_training_step_gathers_no_table_for_every_user():
     """The ids of the candidates are the same in all episodes of a batch, so scores are one product with the table."""
     net, batch = SetEncoder(ITEMS, dim=256, width=8), 32
     learner = set_encoder(net, jnp.zeros(ITEMS), objectives.catalogue_cross_entropy)
-    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4)
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=batch, length=2)
-    state = training.start(learner, tasks, optimiser, jax.random.key(0)).state
+    tasks, optimiser = training_catalogue(LIKED, support=3), adam(1e-2, 4)
+    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=batch, length=2)
+    state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
     scratch = chunk.lower(tasks.data, state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
     assert scratch < batch * ITEMS * net.dim * 4
 
@@ -105,11 +109,11 @@ def test_a_training_step_gathers_no_table_for_every_user():
 def test_the_lists_are_no_part_of_what_is_trained():
     lists = count_neighbours(MATRIX, 6, 0.5)
     learner = neighbour_encoder(SetEncoder(ITEMS, 4, 8), Votes(), lists, objectives.catalogue_ndcg)
-    tasks, optimiser = training_catalogue(LIKED, support=3), training.adam(1e-2, 4, weight_decay=0.1)
-    run = training.start(learner, tasks, optimiser, jax.random.key(0))
+    tasks, optimiser = training_catalogue(LIKED, support=3), adam(1e-2, 4, weight_decay=0.1)
+    run = loop.start(learner, tasks, optimiser, jax.random.key(0))
     assert lists.ids.shape not in {leaf.shape for leaf in jax.tree.leaves(run.state.opt_state)}
     before = jax.tree.map(np.array, run.state.params)
-    chunk = chunks.make_chunk(learner, tasks.sample, optimiser, batch=8, length=4)
+    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=8, length=4)
     after = chunk(tasks.data, run.state, jax.random.key(1))[0].params
     jax.tree.map(np.testing.assert_array_equal, after[FIXED], before[FIXED])
     assert all(

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.normalised import TRANSDUCTIVE, normalised, population
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.reptile import reptile
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.reptile import reptile
+from metarec_jax.learners.metric.protonet import protonet
+from metarec_jax.learners.wrappers.normalised import TRANSDUCTIVE, normalised, population
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy
-from metarec_jax.types import FIXED, Episode, Examples, Learner, Params
+from metarec_jax.params import FIXED
+from metarec_jax.types import Episode, Examples, Learner, Params
 
 
 def net(mode: str) -> Conv4:

@@ -9,11 +9,11 @@ import pytest
 from flax import traverse_util
 
 from metarec_jax import objectives
-from metarec_jax.learners.inner import is_id_table
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.melu import is_embedding
-from metarec_jax.learners.paml import ContextCode, paml
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.melu import is_embedding
+from metarec_jax.learners.gradient.paml import ContextCode, paml
 from metarec_jax.models.recommender import RatingNet
+from metarec_jax.params import is_id_table
 from metarec_jax.types import Episode, Examples, Inputs
 
 NET = RatingNet(20, 3.0, id_dim=4, side_dim=4, hidden=(6,))

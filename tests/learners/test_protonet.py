@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.protonet import class_probabilities, distances, protonet, protonet_ratings, shrunk_levels
+from metarec_jax.learners.metric.protonet import (
+    class_probabilities,
+    distances,
+    protonet,
+    protonet_ratings,
+    shrunk_levels,
+)
 from metarec_jax.types import Examples
 
 # Five vectors each of cats, dogs and birds, and a query that is rather a cat. The example goes round with the

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from learner_table import Body
 
-from metarec_jax.learners.proto_maml import proto_maml
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.r2d2 import r2d2
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.gradient.proto_maml import proto_maml
+from metarec_jax.learners.metric.protonet import protonet
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.anp import AttentiveMemory, anp
-from metarec_jax.learners.cnp import MeanMemory, cnp
-from metarec_jax.learners.set_transformer import AttentionBlock, set_transformer
+from metarec_jax.learners.amortised.anp import AttentiveMemory, anp
+from metarec_jax.learners.amortised.cnp import MeanMemory, cnp
+from metarec_jax.learners.amortised.set_transformer import AttentionBlock, set_transformer
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.models.sets import Attention, GaussianDecoder, PairEncoder, attend, shrunk_mean
+from metarec_jax.models.sets import Attention, GaussianDecoder, PairEncoder, shrunk_mean
+from metarec_jax.ops.similarity import attend
 from metarec_jax.types import Episode, Examples, Inputs
 
 ITEMS = 6

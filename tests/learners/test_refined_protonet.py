@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.learners.protonet import protonet
-from metarec_jax.learners.refined_protonet import EVENING, Refinement, assignment, refined_protonet
-from metarec_jax.learners.refined_r2d2 import refined_r2d2
+from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
+from metarec_jax.learners.metric.protonet import protonet
+from metarec_jax.learners.metric.refined_protonet import EVENING, Refinement, assignment, refined_protonet
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 

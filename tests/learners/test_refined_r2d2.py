@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from test_refined_protonet import Plain, episode, outputs
 
-from metarec_jax.learners.r2d2 import r2d2
-from metarec_jax.learners.refined_r2d2 import refined_r2d2
+from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
 from metarec_jax.objectives import cross_entropy
 
 

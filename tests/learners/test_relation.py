@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax import chunks, objectives, training
-from metarec_jax.learners.relation import Comparator, relation, relation_ratings
+from metarec_jax import objectives
+from metarec_jax.learners.metric.relation import Comparator, relation, relation_ratings
+from metarec_jax.train import loop, step
+from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Episode, Examples, Tasks
 
 
@@ -75,9 +77,9 @@ def test_the_classifier_learns_to_compare_what_no_distance_does():
         rows = Examples(jax.nn.one_hot(y, 2) * signs[:, None], y, jnp.ones(6))
         return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], rows) for part in (slice(2), slice(2, 6))))
 
-    tasks, optimiser = Tasks(None, sample), training.adam(0.02, 120)
-    run = training.start(rule, tasks, optimiser, jax.random.key(0))
-    chunk = chunks.make_chunk(rule, sample, optimiser, batch=16, length=120)
+    tasks, optimiser = Tasks(None, sample), adam(0.02, 120)
+    run = loop.start(rule, tasks, optimiser, jax.random.key(0))
+    chunk = step.make_train_steps(rule, sample, optimiser, batch=16, length=120)
     _, metrics = chunk(None, run.state, jax.random.key(1))
     assert metrics["accuracy"][-20:].mean() > 0.95
 

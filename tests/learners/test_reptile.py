@@ -8,9 +8,9 @@ import pytest
 from toy_tasks import Linear, examples, linear_episode, rating_net, rating_task
 
 from metarec_jax import objectives
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.reptile import reptile
-from metarec_jax.learners.transfer import transfer
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.gradient.reptile import reptile
+from metarec_jax.learners.gradient.transfer import transfer
 from metarec_jax.types import Episode
 
 LR = 0.05

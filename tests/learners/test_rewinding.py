@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.learners.rewinding import known_first, plan, repeat
+from metarec_jax.ops.checkpointed_scan import known_first, plan, repeat
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.tanp import Modulation, gaussian_kl, sharpening, student_t_shares, tanp
+from metarec_jax.learners.amortised.tanp import Modulation, gaussian_kl, sharpening, student_t_shares, tanp
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.types import Episode, Examples, Inputs
 

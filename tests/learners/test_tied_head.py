@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.learners.maml import maml
-from metarec_jax.learners.tied_head import tied_head
+from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.learners.wrappers.tied_head import tied_head
 from metarec_jax.models.conv4 import Classifier
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples

@@ -8,17 +8,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.common.recipes import ITEM_RECIPES
 from metarec_jax import objectives
 from metarec_jax.data.table import Features, Ratings, build
-from metarec_jax.evaluation import mean_squared_errors
-from metarec_jax.learners.ridge import ridge
-from metarec_jax.learners.with_history import with_history
+from metarec_jax.eval.predict import mean_squared_errors
+from metarec_jax.learners.closed_form.ridge import ridge
+from metarec_jax.learners.wrappers.neighbour_residuals import neighbour_residuals
 from metarec_jax.models import history as model
-from metarec_jax.models.history import History, HistoryTerm, read_history
+from metarec_jax.models.history import History, HistoryTerm
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.tasks.user_cold_start import episodes, split_users, training_tasks
-from metarec_jax.types import FIXED, Episode, Examples, Inputs
+from metarec_jax.params import FIXED
+from metarec_jax.priors.history import read_history
+from metarec_jax.recipes import ITEM_RECIPES
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import split_users
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.types import Episode, Examples, Inputs
 
 AUTHORS = 12
 
@@ -56,7 +60,7 @@ def episode() -> Episode:
 def learner_and_params(**term: float):
     inner = head()
     history = read_history(books(), inner, inner.init(jax.random.key(1), episode()))
-    learner = with_history(inner, HistoryTerm(**term), history)
+    learner = neighbour_residuals(inner, HistoryTerm(**term), history)
     return inner, learner, learner.init(jax.random.key(1), episode())
 
 

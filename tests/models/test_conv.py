@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.models.conv import conv3x3, in_chunks, join, output_moments, pool, split, strided_conv3x3
 from metarec_jax.models.conv4 import EPSILON, Conv4, Layer, Rows, moments
+from metarec_jax.ops.conv import conv3x3, in_chunks, join, output_moments, pool, split, strided_conv3x3
 
 
 def draw(seed: int, *shape: int) -> jax.Array:

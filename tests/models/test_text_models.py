@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.data.text_features import Bag
-from metarec_jax.learners.protonet import protonet
+from metarec_jax.data.features.text import Bag
+from metarec_jax.learners.metric.protonet import protonet
 from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples

@@ -6,7 +6,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import many_runs
-from metarec_jax.data.synthetic import make_world
+from metarec_jax.data.synthetic.gaussian_world import make_world
 
 
 @pytest.fixture(autouse=True)

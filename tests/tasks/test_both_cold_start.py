@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metarec_jax.data.table import DataError
-from metarec_jax.tasks.both_cold_start import split_both
-from metarec_jax.tasks.user_cold_start import split_frame
+from metarec_jax.tasks.splits import split_frame
+from metarec_jax.tasks.users_and_items import split_both
 
 
 @settings(max_examples=20, deadline=None)

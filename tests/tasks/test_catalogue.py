@@ -10,16 +10,16 @@ from helpers import assert_uniform, random_table
 
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.catalogue import (
-    Liker,
+    ImplicitUser,
     catalogue_episode,
     default_threshold,
-    held_out_likers,
+    held_out_implicit_users,
     liked_only,
     rated_by,
     split_liked,
     training_catalogue,
 )
-from metarec_jax.tasks.user_cold_start import split_users
+from metarec_jax.tasks.splits import split_users
 
 RATINGS = random_table(3, users=200, items=60, least=2, most=40)
 LIKED = liked_only(RATINGS, 3.0)
@@ -72,10 +72,10 @@ def test_whatever_the_training_users_rated_and_nothing_of_others():
 
 @pytest.mark.parametrize("part", [SPLIT.valid, SPLIT.test])
 def test_support_grows_by_one_item_and_what_is_relevant_never_changes(part):
-    before = held_out_likers(LIKED, part, 0)
+    before = held_out_implicit_users(LIKED, part, 0)
     assert (before.support == -1).all() and before.support.shape == (len(part.users), SUPPORT)
     for shots in range(1, SUPPORT + 1):
-        now = held_out_likers(LIKED, part, shots)
+        now = held_out_implicit_users(LIKED, part, shots)
         np.testing.assert_array_equal(now.relevant, before.relevant)
         np.testing.assert_array_equal(now.support[:, : shots - 1], before.support[:, : shots - 1])
         assert (now.support[:, :shots] >= 0).all() and (now.support[:, shots:] == -1).all()
@@ -96,7 +96,7 @@ def test_another_rating_moves_nobody_and_no_other_rating():
         kept = LIKED.user_ids[old.users] != gone
         np.testing.assert_array_equal(LIKED.user_ids[old.users][kept], fewer.user_ids[new.users])
         for k in (0, 3):
-            a, b = held_out_likers(LIKED, old, k), held_out_likers(fewer, new, k)
+            a, b = held_out_implicit_users(LIKED, old, k), held_out_implicit_users(fewer, new, k)
             np.testing.assert_array_equal(a.support[kept], b.support)
 
 
@@ -109,7 +109,7 @@ def test_impossible_splits_are_refused():
 
 def test_an_episode_has_every_item_as_candidate_but_the_support():
     content = jnp.arange(12.0).reshape(6, 2)
-    user = Liker(jnp.array([4, 1, -1]), jnp.array([0, 5, -1, -1]), jnp.array([7.0]))
+    user = ImplicitUser(jnp.array([4, 1, -1]), jnp.array([0, 5, -1, -1]), jnp.array([7.0]))
     support, query = jax.jit(catalogue_episode)(content, user)
     np.testing.assert_array_equal(support.mask, [1, 1, 0])
     np.testing.assert_array_equal(support.x.id[:2], [4, 1])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.tasks.jitter import jittered, moved
+from metarec_jax.tasks.augment import jittered, moved
 from metarec_jax.types import Episode, Examples, Tasks
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metarec_jax.data import download
+from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.lake_runs import ARCHIVE, lake_runs
 

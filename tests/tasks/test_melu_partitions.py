@@ -8,7 +8,7 @@ import pytest
 from helpers import random_table
 
 from metarec_jax.data.table import DataError
-from metarec_jax.tasks.melu_partitions import LEAST, MOST, PARTITIONS, read_cold, split_partition
+from metarec_jax.tasks.melu_split import LEAST, MOST, PARTITIONS, read_cold, split_partition
 
 TABLE = random_table(0, users=300, items=120, least=30, most=60)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import assert_uniform
 
-from metarec_jax.evaluation import fixed_tasks
+from metarec_jax.eval.predict import fixed_tasks
 from metarec_jax.tasks.sinusoid import sinusoids
 
 NUMBER = 4000

@@ -9,7 +9,7 @@ from helpers import random_frame, random_table, table_of
 
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.split_file import ROLES, read_split, write_split
-from metarec_jax.tasks.user_cold_start import split_users
+from metarec_jax.tasks.splits import split_users
 
 SUFFIXES = [".csv", ".tsv", ".parquet"]
 

@@ -15,16 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import NamedSharding, PartitionSpec
 
-from metarec_jax import chunks, feeding, training
-from metarec_jax.data.columns import Columns, open_columns
-from metarec_jax.data.convert import write_columns
-from metarec_jax.data.files import read_ratings
+from metarec_jax.data.io.columns import Columns, open_columns
+from metarec_jax.data.io.convert import write_columns
+from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.table import DataError, Features, Ratings
-from metarec_jax.learners.protonet import protonet_ratings
+from metarec_jax.learners.metric.protonet import protonet_ratings
 from metarec_jax.models.recommender import Encoder
 from metarec_jax.objectives import squared_error
-from metarec_jax.tasks.stream import Stream
-from metarec_jax.tasks.user_cold_start import training_tasks
+from metarec_jax.tasks.streamed import Stream
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train import loop, prefetch, step
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding, ShardingError
 from metarec_jax.types import Streamed, TrainState
 
 BATCH, LENGTH, SIZES = 8, 5, {"support": 4, "query": 3}
@@ -95,24 +97,24 @@ def stream(stored) -> Stream:
 
 
 @functools.cache
-def made(sample, spread: chunks.Spread) -> chunks.Chunk:
-    return chunks.make_chunk(LEARNER, sample, training.adam(1e-2, 100), batch=BATCH, length=LENGTH, spread=spread)
+def made(sample, spread: Sharding) -> step.TrainSteps:
+    return step.make_train_steps(LEARNER, sample, adam(1e-2, 100), batch=BATCH, length=LENGTH, spread=spread)
 
 
-def trained(chunk, tasks, stops: list[int], spread: chunks.Spread, feed=contextlib.nullcontext) -> TrainState:
+def trained(chunk, tasks, stops: list[int], spread: Sharding, feed=contextlib.nullcontext) -> TrainState:
     """The state after training to each of the steps in turn, each time with threads of its own."""
     place = partial(jax.device_put, device=NamedSharding(spread.mesh(), PartitionSpec()))
-    run = training.start(LEARNER, tasks, training.adam(1e-2, 100), jax.random.key(0))
+    run = loop.start(LEARNER, tasks, adam(1e-2, 100), jax.random.key(0))
     how = {"root": jax.random.key(1), "validate": lambda params: 0.0, "place": place}
     for steps in stops:
         with feed(chunk) as fed:
-            run = training.fit(fed, tasks, run, steps=steps, **how)
+            run = loop.fit(fed, tasks, run, steps=steps, **how)
     return jax.device_get(run.state)
 
 
 def streamed(stream: Stream, stops: list[int], **how) -> TrainState:
-    spread = chunks.Spread(streamed=True, **how)
-    feed = partial(feeding.fed, stream=stream, batch=BATCH, length=LENGTH, spread=spread)
+    spread = Sharding(streamed=True, **how)
+    feed = partial(prefetch.fed, stream=stream, batch=BATCH, length=LENGTH, spread=spread)
     return trained(made(stream.tasks.sample, spread), stream.tasks, stops, spread, feed)
 
 
@@ -125,7 +127,7 @@ def on_one(stream) -> TrainState:
 def test_training_is_that_in_memory(stored, on_one):
     columns, table = stored
     train = table.keep_rows(np.flatnonzero(np.isin(table.user, training_users(columns))))
-    tasks, spread = training_tasks(train, **SIZES), chunks.Spread()
+    tasks, spread = training_tasks(train, **SIZES), Sharding()
     found = trained(made(tasks.sample, spread), tasks, [20], spread)
     chex.assert_trees_all_close(found, on_one, rtol=1e-5, atol=1e-6)
 
@@ -153,7 +155,7 @@ def test_the_next_chunk_is_made_while_this_one_is_trained(stream, monkeypatch):
         seen.append(data.tasks)
         return state._replace(step=state.step + LENGTH), {"loss": np.zeros(LENGTH)}
 
-    with feeding.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
+    with prefetch.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
         state = TrainState(jax.numpy.int32(0), {}, {})
         for _ in range(3):
             state, _ = fed(stream.tasks.data, state, jax.random.key(0))
@@ -176,11 +178,11 @@ def test_what_a_thread_raises_ends_the_training(stream, monkeypatch):
         states.append(state)
         return state._replace(step=state.step + LENGTH), {"loss": np.zeros(LENGTH)}
 
-    run = training.start_from({}, training.adam(1e-2, 100))
+    run = loop.start_from({}, adam(1e-2, 100))
     how = {"root": jax.random.key(1), "steps": 100, "validate": lambda params: 0.0}
     with pytest.raises(OSError, match="the disk is gone"):
-        with feeding.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
-            training.fit(fed, stream.tasks, run, **how)
+        with prefetch.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
+            loop.fit(fed, stream.tasks, run, **how)
     assert 2 <= len(states) <= 3 and threading.active_count() == before
 
 
@@ -192,7 +194,7 @@ def test_what_cannot_be_streamed(stored, tmp_path):
     write_columns(tmp_path / "r.csv", tmp_path / "columns")
     with pytest.raises(DataError, match="no timestamps"):
         Stream(open_columns(tmp_path / "columns"), np.arange(5), order="time", **SIZES)
-    with pytest.raises(chunks.SpreadError, match="streamed data is not in parts"):
-        chunks.Spread(parts=True, streamed=True).check(8)
-    with pytest.raises(chunks.SpreadError, match="streamed, is spread by jit or shard_map, not by pmap"):
-        chunks.Spread(streamed=True, parallel="pmap").check(8)
+    with pytest.raises(ShardingError, match="streamed data is not in parts"):
+        Sharding(parts=True, streamed=True).check(8)
+    with pytest.raises(ShardingError, match="streamed, is spread by jit or shard_map, not by pmap"):
+        Sharding(streamed=True, parallel="pmap").check(8)

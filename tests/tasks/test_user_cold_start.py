@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from metarec_jax.data.table import DataError
-from metarec_jax.tasks.user_cold_start import episodes, make_split, pad_rows, split_frame, split_users, training_tasks
+from metarec_jax.tasks.episodes import episodes
+from metarec_jax.tasks.splits import make_split, pad_rows, split_frame, split_users
+from metarec_jax.tasks.users import training_tasks
 
 ORDERS = ["random", "time"]
 KS = [0, 1, 2, 4, None]

@@ -1,0 +1,99 @@
+"""Texts as numbers: hashed n-grams, bytes, or vectors of a frozen sentence encoder.
+
+Whatever is counted or averaged is so over the texts of the TRAINING classes only: what a held-out class is called by is
+not known before its support is read.
+"""
+
+import hashlib
+import io
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metarec_jax.data.classes import Classes
+from metarec_jax.data.features.titles import ENCODER, Encoder, ngrams, place, sentence_vectors
+from metarec_jax.data.fetch.download import cache_root
+from metarec_jax.data.texts import Texts
+from metarec_jax.ops.files import write_atomic
+
+WIDTH = 4096  # columns of hashed n-grams
+MOST = 128  # n-grams of a text that are kept
+
+
+class Bag(NamedTuple):
+    """Rows of a wide table with few entries, padded with weight 0; entries of one column add up."""
+
+    column: np.ndarray  # [N, M] int32
+    weight: np.ndarray  # [N, M] float32
+
+
+def hashed_ngrams(texts: Texts, width: int = WIDTH, most: int = MOST) -> Classes:
+    """Words, pairs of words and pieces of words, hashed to `width` columns with a sign, as rows of length 1.
+
+    An n-gram that is in df of the M training texts counts log((M + 1) / (df + 1)) for every time it occurs. Of a text
+    with more than `most` n-grams those that count most are kept.
+
+    Returns:
+      Classes whose x is a `Bag` of [N, most].
+    """
+    counted = [Counter(ngrams(text)) for text in texts.texts]
+    known = texts.rows("train")
+    having = Counter(ngram for row in known for ngram in counted[row])
+    column, weight = np.zeros((len(counted), most), np.int32), np.zeros((len(counted), most), np.float32)
+    told: dict[str, tuple[int, float]] = {}
+    for row, counts in enumerate(counted):
+        entries = []
+        for ngram, count in counts.items():
+            if ngram not in told:
+                at, sign = place(ngram, width)
+                told[ngram] = at, sign * float(np.log((len(known) + 1) / (having[ngram] + 1)))
+            at, value = told[ngram]
+            entries.append((at, count * value))
+        entries = sorted(entries, key=lambda entry: -abs(entry[1]))[:most]
+        if entries:
+            column[row, : len(entries)], weight[row, : len(entries)] = zip(*entries, strict=True)
+    return texts.classes(Bag(column, weight / _lengths(column, weight, width)[:, None]))
+
+
+def _lengths(column: np.ndarray, weight: np.ndarray, width: int) -> np.ndarray:
+    """[N] Euclidean lengths of the rows of a bag, 1 for rows of zeros."""
+    summed = (np.bincount(at, value, minlength=width) for at, value in zip(column, weight, strict=True))
+    squares = np.array([np.square(row).sum() for row in summed])
+    return np.where(squares > 0, np.sqrt(squares), 1.0).astype(np.float32)
+
+
+def utf8(texts: Texts, length: int) -> Classes:
+    """The first bytes of each text, in lower case, as uint8 [N, length]; 0 is padding."""
+    x = np.zeros((len(texts.texts), length), np.uint8)
+    for row, text in enumerate(texts.texts):
+        content = text.lower().encode()[:length]
+        x[row, : len(content)] = np.frombuffer(content, np.uint8)
+    return texts.classes(x)
+
+
+def sentences(texts: Texts, folder: Path | None = None, encode: Encoder | None = None) -> Classes:
+    """Vectors of length 1 of a frozen sentence encoder, float32 [N, D], computed once.
+
+    Args:
+      texts: what is encoded.
+      folder: where the vectors are kept, under a name that depends on the texts and the encoder, so that the encoder is
+        needed but once; None is `sentence_vectors` in `download.cache_root`.
+      encode: N texts -> [N, D]; None is `titles.ENCODER`.
+
+    Raises:
+      DataError: the vectors are not there and the encoder cannot be had.
+      OSError: the folder cannot be written.
+    """
+    digest = hashlib.sha256("\x1f".join([ENCODER, *texts.texts]).encode()).hexdigest()
+    path = (folder or cache_root() / "sentence_vectors") / f"{texts.name}-{digest[:16]}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as opened:
+            return texts.classes(opened["vectors"].astype(np.float32))
+    vectors = sentence_vectors(texts.texts, encode)
+    content = io.BytesIO()
+    np.savez(content, vectors=vectors.astype(np.float16))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content.getvalue())
+    return texts.classes(vectors.astype(np.float16).astype(np.float32))  # as they will be read

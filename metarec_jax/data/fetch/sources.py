@@ -1,0 +1,124 @@
+"""Where each data set comes from, under which terms, and what it must hold."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from metarec_jax.data.sets import omniglot_pack
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Where a set comes from and what it must hold."""
+
+    urls: tuple[str, ...]  # one .zip that unpacks to the folder, or the files of the folder
+    files: tuple[str, ...]  # what the loader needs
+    licence: str
+    sums: tuple[str, ...] = ()  # md5 or sha256 of each url; (): a .zip's is published as `<url>.md5`, files have none
+    names: tuple[str, ...] = ()  # of the files of the folder; (): as in their urls
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # official figures, those that are fixed
+    prepare: Callable[[Path], None] | None = None  # makes `files` out of what was fetched into a folder
+    in_wheel: bool = False  # also in the wheel of `recbole_wheel`
+
+    @property
+    def archive(self) -> bool:
+        """Whether it is one archive that unpacks to the folder."""
+        return len(self.urls) == 1 and self.urls[0].endswith(".zip")
+
+
+def _ratings(ratings: int, users: int | None = None, items: int | None = None) -> dict[str, int]:
+    """Official figures of a ratings table."""
+    found = {"ratings": ratings, "users": users, "rated items": items}
+    return {what: number for what, number in found.items() if number is not None}
+
+
+_RAW = "https://raw.githubusercontent.com/"
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
+_STRICT = (
+    "research only, no redistribution, no commercial use without permission; "
+    "cite Harper and Konstan, The MovieLens Datasets, ACM TiiS 2015"
+)
+_SHARED = (
+    "no commercial use without permission, redistribution under the same terms; "
+    "cite Harper and Konstan, The MovieLens Datasets, ACM TiiS 2015"
+)
+_TWEETS = _RAW + "sidooms/MovieTweetings/master/snapshots/100K/"
+_BOOKS = _RAW + "zygmuntz/goodbooks-10k/master/"
+_OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
+_VINYALS = _RAW + "tristandeleu/pytorch-meta/master/torchmeta/datasets/assets/omniglot/"
+_CLINC = _RAW + "clinc/oos-eval/master/data/"
+_BANKING = _RAW + "PolyAI-LDN/task-specific-datasets/master/banking_data/"
+_CSV = ("ratings.csv", "movies.csv")
+
+SPECS: dict[str, Spec] = {
+    "ml-100k": Spec(
+        (_GROUPLENS + "ml-100k.zip",), ("u.data", "u.user", "u.item", "u.genre"), _STRICT,
+        sums=("0e33842e24a9c977be4e0107933c0723",), counts=_ratings(100_000, 943, 1_682), in_wheel=True,
+    ),
+    "ml-1m": Spec(
+        (_GROUPLENS + "ml-1m.zip",), ("ratings.dat", "users.dat", "movies.dat"), _STRICT,
+        sums=("c4d9eecfca2ab87c1945afe126590906",), counts=_ratings(1_000_209, 6_040, 3_706),
+    ),
+    "ml-latest-small": Spec(
+        (_GROUPLENS + "ml-latest-small.zip",), _CSV, _SHARED, counts=_ratings(100_836, 610, 9_724)
+    ),
+    "ml-25m": Spec((_GROUPLENS + "ml-25m.zip",), _CSV, _SHARED, counts=_ratings(25_000_095, 162_541)),
+    "ml-32m": Spec((_GROUPLENS + "ml-32m.zip",), _CSV, _SHARED, counts=_ratings(32_000_204, 200_948)),
+    "movietweetings-100k": Spec(
+        (_TWEETS + "ratings.dat", _TWEETS + "movies.dat"), ("ratings.dat", "movies.dat"),
+        "MIT, Copyright (c) 2013 Simon Dooms", counts=_ratings(100_000),
+    ),
+    "goodbooks-10k": Spec(
+        (_BOOKS + "ratings.csv", _BOOKS + "books.csv"), ("ratings.csv", "books.csv"),
+        "CC BY-SA 4.0, Zygmunt Zajac: attribution, share alike",
+    ),
+    "omniglot": Spec(
+        (
+            _OMNIGLOT + "images_background.zip", _OMNIGLOT + "images_evaluation.zip",
+            _OMNIGLOT + "one-shot-classification/all_runs.zip",
+            _VINYALS + "train.json", _VINYALS + "val.json", _VINYALS + "test.json",
+        ),
+        (omniglot_pack.PACKED, "vinyals_train.json", "vinyals_val.json", "vinyals_test.json"),
+        "MIT, Copyright (c) 2015 Brenden Lake; cite Lake, Salakhutdinov and Tenenbaum, Science 350, 2015",
+        sums=(
+            "68d2efa1b9178cc56df9314c21c6e718", "6b91aef0f799c5bb55b94e3f2daec811",
+            "437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325",
+            "3432d95c10f2959c3894a2bebe63f70600b5c567a912d13200699b0634d7b191",
+            "4aca6cbef626e818dace533b4c46363830eaaa158f2d06e29beb3e9772258d5f",
+            "c3604a268c3e6bfb5f010e839dd986d0f149bfc81a93cf5de239a0543effea86",
+        ),
+        names=(
+            "images_background.zip", "images_evaluation.zip", "all_runs.zip",
+            "vinyals_train.json", "vinyals_val.json", "vinyals_test.json",
+        ),
+        counts={"characters": 1_623, "images": 32_460, "train": 1_028, "valid": 172, "test": 423},
+        prepare=omniglot_pack.prepare,
+    ),
+    "clinc150": Spec(
+        (_CLINC + "data_full.json", _CLINC + "domains.json"), ("data_full.json", "domains.json"),
+        "CC BY 3.0; cite Larson et al., EMNLP 2019",
+        sums=(
+            "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0",
+            "b947b579d3b8e74b06f93b01083d8efaff2888b43a3e362533bd88a6e1211b3a",
+        ),
+        counts={"texts": 22_500, "classes": 150},
+    ),
+    "banking77": Spec(
+        (_BANKING + "train.csv", _BANKING + "test.csv", _BANKING + "categories.json"),
+        ("train.csv", "test.csv", "categories.json"),
+        "CC BY 4.0; cite Casanueva et al., NLP for ConvAI 2020",
+        sums=(
+            "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b",
+            "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d",
+            "53261da888122daf2d120d925458631d9619e15d82e56052e7a42e535ce32b63",
+        ),
+        counts={"texts": 13_083, "classes": 77},
+    ),
+    "huffpost": Spec(
+        (_RAW + "ws-jiang/MetaPrompter_public/dea17d573a5eb4f31b3366ba1fe88b1beb865c50/data/huffpost.json",),
+        ("huffpost.json",),
+        "headlines of Misra's News Category Dataset, published under CC BY 4.0; cite it and Bao et al., ICLR 2020",
+        sums=("2485569669dd7ec5bf1e2f7468568a1d019faeb9941205bc9fb7edae93c488d6",),
+        counts={"texts": 36_900, "classes": 41},
+    ),
+}  # fmt: skip

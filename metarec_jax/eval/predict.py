@@ -1,0 +1,123 @@
+"""A learner or baseline on fixed tasks: predictions, one value a task and metric, means, intervals, paired tests."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metarec_jax.eval import metrics
+from metarec_jax.ops.batching import in_batches
+from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
+
+
+class PredictionError(FloatingPointError):
+    """A prediction that is not a finite number; the message names the method and the task."""
+
+
+def fixed_tasks(tasks: Tasks, key: Array, number: int) -> Episode:
+    """`number` tasks of a distribution, always the same for a key; [number] leading on every leaf."""
+    return jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, jax.random.split(key, number))
+
+
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
+def _predict(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
+    def one_task(task: Episode) -> Array:
+        return predict(adapt(params, task.support), task.query.x)
+
+    return in_batches(one_task, tasks, batch)
+
+
+def predict_tasks(
+    name: str, method: Learner | Baseline, params: Params, tasks: Episode, task_names: np.ndarray, *, batch: int = 128
+) -> np.ndarray:
+    """Adapt to each task's support and predict its query.
+
+    Args:
+      name: of the method, for the error.
+      method: anything with adapt and predict.
+      params: what it was trained or fitted to.
+      tasks: leading [T] on every leaf.
+      task_names: [T] for the error, for example user ids.
+      batch: tasks worked on at a time, which bounds the memory.
+
+    Returns:
+      [T, Q] float32.
+
+    Raises:
+      PredictionError: a prediction of a real query row is NaN or infinite.
+    """
+    predictions = raw_predictions(method, params, tasks, batch=batch)
+    broken = (~np.isfinite(predictions) & (np.asarray(tasks.query.mask) > 0)).any(1)
+    if broken.any():
+        first = int(np.argmax(broken))
+        raise PredictionError(
+            f"{name} predicts {predictions[first][~np.isfinite(predictions[first])][0]} for task {task_names[first]} "
+            f"({int(broken.sum())} of {len(broken)} tasks); lower its learning rates or mend its fit."
+        )
+    return predictions
+
+
+def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
+    """[T, Q] float32 predictions after adapting to each task's support, NaN and infinite ones included."""
+    return np.asarray(_predict(method.adapt, method.predict, params, tasks, batch=batch))
+
+
+def mean_squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
+    """[T] mean squared error of each task, NaN or infinite where predictions are: for tuning, where a bad setting
+    loses instead of stopping the run."""
+    return np.asarray(squared_errors(method, params, tasks, batch=batch))
+
+
+def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> Array:
+    """`mean_squared_errors` as a function that may be traced."""
+    return _squared_errors(method.adapt, method.predict, params, tasks, batch=batch)
+
+
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
+def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
+    predictions = _predict(adapt, predict, params, tasks, batch=batch)
+    return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
+
+
+def accuracies(
+    name: str, method: Learner | Baseline, params: Params, tasks: Tasks, key: Array, number: int, *, batch: int = 16
+) -> np.ndarray:
+    """Accuracy of a classifier on the `fixed_tasks` of a key, which are drawn as they are needed: [number] float32.
+
+    Args:
+      name: of the method, for the error.
+      method: its outputs are [N, C], the higher the likelier.
+      params: what it was trained or fitted to.
+      tasks, key, number: as of `fixed_tasks`.
+      batch: tasks worked on at a time, which bounds the memory.
+
+    Raises:
+      PredictionError: an output of a real query row is NaN.
+    """
+    keys = jax.random.split(key, number)
+    found = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
+    values, broken = map(np.asarray, found)
+    if broken.any():
+        raise PredictionError(
+            f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {number} tasks); lower its "
+            "learning rates or mend its fit."
+        )
+    return values
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="batch")
+def _accuracies(
+    adapt: Callable, predict: Callable, sample: Callable, params: Params, data: Any, keys: Array, *, batch: int
+) -> tuple[Array, Array]:
+    """Accuracy and whether there is a NaN, [T] each."""
+
+    def one_task(key: Array) -> tuple[Array, Array]:
+        task = sample(data, key)
+        outputs, mask = predict(adapt(params, task.support), task.query.x), task.query.mask
+        broken = jnp.any(jnp.isnan(outputs) & (mask > 0)[:, None])
+        return metrics.accuracy(outputs, task.query.y, mask), broken
+
+    return in_batches(one_task, keys, batch)

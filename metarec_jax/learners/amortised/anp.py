@@ -1,0 +1,63 @@
+"""Attentive neural process. Kim et al. 2019, arXiv:1901.05761; its deterministic half.
+
+Beside the mean r of the conditional neural process, every candidate x gets its own summary of the support,
+r(x) = MultiHead(query = q(x), keys = q(x_i), values = h(x_i, y_i)) (section 3 and figure 2 of the paper): a mean over
+all ratings underfits, for what matters at x are the ratings of what is like x.
+
+Easily got wrong: keys must not see the ratings, or the query, which has none, cannot be compared with them; padding
+must be out of the softmax, which without a rating has nothing to sum over (hence the empty slot of
+`models.sets.Attention`).
+
+Differs from the paper: the mean stands where the paper has a latent z drawn given the same pairs, so that predictions
+are deterministic (`tanp` is the neural process with a z). There is no self-attention between the pairs
+(`set_transformer` has it).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from metarec_jax.learners.amortised.base import read_support
+from metarec_jax.models.sets import Attention, PairEncoder, RatingReader, shrunk_mean
+from metarec_jax.objectives import Objective
+from metarec_jax.types import Array, Fast, Learner
+
+
+class AttentiveMemory(nn.Module):
+    """Remembers the mean of the encoded pairs and the pairs themselves; a candidate looks up those like itself."""
+
+    width: int
+    heads: int
+    count: float
+    dropout: float
+
+    def setup(self) -> None:
+        self.encoder = PairEncoder(self.width, self.dropout)
+        self.attention = Attention(self.heads, self.width // self.heads)
+
+    def write(self, features: Array, residual: Array, mask: Array) -> Fast:
+        encoded = self.encoder(features, residual)
+        return {"mean": shrunk_mean(encoded, mask, self.count), "keys": features, "values": encoded, "mask": mask}
+
+    def recall(self, written: Fast, features: Array) -> Array:
+        found = self.attention(features, written["keys"], written["values"], written["mask"])
+        mean = jnp.broadcast_to(written["mean"], (len(found), self.width + 1))
+        return jnp.concatenate([found, mean], -1)
+
+
+def anp(
+    net: nn.Module,
+    objective: Objective | None = None,
+    *,
+    scale: float = 1.0,
+    width: int = 64,
+    heads: int = 4,
+    count: float = 3.0,
+    dropout: float = 0.0,
+) -> Learner:
+    """The attentive neural process. Arguments as in `cnp`, which see, and
+
+    Args:
+      heads: of the cross-attention; each has width // heads units.
+    """
+    memory = AttentiveMemory(width, heads, count, dropout)
+    return read_support(RatingReader(net, memory, scale, width, dropout), objective)

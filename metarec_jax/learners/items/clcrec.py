@@ -1,0 +1,123 @@
+"""Contrastive learning for cold items (CLCRec). Wei et al. 2021, "Contrastive Learning for Cold-Start Recommendation",
+arXiv:2107.05315.
+
+An encoder turns the side features of an item into its content embedding f, and whoever has rated it give it a
+collaborative embedding z. For a new item there is no z, so f should hold as much of it as can be had: their mutual
+information is driven up by two contrasts of the form (InfoNCE; van den Oord 2018, arXiv:1807.03748)
+    -log exp(cos(a, p) / temperature) / (exp(cos(a, p) / temperature) + sum_n exp(cos(a, n) / temperature)),
+with negatives n the vectors of other users drawn at random:
+- of representations: a = z and p = f, weighted by lambda;
+- of user and item: a = f and p each rater who liked the item, weighted by 1 - lambda.
+They are added to the error of the ratings. There z is the posterior mean of a ridge regression on the raters' vectors
+whose prior mean is f: at K = 0 the embedding is f, above the support corrects it.
+
+Easily got wrong: the z that f is contrasted with must not start from f, or f agrees with itself; it comes from the
+ratings alone, and from all of the episode's. Drawn users who did rate the item are no negatives.
+
+Differs from the paper: there the negatives of the first contrast are other items, of which an episode knows none; z is
+a parameter of the item; and items are ranked, so that every rater is a positive: here it is those who rated the item
+above what the prior expects.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.learners.items.item_embedding import Embedder, Keys, above_prior, embedding_learner, owner
+from metarec_jax.models.generator import Generator
+from metarec_jax.models.sets import small
+from metarec_jax.objectives import Objective, masked_mean
+from metarec_jax.ops.linear import ridge_weights
+from metarec_jax.ops.similarity import unit
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
+
+
+def info_nce(anchor: Array, positives: Array, negatives: Array, real: Array, temperature: float) -> Array:
+    """[P] InfoNCE in nats of each positive against the negatives, by the cosine with the anchor.
+
+    Args:
+      anchor: [D].
+      positives: [P, D].
+      negatives: [M, D].
+      real: [M] 1 for a negative that counts, else 0.
+      temperature: of the softmax.
+    """
+    near, far = (unit(vectors) @ unit(anchor) / temperature for vectors in (positives, negatives))
+    rest = jax.nn.logsumexp(jnp.where(real > 0, far, -1e9))
+    return jnp.logaddexp(near, rest) - near
+
+
+def fold_in(params: Params, rated: Examples, start: Array) -> Array:
+    """[D] what ratings as `above_prior` gives them add to the embedding `start` [D], by ridge regression."""
+    return ridge_weights(rated.x, rated.y - rated.x @ start, rated.mask, jnp.exp(params["log_noise"]))
+
+
+def strangers(net: nn.Module, params: Params, raters: Examples, ids: Array) -> tuple[Array, Array]:
+    """Vectors [M, D] of the users `ids` [M], who are known by these alone, and [M] 1 for those who are no raters."""
+    unknown = jax.tree.map(lambda leaf: jnp.zeros((len(ids), *leaf.shape[1:]), leaf.dtype), raters.x)
+    vectors, _ = net.apply({"params": params["net"]}, unknown._replace(id=ids))
+    rated = (ids[:, None] == raters.x.id) & (raters.mask > 0)
+    return vectors, 1.0 - jnp.any(rated, 1)
+
+
+def clcrec(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    num_ids: int,
+    noise: float = 1.0,
+    contrast: float = 0.1,
+    balance: float = 0.5,
+    negatives: int = 32,
+    temperature: float = 0.5,
+    hidden: Sequence[int] = (32,),
+    dropout: float = 0.0,
+) -> Learner:
+    """CLCRec; outputs are ratings [N].
+
+    Args:
+      net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
+      objective: masked loss of the query, a function of errors only, for example `objectives.squared_error`.
+      num_ids: users that the network knows, from whom negatives are drawn.
+      noise: initial noise variance of the ridge regression, in squared units of y; learnt.
+      contrast: what the contrasts count beside the error of the ratings.
+      balance: lambda, the share of the representations' contrast.
+      negatives: users drawn an episode.
+      temperature: of both contrasts.
+      hidden: widths of the encoder's hidden layers.
+      dropout: share of its hidden units dropped in training.
+    """
+
+    def init(key: Array, context: Array, dim: int) -> Params:
+        encoder = Generator(dim, hidden, dropout, small).init(key, context)["params"]
+        return {"encoder": encoder, "log_noise": jnp.log(jnp.float32(noise))}
+
+    def encode(params: Params, context: Array, keys: Keys) -> Array:
+        own = params["encoder"]
+        return Generator(len(own["out"]["bias"]), hidden, dropout).apply({"params": own}, context, rngs=keys)
+
+    def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
+        return fold_in(params, support, encode(params, context, keys))
+
+    def embed(params: Params, correction: Fast, context: Array, keys: Keys) -> Array:
+        return encode(params, context, keys) + correction
+
+    rule = embedding_learner(net, objective, Embedder(init, read, embed))
+
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        error, _ = rule.loss(params, episode, key, step)
+        raters = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
+        rated = above_prior(net, params, raters)
+        content = encode(params, owner(raters), {"dropout": key})
+        ids = jax.random.randint(jax.random.fold_in(key, 1), (negatives,), 0, num_ids)
+        vectors, real = strangers(net, params, raters, ids)
+        collaborative = fold_in(params, rated, jnp.zeros_like(content))
+        of_items = info_nce(collaborative, content[None], vectors, real, temperature)[0]
+        of_users = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))
+        contrasts = balance * of_items + (1.0 - balance) * of_users
+        total = error + contrast * contrasts
+        return total, {"loss": total, "error": error, "contrast": contrasts}
+
+    return rule._replace(loss=loss)

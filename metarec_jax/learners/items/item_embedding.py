@@ -1,0 +1,94 @@
+"""Learners that give a new item an embedding: from its side features at K = 0, corrected by its raters above.
+
+A task is an item, a candidate a rater, the context the item's side features. A rating is
+    prior mean(rater, item's side features) + rater's vector . embedding,
+with vectors and prior mean from a network as `TasteNet` is, which may start from a fitted Gaussian process
+(`ridge.from_gaussian_process`). What is left for the embedding [D] is what linear terms of the side features do not
+say. The learners differ in how it comes about, in two steps: `read` takes from the support what it has to say, `embed`
+makes the embedding of that and of the context.
+
+Easily got wrong: with an empty support `adapt` has not seen the context, for it is known from the rows. So the
+embedding is not made in `adapt` but in `predict`, with the context of the rows that it is asked about.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from metarec_jax.learners.gradient.inner_loop import descend
+from metarec_jax.objectives import Objective
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
+
+Keys = dict[str, Array]  # {"dropout": key} in the loss, {} elsewhere: what Flax calls rngs
+
+
+class Embedder(NamedTuple):
+    """How an item gets its embedding: pure functions of one task. `params` are all of the learner's."""
+
+    init: Callable[[Array, Array, int], Params]  # (key, context [G], D) -> parameters beside the network's
+    read: Callable[[Params, Examples, Array, Keys], Fast]  # (params, `above_prior` support, context [G], keys)
+    embed: Callable[[Params, Fast, Array, Keys], Array]  # (params, what was read, context [G], keys) -> [D]
+
+
+def above_prior(net: nn.Module, params: Params, examples: Examples) -> Examples:
+    """The examples as a linear model has them: x the raters' vectors [N, D], y [N] what is above the prior mean."""
+    features, mean = net.apply({"params": params["net"]}, examples.x)
+    return Examples(features, examples.y - mean, examples.mask)
+
+
+def owner(examples: Examples) -> Array:
+    """[G] the context of the real rows, the same in all of them; zeros where there is none."""
+    return examples.mask @ examples.x.context / jnp.maximum(jnp.sum(examples.mask), 1.0)
+
+
+def gradient_steps(
+    objective: Objective, rated: Examples, start: Array, *, lr: float, steps: int, prior_count: float
+) -> Array:
+    """The embedding [D] after gradient steps from `start` [D] on examples as `above_prior` gives them.
+
+    `lr`, `steps` and `prior_count` are as in `maml`.
+    """
+
+    def inner_loss(embedding: Array) -> Array:
+        return objective(rated.x @ embedding, rated, prior_count)[0]
+
+    return descend(inner_loss, start, optimiser=optax.sgd(lr), steps=steps)[0]
+
+
+def embedding_learner(net: nn.Module, objective: Objective, embedder: Embedder) -> Learner:
+    """The learner, with the error of the query after reading the support as its loss.
+
+    Args:
+      net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
+      objective: masked loss of the query, a function of errors only, for example `objectives.squared_error`.
+      embedder: see there.
+    """
+
+    def init(key: Array, episode: Episode) -> Params:
+        net_key, own_key = jax.random.split(key)
+        x = episode.support.x
+        (features, _), variables = net.init_with_output(net_key, x)
+        own = embedder.init(own_key, jnp.zeros(x.context.shape[-1]), features.shape[-1])
+        return {"net": variables.get("params", {}), **own}
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        read = embedder.read(params, above_prior(net, params, support), owner(support), {})
+        return {"params": params, "read": read}
+
+    def predict(fast: Fast, x) -> Array:
+        params = fast["params"]
+        features, mean = net.apply({"params": params["net"]}, x)
+        return mean + features @ embedder.embed(params, fast["read"], x.context[0], {})
+
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        del step  # nothing changes in the course of training
+        keys = {"dropout": key}
+        read = embedder.read(params, above_prior(net, params, episode.support), owner(episode.support), keys)
+        query = above_prior(net, params, episode.query)
+        return objective(query.x @ embedder.embed(params, read, owner(episode.query), keys), query)
+
+    return Learner(init, adapt, predict, loss)

@@ -1,0 +1,173 @@
+"""Prototypical Networks. Snell, Swersky and Zemel 2017, arXiv:1703.05175.
+
+`protonet` is the classifier of the paper: p_c is the mean of the class's embedded support (eq. 1) and
+p(y = c | x) = softmax over classes of -d(f(x), p_c) (eq. 2), d the SQUARED Euclidean distance.
+`protonet_ratings` makes a rating scale out of it: one prototype a level from the task's own ratings, shrunk to a learnt
+global one.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.learners.metric.embedding import Head, on_embeddings
+from metarec_jax.objectives import Objective, query_loss
+from metarec_jax.ops.similarity import unit
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
+
+Distance = Literal["squared_euclidean", "euclidean", "cosine"]
+
+
+def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
+    """Distance of each point [N, D] to each prototype [C, D]: [N, C]. Cosine is 1 - cosine similarity."""
+    if distance == "cosine":
+        return 1.0 - unit(points) @ unit(prototypes).T
+    if distance == "squared_euclidean":  # as a matrix product: differences would be N x C x D numbers
+        lengths = jnp.sum(jnp.square(points), -1)[:, None] + jnp.sum(jnp.square(prototypes), -1)
+        return lengths - 2.0 * points @ prototypes.T
+    squared = jnp.sum(jnp.square(points[:, None, :] - prototypes[None, :, :]), -1)
+    if distance == "euclidean":
+        return jnp.sqrt(squared + 1e-12)  # the slope at 0 is infinite, and a point may lie on its prototype
+    raise ValueError(f"distance {distance!r} is none of squared_euclidean, euclidean, cosine")
+
+
+def class_sums(embedded: Array, classes: Array, mask: Array, ways: int) -> tuple[Array, Array]:
+    """Sum of the embedded support a class [C, D] and its size [C], from [N, D], integer classes [N] and mask [N]."""
+    member = jax.nn.one_hot(classes, ways, dtype=embedded.dtype) * mask[:, None]
+    return member.T @ embedded, jnp.sum(member, 0)
+
+
+def level_params(key: Array, levels: int, dim: int, prior_count: float) -> Params:
+    """What a task's levels are shrunk to, and by how much: global prototypes [levels, dim] and shares, learnt."""
+    return {
+        "prototypes": 0.5 * jax.random.normal(key, (levels, dim)),
+        "log_count": jnp.log(jnp.float32(prior_count)),
+        "log_share_count": jnp.log(jnp.float32(prior_count)),
+        "shares": jnp.zeros(levels),  # logits
+    }
+
+
+def level_sums(embedded: Array, support: Examples, values: Array) -> tuple[Array, Array]:
+    """Sum of the embedded support of each rating level [L, D] and its size [L]; those of two supports add up.
+
+    Args:
+      embedded: [N, D] the support.
+      support: its ratings and mask; a rating counts for the nearest level.
+      values: [L] the levels.
+    """
+    nearest = jnp.argmin(jnp.abs(support.y[:, None] - values), -1)
+    return class_sums(embedded, nearest, support.mask, len(values))
+
+
+def shrunk_levels(params: Params, sums: Array, counts: Array) -> tuple[Array, Array]:
+    """Prototypes [L, D] and log shares [L] of a task's rating levels, shrunk to the global ones of `level_params`.
+
+    Args:
+      params: with the entries of `level_params`.
+      sums, counts: from `level_sums`.
+    """
+    count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
+    prototypes = (count * params["prototypes"] + sums) / (count + counts)[:, None]
+    shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
+    return prototypes, jnp.log(shares)
+
+
+def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
+    """The paper's classifier on ready embeddings: support [C, S, D] and query [C, Q, D] -> [C, Q, C].
+
+    Entry [c, q, k] is the probability that query q of class c belongs to class k.
+    """
+    prototypes = jnp.mean(support, 1)
+    return jax.nn.softmax(-jax.vmap(lambda points: distances(points, prototypes, distance))(query), -1)
+
+
+def protonet(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    ways: int,
+    distance: Distance = "squared_euclidean",
+    turns: bool = False,
+) -> Learner:
+    """The classifier of the paper. Outputs are log-probabilities [N, ways]; y are classes 0..ways-1.
+
+    Args:
+      net: Flax module from x of [N, ...] to embeddings [N, D].
+      objective: `objectives.cross_entropy` in the paper.
+      ways: number of classes C. A class without support gets probability 0, so an episode may have fewer.
+      distance: squared Euclidean in the paper; cosine has a learnt temperature.
+      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
+    """
+
+    def init(key: Array, embedded: Array) -> Params:
+        return {"log_temperature": jnp.zeros(())}
+
+    def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
+        sums, counts = class_sums(embedded, support.y, support.mask, ways)
+        return {"prototypes": sums / jnp.maximum(counts, 1.0)[:, None], "empty": counts == 0}
+
+    def predict(fast: Fast, embedded: Array) -> Array:
+        temperature = jnp.exp(fast["log_temperature"]) if distance == "cosine" else 1.0
+        logits = -distances(embedded, fast["prototypes"], distance) / temperature
+        return jax.nn.log_softmax(jnp.where(fast["empty"], -1e9, logits), -1)
+
+    return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)
+
+
+def protonet_ratings(
+    net: nn.Module,
+    objective: Objective,
+    *,
+    levels: Sequence[float],
+    distance: Distance = "squared_euclidean",
+    prior_count: float = 3.0,
+) -> Learner:
+    """Prototypes of the rating levels, from the task's own support; outputs are expected ratings [N].
+
+    The prototype of level l is (kappa g_l + sum of the embedded support rated l) / (kappa + n_l) with a learnt global
+    prototype g_l and a learnt pseudo-count kappa, so an empty level and K = 0 work. A task's levels are not equally
+    likely: -d / temperature is added to the log of the level's share in the support, shrunk in the same way to a learnt
+    global share. The rating is the expectation over levels.
+
+    Args:
+      net: Flax module from x of [N, ...] to embeddings [N, D].
+      objective: masked loss of the expected rating, for example `objectives.squared_error`.
+      levels: the rating values, ascending, for example (1, 2, 3, 4, 5). A support rating counts for the nearest.
+      distance: squared Euclidean or cosine; both have a learnt temperature.
+      prior_count: initial kappa; learnt.
+    """
+    values = jnp.asarray(levels, jnp.float32)
+
+    def init(key: Array, episode: Episode) -> Params:
+        net_key, level_key = jax.random.split(key)
+        embedded, variables = net.init_with_output(net_key, episode.support.x)
+        return {
+            "net": variables["params"],
+            "log_temperature": jnp.zeros(()),
+            **level_params(level_key, len(levels), embedded.shape[-1], prior_count),
+        }
+
+    def read(params: Params, support: Examples) -> tuple[Array, Array]:
+        return level_sums(net.apply({"params": params["net"]}, support.x), support, values)
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        sums, counts = read(params, support)
+        return params | {"sums": sums, "counts": counts}
+
+    def predict(fast: Fast, x) -> Array:
+        embedded = net.apply({"params": fast["net"]}, x)
+        prototypes, log_shares = shrunk_levels(fast, fast["sums"], fast["counts"])
+        scaled = distances(embedded, prototypes, distance) * jnp.exp(-fast["log_temperature"])
+        return jax.nn.softmax(log_shares - scaled, -1) @ values
+
+    def update(fast: Fast, new: Examples) -> Fast:
+        sums, counts = read(fast, new)
+        return fast | {"sums": fast["sums"] + sums, "counts": fast["counts"] + counts}
+
+    def forget(fast: Fast, share: Array) -> Fast:
+        return fast | {"sums": share * fast["sums"], "counts": share * fast["counts"]}
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), None, update, forget)

@@ -1,0 +1,50 @@
+"""Any learner of ratings, on what the ratings of neighbours by content leave to be explained.
+
+y(x) = term(x) + learner(x), where the learner adapts to the support less the term, and both are trained through each
+other: a global model and neighbours on its residuals, as in Koren 2008, "Factorization meets the neighborhood" (KDD).
+The term is `models.history.HistoryTerm`: what the candidate gave to owners that look like this one.
+
+Easily got wrong: in training the owner of the episode is among the owners of the history, with the very ratings that
+are asked. Owners with the same side features are left out there.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from metarec_jax.models.history import History, HistoryTerm
+from metarec_jax.params import FIXED
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
+
+
+def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -> Learner:
+    """The learner above.
+
+    Args:
+      learner: of ratings, with a loss that depends on y less the prediction alone, as the squared error does, and
+        without data under `types.FIXED`.
+      term: what the history is worth.
+      history: part of the parameters from `init` on, as data that is not learnt.
+    """
+
+    def said(params: Params, x, leave_out: bool = False) -> Array:
+        return term.apply({"params": params["history"]}, params[FIXED], x, leave_out)
+
+    def init(key: Array, episode: Episode) -> Params:
+        own = term.init(key, history, episode.support.x, True)["params"]
+        return learner.init(key, episode) | {"history": own, FIXED: history}
+
+    def adapt(params: Params, support: Examples) -> Fast:
+        left = support._replace(y=support.y - said(params, support.x))
+        return {"learner": learner.adapt(params, left), "history": params["history"], FIXED: params[FIXED]}
+
+    def predict(fast: Fast, x) -> Array:
+        return said(fast, x) + learner.predict(fast["learner"], x)
+
+    def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
+        # Support and query in one call, for their owner and so their neighbours are the same.
+        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
+        terms = jnp.split(said(params, both, leave_out=True), [len(episode.support.y)])
+        left = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
+        return learner.loss(params, left, key, step)
+
+    return Learner(init, adapt, predict, loss)

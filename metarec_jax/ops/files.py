@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file or none of it: at every moment `path` holds the old content or the new.
+
+    The folder is made where it is missing. One process writes one path at a time.
+
+    Raises:
+      OSError: the folder cannot be made or written; the old file is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same folder: a rename, not a copy
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # the bytes reach the disk before the name does
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already when the rename happened
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)

@@ -1,0 +1,70 @@
+"""Item features whose inner products are the kernel of the Gaussian process: bias + content + item covariance."""
+
+import numpy as np
+
+from metarec_jax.data.table import Ratings
+from metarec_jax.priors.statistics import co_sums
+
+OVERSAMPLING = 32  # columns beyond the rank, and passes, of the randomised eigensolver; with both, the leading
+PASSES = 6  # eigenvalues of an item covariance are right to a tenth of a percent
+
+
+def top_eigenvectors(matrix: np.ndarray, rank: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The leading positive eigenvalues [r], descending, and eigenvectors [I, r] of a symmetric [I, I], r <= rank.
+
+    Randomised subspace iteration (Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithm 4.4).
+    """
+    width = min(rank + OVERSAMPLING, len(matrix))
+    basis = np.random.default_rng(seed).normal(size=(len(matrix), width)).astype(matrix.dtype)
+    for _ in range(PASSES):
+        basis, _ = np.linalg.qr(matrix @ basis)
+    values, rotation = np.linalg.eigh(basis.T @ (matrix @ basis))
+    leading = np.argsort(-values)[:rank]
+    leading = leading[values[leading] > 0]
+    return values[leading], basis @ rotation[:, leading]
+
+
+def item_covariance(train: Ratings, residual: np.ndarray, shrink: float, noise: float) -> np.ndarray:
+    """Shrunk covariance [I, I] of the users' residuals [R], less the noise on the diagonal.
+
+    Users weigh 1 / sqrt(n): a user with n ratings appears in n^2 pairs, and the heaviest would drown the rest.
+    `shrink` counts pseudo-users at covariance 0 for every pair of items.
+    """
+    count = np.bincount(train.user, minlength=train.num_users)
+    weight = 1.0 / np.sqrt(np.maximum(count, 1.0))
+    weight *= len(train.user) / np.sum(weight * count)  # so that `shrink` stays in users
+    root = np.sqrt(weight)[train.user]
+    covariance = co_sums(train, residual * root) / (co_sums(train, root) + np.float32(shrink))
+    np.fill_diagonal(covariance, np.maximum(np.diag(covariance) - noise, 0.0))
+    return covariance
+
+
+def content_scale(side: np.ndarray, content: float) -> float:
+    """What side features [I, F] are multiplied by, to give an average item's rating a variance of `content`."""
+    norm = np.mean(np.sum(side.astype(np.float64) ** 2, axis=1))
+    return float(np.sqrt(content / max(norm, 1e-12)))
+
+
+def gp_features(
+    train: Ratings, residual: np.ndarray, *, rank: int, shrink: float, noise: float, bias: float, content: float
+) -> np.ndarray:
+    """Phi [I, D] float32 with D = 1 + F + r: Phi Phi^T is the prior covariance of one user's ratings.
+
+    Args:
+      train: the training ratings.
+      residual: [R] ratings less the biases of item and user.
+      rank: of the item covariance; 0 leaves it out, and with it every item-item matrix.
+      shrink: see `item_covariance`.
+      noise: variance of the noise in `residual`.
+      bias: prior variance of a user's bias.
+      content: prior variance that the item features together give to an average item's rating.
+
+    Raises:
+      ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
+    """
+    side = train.item_features.values
+    parts = [np.full((train.num_items, 1), np.sqrt(bias)), side * content_scale(side, content)]
+    if rank > 0:
+        values, vectors = top_eigenvectors(item_covariance(train, residual, shrink, noise), rank)
+        parts.append(vectors * np.sqrt(values))
+    return np.concatenate(parts, axis=1).astype(np.float32)

@@ -1,0 +1,52 @@
+"""Held-out tasks as episodes: rows of a ratings table as padded examples."""
+
+import numpy as np
+
+from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.tasks.splits import HeldOut
+from metarec_jax.types import Episode, Examples, Inputs
+
+
+def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: int = 0) -> tuple[Episode, np.ndarray]:
+    """The held-out tasks with the first `shots` support ratings (None: all), as a task batch.
+
+    The support is padded to `width` at least, so that one compiled program serves every K up to it.
+
+    Returns:
+      Episode with leading [T'] on every leaf (numpy), and [T'] the positions in `held_out` of these tasks: only users
+      with `shots` support ratings are in it.
+
+    Raises:
+      DataError: no user has that many.
+    """
+    available = (held_out.support >= 0).sum(1)
+    if shots is None:
+        shots, kept = held_out.support.shape[1], np.arange(len(available))
+    else:
+        kept = np.flatnonzero(available >= shots)
+    if len(kept) == 0:
+        query = held_out.query.shape[1]
+        raise DataError(
+            f"{shots} support + {query} query ratings are more than any held-out user of {ratings.name} has "
+            f"(the most is {available.max(initial=0)} + {query}); ask for fewer."
+        )
+    users = held_out.users[kept]
+    support = held_out.support[kept, :shots]
+    support = np.pad(support, ((0, 0), (0, max(0, width - shots))), constant_values=-1)
+    return Episode(row_examples(ratings, users, support), row_examples(ratings, users, held_out.query[kept])), kept
+
+
+def row_examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examples:
+    """Table rows [T, N] (-1 padding) as examples with leading [T, N]; padding repeats row 0 under a mask of 0."""
+    safe = np.maximum(rows, 0)
+    items = ratings.item[safe]
+    context = ratings.user_features.values[users]
+    return Examples(
+        x=Inputs(
+            id=items,
+            content=ratings.item_features.values[items],
+            context=np.broadcast_to(context[:, None, :], (*rows.shape, context.shape[1])),
+        ),
+        y=ratings.rating[safe],
+        mask=(rows >= 0).astype(np.float32),
+    )

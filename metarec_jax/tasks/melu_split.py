@@ -1,0 +1,103 @@
+"""MeLU's four partitions (Lee et al. 2019, arXiv:1908.00413): warm and cold users, warm and cold items.
+
+On MovieLens-1M the cold items are the films from 1998 on and the cold users those who joined last; training sees warm
+users on warm items. A task is a user with 13 to 100 ratings in a partition, of which 10 are the query.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metarec_jax.data.hashing import seeded_hash
+from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.tasks.splits import Split, held_out, make_split
+
+LEAST, MOST = 13, 100  # ratings of a task, support and query together
+VALID_USERS, VALID_ITEMS = 0.1, 0.15  # shares of the warm ones that choose settings
+
+
+class Partition(NamedTuple):
+    """Who is asked about what."""
+
+    cold_users: bool
+    cold_items: bool
+
+
+PARTITIONS = {
+    "warm users, warm items": Partition(False, False),
+    "cold users, warm items": Partition(True, False),
+    "warm users, cold items": Partition(False, True),
+    "cold users, cold items": Partition(True, True),
+}
+
+
+class Cold(NamedTuple):
+    """Which users and items of a table are cold."""
+
+    users: np.ndarray  # [U] bool
+    items: np.ndarray  # [I] bool
+
+
+def read_cold(path: Path, ratings: Ratings) -> Cold:
+    """Read a JSON object of lists of raw ids: warm_users, cold_users, warm_items and cold_items.
+
+    Raises:
+      DataError: no such file, not of this form, or a user or item of the table in no list, or in both.
+    """
+    try:
+        content = json.loads(path.read_text())
+        groups = {key: {str(raw) for raw in content[key]} for side in ("users", "items") for key in _both(side)}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); give its place with --partition.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not four lists warm_users, cold_users, warm_items, cold_items ({error}).") from error
+    found = []
+    for side, ids in (("users", ratings.user_ids), ("items", ratings.item_ids)):
+        warm, cold = (np.array([raw in groups[key] for raw in ids]) for key in _both(side))
+        if (odd := warm == cold).any():
+            where = "both lists" if warm[odd][0] else "neither list"
+            raise DataError(f"{path}: {ids[odd][0]} of {ratings.name} is in {where} of {side}.")
+        found.append(cold)
+    return Cold(*found)
+
+
+def _both(side: str) -> tuple[str, str]:
+    return f"warm_{side}", f"cold_{side}"
+
+
+def split_partition(ratings: Ratings, cold: Cold, partition: Partition, *, seed: int, query: int) -> Split:
+    """The tasks of one partition, what may be learnt from, and validation tasks that look like them.
+
+    A tenth of the warm users (by hash) validate and do not train. Where cold items are asked about, they validate on
+    warm items that are left out of training for it. In the partition of warm users and warm items the query ratings are
+    left out of training, the support is not.
+
+    Args:
+      ratings: the table.
+      cold: who is cold.
+      partition: what is asked.
+      seed: of which ratings are the query, and of who validates.
+      query: ratings of a task that are predicted.
+
+    Raises:
+      DataError: a part is empty.
+    """
+    chance = 2.0**-63
+    validates = np.array([seeded_hash(seed, user) * chance < VALID_USERS for user in ratings.user_ids]) & ~cold.users
+    kept_out = np.zeros(ratings.num_items, bool)
+    if partition.cold_items:
+        hashed = np.array([seeded_hash(seed, "item", item) * chance for item in ratings.item_ids])
+        kept_out = (hashed < VALID_ITEMS) & ~cold.items
+    tasks = {"seed": seed, "query": query, "order": "random"}
+    asked_items = cold.items if partition.cold_items else ~cold.items
+    count = np.bincount(ratings.user[asked_items[ratings.item]], minlength=ratings.num_users)
+    asked_users = (
+        (cold.users if partition.cold_users else ~cold.users & ~validates) & (count >= LEAST) & (count <= MOST)
+    )
+    test = held_out(ratings, asked_users, asked_items, **tasks)
+    valid = held_out(ratings, validates, kept_out if partition.cold_items else ~cold.items, **tasks)
+    training = (~cold.users & ~validates)[ratings.user] & (~cold.items & ~kept_out)[ratings.item]
+    training[test.query.ravel()] = False
+    return make_split(ratings, np.flatnonzero(training), valid, test)

@@ -1,0 +1,119 @@
+"""Meta-training from chunk to chunk.
+
+A chunk of steps (`chunks`) is one compiled scan with the sampling of episodes inside; the host only validates, logs and
+saves between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run
+uninterrupted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metarec_jax.params import split_fixed
+from metarec_jax.train.step import TrainSteps
+from metarec_jax.types import Array, Learner, Params, Tasks, TrainState
+
+
+class Run(NamedTuple):
+    """A training run between two chunks: all that a checkpoint needs to hold."""
+
+    state: TrainState
+    best_params: Params  # of the step with the lowest validation value so far
+    best_value: Array  # [] float32, inf before the first validation
+    best_step: Array  # [] int32
+
+
+class Progress(NamedTuple):
+    """What a person looks at after a chunk."""
+
+    step: int
+    loss: float  # mean over the chunk
+    valid: float  # validation value, lower is better
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message says what to change."""
+
+
+def start(learner: Learner, tasks: Tasks, optimiser: optax.GradientTransformation, key: Array) -> Run:
+    """A run at step 0, with parameters from `key`.
+
+    Not as one program: operation by operation, what was compiled for one learner serves the next.
+    """
+    init_key, episode_key = jax.random.split(key)
+    return start_from(learner.init(init_key, jax.jit(tasks.sample)(tasks.data, episode_key)), optimiser)
+
+
+def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
+    """A run at step 0 from given parameters, for example a classical factorisation."""
+    state = TrainState(jnp.int32(0), params, jax.jit(optimiser.init)(split_fixed(params)[0]))
+    return Run(state, params, jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def fit(
+    chunk: TrainSteps,
+    tasks: Tasks,
+    run: Run,
+    *,
+    root: Array,
+    steps: int | None,
+    validate: Callable[[Params], float],
+    patience: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    on_chunk: Callable[[Run, Progress], None] = lambda run, progress: None,
+    place: Callable[[Any], Any] | None = None,
+) -> Run:
+    """Train until `steps`, or until the validation value has not improved for `patience` steps, or until told to stop.
+
+    Args:
+      chunk: from `chunks.make_chunk`; `steps` should be a multiple of its length.
+      tasks: where its episodes come from.
+      run: where to go on from; `start` it, or restore it from a checkpoint.
+      root: key of the whole run; the same on resuming.
+      steps: total number of steps, those already in `run` included; None leaves the end to `stop`.
+      validate: parameters -> value to minimise, for example RMSE on the validation tasks.
+      patience: None trains to the end. The best parameters are kept either way.
+      stop: asked before each chunk, for example whether the time is up.
+      on_chunk: called after each chunk, to log and to save.
+      place: a pytree of the run -> the same where it is kept between chunks. Default: on the first device.
+
+    Raises:
+      TrainingError: the loss is not finite; lower the learning rates.
+    """
+    place = place or partial(jax.device_put, device=jax.devices()[0])
+    # Copied, for chunks donate, and so destroy, the buffers of the state they are given; and placed as they are between
+    # chunks, for inputs that are placed otherwise would compile again.
+    run = place(jax.tree.map(jnp.copy, run))
+    if not np.isfinite(run.best_value):
+        run = _keep_best(run, validate(run.state.params))
+    while (steps is None or int(run.state.step) < steps) and not (_stalled(run, patience) or stop()):
+        before = int(run.state.step)
+        state, metrics = chunk(tasks.data, run.state, root)
+        run = run._replace(state=place(state))
+        loss = float(metrics["loss"].mean())
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss} between steps {before} and {int(run.state.step)}; lower the inner "
+                "or the outer learning rate."
+            )
+        value = validate(run.state.params)
+        run = _keep_best(run, value)
+        on_chunk(run, Progress(int(run.state.step), loss, value))
+    return run
+
+
+def _stalled(run: Run, patience: int | None) -> bool:
+    return patience is not None and int(run.state.step) - int(run.best_step) >= patience
+
+
+def _keep_best(run: Run, value: float) -> Run:
+    if not value < float(run.best_value):
+        return run
+    params = jax.tree.map(jnp.copy, run.state.params)
+    best = jnp.where(True, jnp.float32(value), run.best_value)  # computed, so that it is where the old one was
+    return run._replace(best_params=params, best_value=best, best_step=run.state.step + 0)

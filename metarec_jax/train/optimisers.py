@@ -1,0 +1,59 @@
+"""Optimisers of the outer loop."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import optax
+
+from metarec_jax.train import sparse_tables
+from metarec_jax.types import Params, TrainState
+
+
+def adam(
+    lr: float,
+    steps: int,
+    *,
+    weight_decay: float = 0.0,
+    clip: float = 10.0,
+    rates: Mapping[str, float] | None = None,
+    rows: bool = False,
+    one_scale: bool = False,
+) -> optax.GradientTransformation:
+    """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`.
+
+    `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
+    model should move less than what starts from nothing. With `rows` tables of ids are trained by rows, with
+    `one_scale` at a third less memory: see `tables`.
+
+    Raises:
+      ValueError: `one_scale` without `rows`.
+    """
+    if one_scale and not rows:
+        raise ValueError("one_scale is of tables that are trained row by row: set rows as well.")
+
+    def scaled(updates: Params, params: Params | None) -> Params:
+        del params
+        own = rates or {}
+        return {name: optax.tree.scale(own.get(name, 1.0), part) for name, part in updates.items()}
+
+    schedule = optax.schedules.cosine_decay_schedule(lr, steps)
+    adamw = optax.adamw(schedule, weight_decay=weight_decay)
+    if rows:
+        rest = (optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(schedule))
+        adamw = sparse_tables.with_rows(adamw, optax.chain(sparse_tables.scale_by_row_adam(one_scale=one_scale), *rest))
+    parts = [optax.clip_by_global_norm(clip), adamw]
+    return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
+
+
+def adam_at(lr: float, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:
+    """`adam` at a rate that stays as it is until `with_rate` sets another one, between two chunks: where how many steps
+    there will be is not known before."""
+    adamw = optax.inject_hyperparams(optax.adamw)(learning_rate=lr, weight_decay=weight_decay)
+    return optax.chain(optax.clip_by_global_norm(clip), adamw)
+
+
+def with_rate(state: TrainState, lr: float) -> TrainState:
+    """The state of an optimiser `adam_at`, at another learning rate."""
+    clip, adamw = state.opt_state
+    rates = adamw.hyperparams | {"learning_rate": jnp.float32(lr)}
+    return state._replace(opt_state=(clip, adamw._replace(hyperparams=rates)))

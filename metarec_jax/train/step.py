@@ -1,0 +1,154 @@
+"""A chunk of meta-training steps as one compiled function, on one device or many, of one process or many.
+
+The key of a step is fold_in(root, step), and the tasks of a step are the same however they are spread: so is the
+result, up to the rounding of a sum. Three ways to spread them do the same: `jit` with shardings, where the compiler
+finds out what to sum over devices; `shard_map` and `pmap`, where it is written down.
+
+Silent trap: inside `jax.shard_map` that checks how values vary, `jax.grad` with respect to replicated parameters is
+already summed over devices. Here it does not check, and the gradient is a device's own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from metarec_jax.params import join_fixed, split_fixed
+from metarec_jax.train import gradients, sparse_tables
+from metarec_jax.train.sharding import AXIS, Sharding
+from metarec_jax.types import Array, Learner, Metrics, Params, TrainState
+
+TrainSteps = Callable[
+    [Any, TrainState, Array], tuple[TrainState, Metrics]
+]  # (data, state, root key) -> [length] metrics
+
+
+def make_train_steps(
+    learner: Learner,
+    sample: Callable,
+    optimiser: optax.GradientTransformation,
+    *,
+    batch: int,
+    length: int,
+    spread: Sharding | None = None,
+) -> TrainSteps:
+    """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
+
+    The buffers of the state that it is given are donated. With the spread's `tables` other than dense, `optimiser` is
+    one of `tables.with_rows`.
+
+    Raises:
+      SpreadError: more devices than there are, or a batch that they, or `together`, do not divide.
+    """
+    spread = spread or Sharding()
+    spread.check(batch)
+    # Else the episodes are needed before the loss is: to find their rows, or because they are not drawn task by task.
+    in_loss = not (spread.parts or spread.streamed or spread.tables != "dense")
+    resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
+    draw = gradients.draw_streamed if spread.streamed else gradients.draw_later if in_loss else resident
+
+    def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
+        trained = gradients.drawing(learner, sample, data) if in_loss else learner
+        gradient_of = gradients.task_batch_gradient(trained, spread.together)
+        if spread.ordered:
+            parts, average = jax.tree.leaves(data)[0].shape[0], _same
+            gradient_of = gradients.ordered_gradient(gradient_of, parts, gather)
+        if spread.tables != "dense":
+            gradient_of = gradients.row_gradient(gradient_of, gather)
+
+        def step(state: TrainState, made: Any) -> tuple[TrainState, Metrics]:
+            keys = own(gradients.task_keys(root, state.step, batch))
+            tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
+            gradient, metrics = gradient_of(state.params, tasks, state.step)
+            return moved(optimiser, state, average(gradient)), average(metrics)
+
+        return jax.lax.scan(step, state, data.tasks if spread.streamed else None, length)
+
+    return {"jit": _by_jit, "shard_map": _by_shard_map, "pmap": _by_pmap}[spread.parallel](steps, batch, spread)
+
+
+def moved(optimiser: optax.GradientTransformation, state: TrainState, gradient: Any) -> TrainState:
+    """The state after a step along a gradient, or along `tables.Touched` rows of one."""
+    if isinstance(gradient, sparse_tables.SparseRows):
+        rows, ids = sparse_tables.take(state.params, gradient.ids), gradient.ids
+        updates, opt_state = optimiser.update(gradient.values, state.opt_state, rows, rows=ids)
+        return TrainState(
+            state.step + 1, sparse_tables.add(state.params, sparse_tables.SparseRows(ids, updates)), opt_state
+        )
+    learnt, fixed = split_fixed(state.params)
+    updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
+    params: Params = join_fixed(optax.apply_updates(learnt, updates), fixed)
+    return TrainState(state.step + 1, params, opt_state)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _by_jit(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
+    """The compiler spreads the keys, and with them the tasks, and finds out what has to be summed."""
+    del batch
+    mesh = spread.mesh()
+    everywhere, by_task = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((), (AXIS,)))
+
+    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        own = partial(jax.lax.with_sharding_constraint, shardings=by_task)
+        # Said of gradients too: else rows of them are spread, and then all of the table is summed over devices.
+        whole = partial(jax.lax.with_sharding_constraint, shardings=everywhere)
+        state, metrics = steps(own, whole, whole, data, state, root)
+        return jax.lax.with_sharding_constraint(state, spread.of_state(mesh, state)), metrics
+
+    if spread.tables == "sharded":  # where the state is says where it will be
+        return jax.jit(chunk, donate_argnums=1)
+    places = (spread.of_data(mesh), everywhere, everywhere)
+    return jax.jit(chunk, in_shardings=places, out_shardings=everywhere, donate_argnums=1)
+
+
+def _written_down(steps: Callable, batch: int, spread: Sharding) -> Callable:
+    """(device number, its data, state, root) -> the same as `steps`, with the mean over devices spelt out."""
+    own = batch // spread.devices
+
+    def on_one_device(device: Array, data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        def keys_of(keys: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(keys, device * own, own)
+
+        def average(found: Any) -> Any:
+            if isinstance(found, sparse_tables.SparseRows):  # all devices have the same ids
+                return found._replace(values=average(found.values))
+            return jax.lax.pmean(found, AXIS)
+
+        def gather(found: Any) -> Any:
+            return jax.tree.map(partial(jax.lax.all_gather, axis_name=AXIS, tiled=True), found)
+
+        return steps(keys_of, average, gather, data, state, root)
+
+    return on_one_device
+
+
+def _by_shard_map(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
+    mesh, everywhere = spread.mesh(), PartitionSpec()
+    on_one_device = _written_down(steps, batch, spread)
+
+    def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
+        return on_one_device(jax.lax.axis_index(AXIS), data, state, root)
+
+    of_data = spread.of_data(mesh)
+    specs = (jax.tree.map(lambda place: place.spec, of_data), everywhere, everywhere)
+    mapped = jax.shard_map(chunk, mesh=mesh, in_specs=specs, out_specs=everywhere, check_vma=False)
+    whole = NamedSharding(mesh, everywhere)
+    return jax.jit(mapped, in_shardings=(of_data, whole, whole), out_shardings=whole, donate_argnums=1)
+
+
+def _by_pmap(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
+    everywhere = jax.pmap(
+        _written_down(steps, batch, spread),
+        axis_name=AXIS,
+        in_axes=(0, None, None, None),
+        out_axes=None,
+        devices=jax.devices()[: spread.devices],
+    )
+    return partial(everywhere, jnp.arange(spread.devices))
