@@ -4,8 +4,8 @@
     scripts/run.sh experiments/reasons.py --learners=attentive_ridge --shots=5,20
 
 For every test user, predicted item and known rating the influence by weight (`metarec_jax/serve/explain.py`) predicts
-what leaving the rating out would do; then it is left out. The page shows what a person would be told: for the one of the
-user's ten predicted items that is predicted highest, the ratings that speak for and against it.
+what leaving the rating out would do; then it is left out. The page shows what a person would be told: for the one of
+the user's ten predicted items that is predicted highest, the ratings that speak for and against it.
 
 Result on MovieLens-100K, 10,000 predictions at K = 10, correlation of the foretold and the true effect: prototypes
 0.959 [0.953, 0.965], MAML 0.999 [0.998, 0.999], ridge 0.986 [0.984, 0.988], the Gaussian process 0.993 [0.992, 0.994].

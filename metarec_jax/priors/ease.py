@@ -8,7 +8,6 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from metarec_jax.data.table import Ratings
-from metarec_jax.priors import ease as ease_module
 from metarec_jax.priors.statistics import check_items, interactions, rating_matrix
 from metarec_jax.types import Array, Params
 
@@ -57,7 +56,7 @@ LOGITS = 0.025  # of a score of EASE, times its penalty: from where the softmax 
 def ease_start(params: Params, train: Ratings, reg: float) -> Params:
     """The tables of a set encoder whose scores are those of EASE, as far as the vectors' length allows (a truncated
     singular value decomposition of its weights)."""
-    weights = np.asarray(ease_module.fitted_weights(train, reg, True))
+    weights = np.asarray(fitted_weights(train, reg, True))
     rank = min(params["id_known"]["table"].shape[1], train.num_items - 1)
     left, values, right = scipy.sparse.linalg.svds(weights, k=rank, random_state=0)
     root = np.sqrt(LOGITS * reg * values)

@@ -27,7 +27,7 @@ from metarec_jax.train.config import Config
 from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Examples, Inputs
 
-PAGE = (Path(__file__).parent.parent / "docs" / "add_a_learner.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "add_a_learner.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 MODULE, ROW, BUILDER, RECIPE = BLOCKS
 K, STEPS = 10, 400
@@ -49,7 +49,7 @@ def written():
 
 def test_the_learner_is_short_and_the_page_names_where_things_go(written):
     assert sum(block.count("\n") for block in BLOCKS) < 60
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     for place in ("tests/learner_table.py", "tests/test_conformance.py", "metarec_jax/recipes/metric.py"):
         assert place in PAGE and (root / place).exists()
     for flag in re.findall(r"--(\w+)=", PAGE):

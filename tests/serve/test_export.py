@@ -29,7 +29,7 @@ from metarec_jax.types import Episode, Examples, Inputs
 
 TABLE = random_table(3, users=60, items=20, least=6, most=15)
 SUPPORT = 3
-READER, USE = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "docs" / "live.md").read_text(), re.S)
+READER, USE = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "live.md").read_text(), re.S)
 
 
 def some_tasks() -> Episode:
