@@ -89,7 +89,7 @@ def run(ratings: Ratings) -> dict[str, Any]:
     train = ratings.keep_rows(split.train_rows)
     tasks = training_tasks(train, support=max(*shots(), 1), query=QUERY.value)
     held_out = [episodes(ratings, split.valid, k)[0] for k in shots()]
-    programs = OneProgram(recipe, train, tasks.sample).together([(own, outer) for *_, own, outer in runs])
+    programs = OneProgram(recipe, train, tasks.sample).microbatch([(own, outer) for *_, own, outer in runs])
     begun = [begin(LEARNER.value, recipe.build(train, **own), outer, seed, tasks) for _, seed, own, outer in runs]
     outer, curves, clock = runs[0][-1], [], time.perf_counter()
 

@@ -115,7 +115,7 @@ def join() -> None:
         distributed.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
 
 
-def work(spread: Sharding, length: int) -> Work:
+def work(sharding: Sharding, length: int) -> Work:
     """What the flags say there is to do.
 
     Raises:
@@ -131,10 +131,10 @@ def work(spread: Sharding, length: int) -> Work:
     if COLUMNS.value is None:
         refuse((flag, "goes with --columns") for flag in (FITTED, VALID))
         ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
-        return in_parts(ratings, spread, sizes, parts=PARTS.value, seed=SEED.value)
+        return in_parts(ratings, sharding, sizes, parts=PARTS.value, seed=SEED.value)
     refuse((flag, "does not go with --columns") for flag in (DATASET, DATA_DIR, PARTS))
     users = {"fitted": FITTED.value, "validated": VALID.value}
-    return in_columns(Path(COLUMNS.value), spread, sizes, seed=SEED.value, **users)
+    return in_columns(Path(COLUMNS.value), sharding, sizes, seed=SEED.value, **users)
 
 
 def make_validate(built: Built, whole: Episode) -> Any:
@@ -182,15 +182,17 @@ def run(folder: Path) -> dict[str, Any]:
     """Train to the end, from wherever an earlier process came to."""
     streamed, length = COLUMNS.value is not None, min(EVERY.value, STEPS.value)
     how = (PARALLEL.value, TOGETHER.value, ID_TABLES.value)
-    spread = Sharding(jax.device_count(), *how, parts=not streamed, ordered=ORDERED.value, streamed=streamed)
-    spread.check(BATCH.value)
-    mesh, todo = spread.mesh(), work(spread, length)
+    sharding = Sharding(jax.device_count(), *how, shards=not streamed, deterministic=ORDERED.value, streamed=streamed)
+    sharding.check(BATCH.value)
+    mesh, todo = sharding.mesh(), work(sharding, length)
     own, outer = hyperparameters(RECIPES[LEARNER.value], {}, LEARNER.value)
     built = RECIPES[LEARNER.value].build(todo.train, **own)
     optimiser, start = begin(built, outer, todo.train)
-    start = distributed.placed(start, spread.of_state(mesh, start))
+    start = distributed.placed(start, sharding.of_state(mesh, start))
     sample = todo.tasks.sample
-    chunk = chunks.make_train_steps(built.learner, sample, optimiser, batch=BATCH.value, length=length, spread=spread)
+    chunk = chunks.make_train_steps(
+        built.learner, sample, optimiser, batch=BATCH.value, length=length, sharding=sharding
+    )
     root = distributed.key(SEED.value + 1, mesh)
     replicate = jax.jit(lambda tree: tree, out_shardings=jax.tree.map(lambda _: root.sharding, start.state.params))
     validate = make_validate(built, todo.valid)

@@ -74,13 +74,13 @@ class Point(NamedTuple):
     tasks: int = 32
     inner_steps: int = 1
     inner_steps_imaml: int = 0  # above 0: iMAML with so many, instead of MAML
-    together: int | None = None  # tasks at a time, whose gradients are added up; None: all
+    microbatch: int | None = None  # tasks at a time, whose gradients are added up; None: all
 
 
 def point_of(axis: str, size: int) -> Point:
     """The point of an axis."""
     if axis == "inner_steps_by_fours":
-        return Point(inner_steps=size, together=4)
+        return Point(inner_steps=size, microbatch=4)
     return Point(**{axis: size} | ({"ratings": 20 * size} if axis == "users" else {}))
 
 
@@ -116,9 +116,9 @@ class Program:
         tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
         optimiser = optimiser_of(TABLES.value)
         self.data, self.key = tasks.data, jax.random.key(1)
-        spread = Sharding(tables=TABLES.value, together=point.together)
+        sharding = Sharding(id_tables=TABLES.value, microbatch=point.microbatch)
         chunk = chunks.make_train_steps(
-            learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, spread=spread
+            learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, sharding=sharding
         )
         self.state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(self.state, jax.devices()[0])
@@ -162,19 +162,19 @@ def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
 def sent(chips: int, kind: TableUpdates, items: int) -> list[Sent]:
     """What one step on so many devices sends, 4 tasks on each."""
     point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
-    spread = Sharding(chips, tables=kind, parts=True)
-    mesh, learner = spread.mesh(), learner_of(point)
+    sharding = Sharding(chips, id_tables=kind, shards=True)
+    mesh, learner = sharding.mesh(), learner_of(point)
     tasks = tasks_in_parts(made_up(point), parts=chips, own=range(chips), support=SUPPORT, query=QUERY)
     one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
     optimiser = optimiser_of(kind)
     state = jax.eval_shape(lambda: loop.start(learner, one, optimiser, jax.random.key(0)).state)
-    places = spread.of_state(mesh, state)
+    places = sharding.of_state(mesh, state)
     state = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places
     )
-    place = spread.of_data(mesh)
+    place = sharding.of_data(mesh)
     data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tasks.data)
-    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=point.tasks, length=2, spread=spread)
+    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=point.tasks, length=2, sharding=sharding)
     return operations(chunk.lower(data, state, distributed.key(0, mesh)).compile().as_text())
 
 

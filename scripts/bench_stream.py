@@ -61,9 +61,9 @@ class Program:
         learner = maml(RatingNet(items, 3.5, 1.0, id_dim=32, hidden=(64, 64)), squared_error, lr=0.05, steps=1)
         optimiser = adam(1e-3, 10**6, rows=TABLES.value == "rows")
         self.data, self.key = tasks.data, jax.random.key(1)
-        self.spread = Sharding(tables=TABLES.value, streamed=streamed)
+        self.sharding = Sharding(id_tables=TABLES.value, streamed=streamed)
         self.chunk = step.make_train_steps(
-            learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value, spread=self.spread
+            learner, tasks.sample, optimiser, batch=BATCH.value, length=LENGTH.value, sharding=self.sharding
         )
         state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(state, jax.devices()[0])
@@ -85,7 +85,7 @@ class Program:
 
 def fed(stream: Stream, program: Program) -> contextlib.AbstractContextManager[step.TrainSteps]:
     """The streamed chunk. It ends when the tasks of the chunk after the last are made, as the first one's were."""
-    sizes = {"batch": BATCH.value, "length": LENGTH.value, "spread": program.spread, "threads": THREADS.value}
+    sizes = {"batch": BATCH.value, "length": LENGTH.value, "sharding": program.sharding, "threads": THREADS.value}
     return prefetch.fed(program.chunk, stream, **sizes)
 
 

@@ -77,7 +77,7 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
 
 
 def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, sharding: Sharding
 ) -> Outcome:
     """Meta-train on what was rated and then on what was liked, going on from a checkpoint, and rank for test users."""
 
@@ -87,9 +87,9 @@ def run_learner(
         earlier = None
         if first:
             built = recipe.build(trial.rated, first, None, **own)
-            earlier = _train(name, built, replace(outer, steps=first), trial, log, spread, liked=False)
+            earlier = _train(name, built, replace(outer, steps=first), trial, log, sharding, liked=False)
         built = recipe.build(trial.train, then, earlier, **own)
-        params = _train(name, built, replace(outer, steps=then), trial, log, spread, liked=True)
+        params = _train(name, built, replace(outer, steps=then), trial, log, sharding, liked=True)
         frames = [
             _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))
             for k, users in trial.test.items()
@@ -99,7 +99,9 @@ def run_learner(
     return run_once(name, recipe.kind, "score", trial.folder / name, work)
 
 
-def _train(name: str, built: Built, outer: Config, trial: Trial, log: Log, spread: Sharding, *, liked: bool) -> Params:
+def _train(
+    name: str, built: Built, outer: Config, trial: Trial, log: Log, sharding: Sharding, *, liked: bool
+) -> Params:
     """Meta-train on what was liked, for the parameters that are best on the validation users; or on whatever was
     rated, for the last ones, as the validation users ask about something else."""
     tasks = training_catalogue(trial.train if liked else trial.rated, support=max(trial.test) or 1)
@@ -108,7 +110,7 @@ def _train(name: str, built: Built, outer: Config, trial: Trial, log: Log, sprea
         every = trial.valid.values()
         return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
 
-    programs = jobs.make_programs(built, outer, tasks.sample, spread)
+    programs = jobs.make_programs(built, outer, tasks.sample, sharding)
     label, folder = (name, trial.folder / name) if liked else (f"rated, {name}", trial.folder / name / "rated")
     job = jobs.job_on(label, built, outer, trial.seed, tasks, validate, programs, METRICS[0])
     return jobs.train(label, job._replace(last=not liked), trial.seed, folder, log)

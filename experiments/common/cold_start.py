@@ -161,7 +161,7 @@ def prepare(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> Materi
 
 def run(question: ColdStart, flow: Flow, plan: Plan, folder: Path) -> dict[str, Any]:
     """Everything between the flags and the results dict."""
-    begun, how = time.perf_counter(), spread()
+    begun, how = time.perf_counter(), sharding()
     ratings, splits, trials, log, seconds = prepare(question, flow, plan, folder)
     known, timing = question.methods, {"load": seconds}
 
@@ -255,9 +255,9 @@ def main(question: ColdStart, experiment: ModuleType, argv: list[str], flow: Flo
     conduct(question.name, argv, partial(make_plan, question, experiment), partial(run, question, flow))
 
 
-def spread() -> Sharding:
+def sharding() -> Sharding:
     """How the flags lay out the work of a training step."""
-    return Sharding(DEVICES.value, PARALLEL.value, tables=ID_TABLES.value)
+    return Sharding(DEVICES.value, PARALLEL.value, id_tables=ID_TABLES.value)
 
 
 def conduct(

@@ -57,7 +57,7 @@ class Method(NamedTuple):
     transductive: bool = False  # whether a query's prediction depends on the other queries
     note: str = ""  # what to know of its figures
     prepare: Callable[[Params], Params] | None = None  # for use: what is computed anew whenever the parameters changed
-    together: int | None = None  # see `gradients.task_batch_gradient`
+    microbatch: int | None = None  # see `gradients.task_batch_gradient`
 
 
 class Classic(NamedTuple):

@@ -154,9 +154,9 @@ def adapting(
     def learner(ways: int) -> Learner:
         return normalised(build(ways), statistics, training=learnt_with)
 
-    return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, together=together())
+    return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, microbatch=microbatch())
 
 
-def together() -> int | None:
+def microbatch() -> int | None:
     """Tasks at a time: on a CPU convolutions are fastest one task after the other."""
     return 1 if jax.default_backend() == "cpu" else None

@@ -123,7 +123,7 @@ def _job(
         optimiser,
         batch=outer.batch,
         length=length,
-        spread=Sharding(math.gcd(outer.batch, budget.devices), "shard_map", method.together),
+        sharding=Sharding(math.gcd(outer.batch, budget.devices), "shard_map", method.microbatch),
     )
     number = int.from_bytes(hashlib.blake2b(own.encode(), digest_size=4).digest(), "big") >> 1
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))

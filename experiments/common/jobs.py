@@ -12,9 +12,9 @@ import optax
 from tqdm import tqdm
 
 from experiments.common.workdir import Log
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.eval.predict import squared_errors
 from metarec_jax.recipes.base import Built
-from metarec_jax.report.results import lower_is_better
 from metarec_jax.train import checkpoint, loop, step
 from metarec_jax.train.config import Config
 from metarec_jax.train.optimisers import adam
@@ -42,16 +42,16 @@ class Programs(NamedTuple):
     rows: bool = False  # whether tables of ids are trained row by row
 
 
-def make_programs(built: Built, outer: Config, sample: Callable, spread: Sharding) -> Programs:
+def make_programs(built: Built, outer: Config, sample: Callable, sharding: Sharding) -> Programs:
     """Of a learner trained on the episodes that `sample` draws."""
-    rows = spread.tables != "dense"
+    rows = sharding.id_tables != "dense"
     chunk = step.make_train_steps(
         built.learner,
         sample,
         make_optimiser(built, outer, rows),
         batch=outer.batch,
         length=chunk_length(outer),
-        spread=spread,
+        sharding=sharding,
     )
     return Programs(chunk, partial(squared_errors, built.learner), rows)
 
@@ -127,7 +127,11 @@ def train(name: str, job: Job, seed: int, folder: Path, log: Log) -> Params:
     log.rewind(seed, name, int(run.state.step))
     before = [record["seconds"] for record in log.curve(seed, name)]
     begun = time.perf_counter() - (before[-1] if before else 0.0)
-    label, sign, validation = f"{name}, seed {seed}", 1 if lower_is_better(job.metric) else -1, f"valid_{job.metric}"
+    label, sign, validation = (
+        f"{name}, seed {seed}",
+        1 if by_name(job.metric).lower_is_better else -1,
+        f"valid_{job.metric}",
+    )
     with tqdm(total=job.steps, initial=int(run.state.step), desc=f"{label:24}", unit="step", dynamic_ncols=True) as bar:
 
         def on_chunk(run: loop.Run, progress: loop.Progress) -> None:

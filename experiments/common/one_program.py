@@ -35,7 +35,7 @@ class OneProgram:
         numbers, found = self._find(own, outer)
         return Programs(partial(found.chunk, numbers), partial(found.errors, numbers))
 
-    def together(self, several: Sequence[tuple[Settings, Config]]) -> Programs:
+    def microbatch(self, several: Sequence[tuple[Settings, Config]]) -> Programs:
         """The programs of N runs at once: their state, root keys, parameters and what comes out have a leading [N].
 
         Raises:

@@ -95,12 +95,12 @@ def run_baseline(name: str, baseline: Baseline, grid: list[dict[str, Any]], tria
 
 
 def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, sharding: Sharding
 ) -> Outcome:
     """Meta-train, choose the way it takes ratings in on the validation users, and follow the test users."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        learner, params, settings = runner.train_learner(name, recipe, changes, trial.training, log, spread)
+        learner, params, settings = runner.train_learner(name, recipe, changes, trial.training, log, sharding)
         return _followed(name, learner, params, settings, trial)
 
     return run_once(name, recipe.kind, "rating", trial.folder / name, work)

@@ -158,12 +158,12 @@ def _predict(name: str, method, params: Params, trial: Trial, k: Shots) -> np.nd
 
 
 def run_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, sharding: Sharding
 ) -> Outcome:
     """Meta-train with early stopping on validation tasks, going on from a checkpoint, and predict the test tasks."""
 
     def work() -> tuple[pl.DataFrame, dict[str, Any]]:
-        found = train_learner(name, recipe, changes, trial, log, spread)
+        found = train_learner(name, recipe, changes, trial, log, sharding)
         predictions = {k: _predict(name, found.method, found.params, trial, k) for k in trial.protocol.shots}
         return _frames(name, trial, predictions), {str(k): found.settings for k in trial.protocol.shots}
 
@@ -179,13 +179,13 @@ class Trained(NamedTuple):
 
 
 def train_learner(
-    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, spread: Sharding
+    name: str, recipe: Recipe, changes: dict[str, str], trial: Trial, log: Log, sharding: Sharding
 ) -> Trained:
     """Meta-train with early stopping on the validation tasks, going on from a checkpoint."""
     own, outer = hyperparameters(recipe, changes, name)
     built = recipe.build(trial.train, **own)
     tasks = user_tasks(trial)
-    programs = jobs.make_programs(built, outer, tasks.sample, spread)
+    programs = jobs.make_programs(built, outer, tasks.sample, sharding)
     job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
     params = jobs.train(name, job, trial.seed, trial.folder / name, log)
     return Trained(built.learner, params, own | vars(outer))

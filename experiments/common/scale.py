@@ -44,10 +44,10 @@ class Work(NamedTuple):
     ]  # the same chunk, with tasks to train on
 
 
-def in_parts(ratings: Ratings, spread: Sharding, sizes: Sizes, *, parts: int, seed: int) -> Work:
+def in_parts(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, parts: int, seed: int) -> Work:
     """A table, of whose training users each device has its part."""
     split = split_users(ratings, seed=seed, query=sizes.query)
-    train, mesh = ratings.keep_rows(split.train_rows), spread.mesh()
+    train, mesh = ratings.keep_rows(split.train_rows), sharding.mesh()
     own = distributed.own_parts(parts, mesh)
     tasks = tasks_in_parts(train, parts=parts, own=own, support=sizes.support, query=sizes.query)
     tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
@@ -62,7 +62,7 @@ def in_parts(ratings: Ratings, spread: Sharding, sizes: Sizes, *, parts: int, se
     return Work(ratings.name, train, tasks, valid, HeldOutUsers(names, blocks), contextlib.nullcontext)
 
 
-def in_columns(folder: Path, spread: Sharding, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
+def in_columns(folder: Path, sharding: Sharding, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
     """Columns, split as a table would be.
 
     Args:
@@ -84,8 +84,8 @@ def in_columns(folder: Path, spread: Sharding, sizes: Sizes, *, seed: int, fitte
     asked = columns.table(some(np.flatnonzero(tenth == 8), validated))
     valid = _tasks(asked, sizes, seed)
     stream = Stream(columns, training, support=sizes.support, query=sizes.query)
-    tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, spread.mesh()))
-    feed = partial(prefetch.fed, stream=stream, batch=sizes.batch, length=sizes.length, spread=spread)
+    tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, sharding.mesh()))
+    feed = partial(prefetch.fed, stream=stream, batch=sizes.batch, length=sizes.length, sharding=sharding)
     test = _asked(columns, np.flatnonzero(tenth == 9), sizes, seed)
     return Work(columns.name, train, tasks, valid, test, feed)
 

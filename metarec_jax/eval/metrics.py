@@ -6,13 +6,18 @@ measures efficiently in the presence of tied scores", ECIR 2008), so a constant 
 precision equal to the base rate, whatever the order of the rows.
 
 NaN means one thing here: the metric is undefined on this task. That predictions are finite is checked by the
-caller (`evaluation.py` raises); rows with mask 0 may hold anything.
+caller (`predict.py` raises); rows with mask 0 may hold anything.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.eval import ranking_metrics
 from metarec_jax.eval.ties import mean_discount, tie_groups
 from metarec_jax.types import Array
 
@@ -86,32 +91,166 @@ def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: f
     return jnp.where(jnp.any(hit), expected_hits / k_real, jnp.nan)
 
 
-@jax.jit
-@jax.vmap
-def _all_metrics(prediction: Array, rating: Array, mask: Array, relevant: Array) -> dict[str, Array]:
-    return {
-        "rmse": squared_error(prediction, rating, mask),
-        "mae": absolute_error(prediction, rating, mask),
-        "auc": auc(prediction, rating, mask),
-        "ndcg@5": ndcg(prediction, rating, mask, 5),
-        "precision@5": precision(prediction, rating, mask, 5, relevant),
-        "ndcg@10": ndcg(prediction, rating, mask, 10),
-    }
+class Metric(NamedTuple):
+    """A row of the registry: table, JSON, report, comparison and training read what they need to know of it here."""
+
+    name: str  # in results.json
+    label: str  # for people
+    function: Callable[..., Array]  # of one task -> []; callers vmap
+    lower_is_better: bool
+    rooted: bool = False  # the mean over tasks is of squares, and then its root is taken
+    needs_units: bool = False  # undefined for methods whose output is a mere score
+    glossary: str = ""
+
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied with so that lower is better."""
+        return 1 if self.lower_is_better else -1
+
+    @property
+    def direction(self) -> str:
+        """Which way is good, in words."""
+        return "lower is better" if self.lower_is_better else "higher is better"
+
+    def mean(self, values: np.ndarray) -> float:
+        """Mean over the tasks [T] on which it is defined, its root where that is due; NaN without one."""
+        defined = values[~np.isnan(values)]
+        value = float(defined.mean()) if len(defined) else float("nan")
+        return float(np.sqrt(value)) if self.rooted else value
 
 
-def per_task(predictions: Array, ratings: Array, mask: Array, relevant: float) -> dict[str, np.ndarray]:
-    """All metrics of T tasks.
+def _plain(function: Callable[..., Array], *settings: Any) -> Callable[..., Array]:
+    """A metric that does not ask which ratings are relevant, as a function of (prediction, rating, mask, relevant)."""
+    return lambda prediction, rating, mask, relevant: function(prediction, rating, mask, *settings)
+
+
+# Of (prediction [Q], rating [Q], mask [Q], the rating [] from which a row is relevant).
+RATING = (
+    Metric(
+        "rmse",
+        "RMSE",
+        _plain(squared_error),
+        lower_is_better=True,
+        rooted=True,
+        needs_units=True,
+        glossary="Typical error of a predicted rating, in rating units; large errors count more.",
+    ),
+    Metric(
+        "mae",
+        "MAE",
+        _plain(absolute_error),
+        lower_is_better=True,
+        needs_units=True,
+        glossary="Mean size of the error of a predicted rating, in rating units.",
+    ),
+    Metric(
+        "auc",
+        "AUC",
+        _plain(auc),
+        lower_is_better=False,
+        glossary="How often, of two items rated unequally, the better one is predicted higher. Chance: 0.5.",
+    ),
+    Metric(
+        "ndcg@5",
+        "nDCG@5",
+        _plain(ndcg, 5),
+        lower_is_better=False,
+        glossary="Quality of the first 5 of the predicted order, the top counting most. Ideal: 1.",
+    ),
+    Metric(
+        "precision@5",
+        "Precision@5",
+        lambda prediction, rating, mask, relevant: precision(prediction, rating, mask, 5, relevant),
+        lower_is_better=False,
+        glossary="Share of liked items among the first 5 of the predicted order.",
+    ),
+    Metric(
+        "ndcg@10",
+        "nDCG@10",
+        _plain(ndcg, 10),
+        lower_is_better=False,
+        glossary="Quality of the first 10 of the predicted order, the top counting most. Ideal: 1.",
+    ),
+)
+# Of the ranks of a task's relevant items among a whole catalogue (`ranking_metrics.Ranks`).
+RANKING = (
+    Metric(
+        "ndcg@10",
+        "nDCG@10",
+        lambda ranks: ranking_metrics.ndcg(ranks, 10),
+        lower_is_better=False,
+        glossary="Quality of the first 10 of the ranking, the top counting most. Ideal: 1.",
+    ),
+    Metric(
+        "recall@20",
+        "Recall@20",
+        lambda ranks: ranking_metrics.recall(ranks, 20),
+        lower_is_better=False,
+        glossary="Share of the liked items among the first 20.",
+    ),
+    Metric(
+        "hit@10",
+        "Hit rate@10",
+        lambda ranks: ranking_metrics.hit_rate(ranks, 10),
+        lower_is_better=False,
+        glossary="Chance that a liked item is among the first 10.",
+    ),
+    Metric(
+        "mrr",
+        "MRR",
+        ranking_metrics.reciprocal_rank,
+        lower_is_better=False,
+        glossary="Mean of 1 / rank of the first liked item.",
+    ),
+)
+# Of (outputs [Q, C], classes [Q], mask [Q]).
+ACCURACY = Metric(
+    "accuracy", "Accuracy", accuracy, lower_is_better=False, glossary="Share of the queries whose class is told right."
+)
+# Of (prediction [Q], y [Q], mask [Q]), on tasks that are no ratings.
+MSE = Metric("mse", "MSE", squared_error, lower_is_better=True, glossary="Mean squared error of a task.")
+REGISTRY = (*RATING, *RANKING, ACCURACY, MSE)
+
+
+def by_name(name: str) -> Metric:
+    """The metric of a name; of two with one name (nDCG of ratings and of a catalogue) the first, as what is said of
+    them is the same.
+
+    Raises:
+      KeyError: there is none of this name.
+    """
+    for metric in REGISTRY:
+        if metric.name == name:
+            return metric
+    raise KeyError(f"there is no metric {name!r}; add a row to the registry in eval/metrics.py.")
+
+
+@partial(jax.jit, static_argnames="metrics")
+def _of_tasks(
+    predictions: Array, ratings: Array, mask: Array, relevant: Array, metrics: tuple[Metric, ...]
+) -> dict[str, Array]:
+    def of_one(*task: Array) -> dict[str, Array]:
+        return {metric.name: metric.function(*task, relevant) for metric in metrics}
+
+    return jax.vmap(of_one)(predictions, ratings, mask)
+
+
+def per_task(
+    predictions: Array, ratings: Array, mask: Array, relevant: float, metrics: tuple[Metric, ...] = RATING
+) -> dict[str, np.ndarray]:
+    """Metrics of T tasks.
 
     Args:
       predictions: [T, Q] finite predictions, in rating units (for "rmse" and "mae" to mean anything).
       ratings: [T, Q] true ratings, at least 0.
       mask: [T, Q] 1 real, 0 padding.
       relevant: the rating from which a row counts as relevant in "precision@5".
+      metrics: which.
 
     Returns:
-      Metric name -> [T] float32 on the host, NaN where the metric is undefined. "rmse" holds the MSE of each
-      task: the root is taken of the mean over tasks, never of one task.
+      Metric name -> [T] float32 on the host, NaN where the metric is undefined. A rooted metric holds the mean square
+      of each task: the root is taken of the mean over tasks, never of one task.
     """
-    threshold = jnp.full(len(predictions), relevant, jnp.float32)
-    values = _all_metrics(jnp.asarray(predictions), jnp.asarray(ratings), jnp.asarray(mask), threshold)
+    of_all = (jnp.asarray(part) for part in (predictions, ratings, mask))
+    values = _of_tasks(*of_all, jnp.float32(relevant), metrics)
     return {name: np.asarray(value) for name, value in values.items()}

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.eval import ranking_metrics
+from metarec_jax.eval.metrics import RANKING
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.eval.ranking_metrics import Ranks
 from metarec_jax.ops.batching import in_batches
 from metarec_jax.tasks.catalogue import ImplicitUser, candidates, liked_support
 from metarec_jax.types import Array, Baseline, Fast, Learner, Params
 
-Values = dict[str, np.ndarray]  # metric -> [T], see `catalogue_metrics.catalogue`
+Values = dict[str, np.ndarray]  # metric -> [T], see `metrics.RANKING`
 
 
 def ranks_of(
@@ -66,7 +67,7 @@ def _rank(
     def one_user(user: ImplicitUser) -> tuple[dict[str, Array], Array]:
         fast = adapt(params, liked_support(content, user))
         found, finite = ranks_of(predict, fast, content, user.context, user.relevant, user.support, items=items)
-        return ranking_metrics.catalogue(found), finite
+        return {metric.name: metric.function(found) for metric in RANKING}, finite
 
     return in_batches(one_user, users, batch)
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from metarec_jax.eval.ties import dcg_sums, mean_discount, rank_counts, tie_groups
 from metarec_jax.types import Array
 
-METRICS = ("ndcg@10", "recall@20", "hit@10", "mrr")  # of `catalogue`
 _AT_A_TIME = 128  # places of a tie group
 
 
@@ -123,9 +122,3 @@ def reciprocal_rank(places: Ranks) -> Array:
 
     total = jax.lax.while_loop(go_on, some_places, (jnp.int32(0), jnp.float32(1.0), jnp.float32(0.0)))[2]
     return jnp.where(hits > 0, total, jnp.nan)
-
-
-def catalogue(places: Ranks) -> dict[str, Array]:
-    """The metrics of one task, each [] and undefined (NaN) when nothing is relevant."""
-    values = ndcg(places, 10), recall(places, 20), hit_rate(places, 10), reciprocal_rank(places)
-    return dict(zip(METRICS, values, strict=True))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metarec_jax.eval import metrics, ranking_metrics
+from metarec_jax.eval import metrics
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.eval.ranking import ranks_of
 from metarec_jax.ops.batching import in_batches
@@ -66,7 +66,7 @@ def ask(
 
     Returns:
       Metric -> [T]: "rmse" holds mean squared errors as everywhere, and with `liked` those of
-      `catalogue_metrics.catalogue`, NaN for who likes nothing in the query.
+      `metrics.RANKING`, NaN for who likes nothing in the query.
 
     Raises:
       PredictionError: a prediction that counts is NaN or infinite.
@@ -98,7 +98,7 @@ def _block(users: int, most: int, devices: int) -> int:
 
 
 def _metrics(liked: float | None) -> tuple[str, ...]:
-    return ("rmse", *(ranking_metrics.METRICS if liked is not None else ()))
+    return ("rmse", *(metric.name for metric in metrics.RANKING if liked is not None))
 
 
 def _program(method: Learner | Baseline, liked: float | None, sizes: Sizes, mesh: Mesh) -> Callable:
@@ -114,7 +114,8 @@ def _program(method: Learner | Baseline, liked: float | None, sizes: Sizes, mesh
             relevant = jnp.where((query.mask > 0) & (query.y >= liked), query.x.id, -1)
             context = query.x.context[0]
             found, scored = ranks_of(method.predict, fast, content, context, relevant, known, items=sizes.items)
-            values, finite = values | ranking_metrics.catalogue(found), finite & scored
+            ranked = {metric.name: metric.function(found) for metric in metrics.RANKING}
+            values, finite = values | ranked, finite & scored
         return values, finite
 
     def block(params: Params, content: Array, tasks: Episode) -> tuple[dict[str, Array], Array]:

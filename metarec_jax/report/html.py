@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.report import plots, table
 from metarec_jax.report import results as r
 from metarec_jax.report.results import Results
@@ -57,8 +58,9 @@ def _metric_part(results: Results, metric: str) -> dict[str, Any]:
     opponents = table.opponents(results, metric)
     nobody = [""] * len(opponents)
     return {
-        "label": r.label(metric),
-        "direction": r.direction(metric),
+        "label": by_name(metric).label,
+        "direction": by_name(metric).direction,
+        "glossary": by_name(metric).glossary,
         "groups": {
             "Baselines": table.cells(results, metric, "baseline"),
             "Learners": table.cells(results, metric, "learner"),
@@ -107,7 +109,7 @@ def _summary(results: Results) -> list[str]:
         if verdicts:
             better, worse, same = (verdicts.count(word) for word in ("better", "worse", "="))
             sentences.append(
-                f"{head}: {better} of {len(verdicts)} learners better than {opponent} in {r.label(metric)}, "
+                f"{head}: {better} of {len(verdicts)} learners better than {opponent} in {by_name(metric).label}, "
                 f"{worse} worse, {same} not to be told apart."
             )
     return sentences

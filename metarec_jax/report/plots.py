@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.report import results as r
 from metarec_jax.report.results import Results
@@ -78,7 +79,7 @@ def _styles(results: Results, panels: list[str], learning: Collection[str]) -> d
 def _strong_baselines(results: Results, metric: str) -> list[str]:
     """The few baselines that are best on average over K."""
     means = {name: float(np.mean(row)) for name, row in _means(results, metric, "baseline").items()}
-    return sorted(means, key=means.__getitem__, reverse=not r.lower_is_better(metric))[:_STRONG]
+    return sorted(means, key=means.__getitem__, reverse=not by_name(metric).lower_is_better)[:_STRONG]
 
 
 def _shots_panel(axis: Axes, results: Results, metric: str, styles: dict[str, dict]) -> None:
@@ -98,7 +99,7 @@ def _shots_panel(axis: Axes, results: Results, metric: str, styles: dict[str, di
             axis.fill_between(at, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
     axis.set_xticks(range(len(ks)), [str(k) for k in ks])
     axis.set_ylim(*_limits(heights))
-    dress(axis, f"{r.label(metric)} on test tasks", "K, ratings in the support set", r.direction(metric))
+    dress(axis, f"{by_name(metric).label} on test tasks", "K, ratings in the support set", by_name(metric).direction)
 
 
 def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[str, dict]) -> None:
@@ -109,7 +110,7 @@ def _learning_panel(axis: Axes, learning: dict[str, list[dict]], styles: dict[st
         heights += values
     axis.set_ylim(*_limits(heights))
     metric = next(_validated_by(point) for curve in learning.values() for point in curve)
-    dress(axis, f"{r.label(metric)} on validation tasks", "training step", r.direction(metric))
+    dress(axis, f"{by_name(metric).label} on validation tasks", "training step", by_name(metric).direction)
 
 
 def _validated_by(point: dict) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from metarec_jax.eval.metrics import REGISTRY
 from metarec_jax.ops.files import write_atomic
 
 SCHEMA = 1
@@ -46,8 +47,6 @@ _DATASET = {"name": str, "sha256": None}  # None: anything, null too
 _SPLIT = {"sha256": (str, list)}
 _DIFFERENCE = {"difference": None, "low": None, "high": None, "p": None}
 _FIGURES: dict[str, Any] = {"mean": None, "low": None, "high": None, "tasks": int, "undefined": int}
-_ORDER = ("rmse", "mae", "auc", "ndcg@5", "precision@5", "ndcg@10")
-_NAMES = {"rmse": "RMSE", "mae": "MAE", "auc": "AUC", "ndcg": "nDCG", "mrr": "MRR", "hit": "Hit rate"}
 
 
 class ResultsError(ValueError):
@@ -135,9 +134,9 @@ def read_json(path: str | os.PathLike[str]) -> Results:
 
 
 def metrics(results: Results) -> list[str]:
-    """The metrics of the rows, the best known first."""
-    found = list(dict.fromkeys(metric for row in results["rows"] for metric in row["metrics"]))
-    return [metric for metric in _ORDER if metric in found] + [m for m in found if m not in _ORDER]
+    """The metrics of the rows, in the order of the registry."""
+    found = {metric for row in results["rows"] for metric in row["metrics"]}
+    return list(dict.fromkeys(metric.name for metric in REGISTRY if metric.name in found))
 
 
 def shots(results: Results) -> list[int | str]:
@@ -168,19 +167,3 @@ def figures(results: Results, name: str, k: int | str, metric: str) -> dict[str,
 def defined(number: float | None) -> bool:
     """Whether a figure is a number: not null (from a file) and not NaN (before it is written)."""
     return number is not None and math.isfinite(number)
-
-
-def lower_is_better(metric: str) -> bool:
-    """True of errors, False of accuracies."""
-    return metric in ("rmse", "mae")
-
-
-def direction(metric: str) -> str:
-    """Which way is good, in words."""
-    return "lower is better" if lower_is_better(metric) else "higher is better"
-
-
-def label(metric: str) -> str:
-    """The metric as people write it: "ndcg@5" is "nDCG@5"."""
-    base, at, k = metric.partition("@")
-    return _NAMES.get(base, base.capitalize()) + at + k

@@ -3,6 +3,7 @@
 import statistics
 from typing import Any, NamedTuple
 
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.report import results as r
 from metarec_jax.report.results import Results
 
@@ -40,7 +41,7 @@ def columns(results: Results) -> list[str]:
 def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
     """Name -> one Cell a K, for the learners or the baselines; the best is sought among both."""
     ks = r.shots(results)
-    choose = min if r.lower_is_better(metric) else max
+    choose = min if by_name(metric).lower_is_better else max
     best = [choose((found["mean"] for found in _measured(results, metric, k)), default=None) for k in ks]
     return {
         name: [_cell(r.figures(results, name, k, metric), b) for k, b in zip(ks, best, strict=True)]
@@ -93,7 +94,7 @@ def change(figures: dict[str, Any] | None, metric: str) -> Change:
         return Change(UNDEFINED, "", "")
     verdict = "="
     if r.defined(figures["low"]) and (figures["low"] > 0 or figures["high"] < 0):
-        verdict = "better" if (figures["high"] < 0) == r.lower_is_better(metric) else "worse"
+        verdict = "better" if (figures["high"] < 0) == by_name(metric).lower_is_better else "worse"
     return Change(f"{figures['difference']:+.4f}", _interval(figures, "+.4f"), verdict)
 
 
@@ -110,8 +111,8 @@ def text_table(results: Results, metric: str = "rmse") -> str:
     """Three blocks of text: the figures, each learner against the best baseline, what adaptation adds."""
     ks = columns(results)
     named = [f"{k}, {name}" for k, name in zip(ks, opponents(results, metric), strict=True)]
-    good = "negative" if r.lower_is_better(metric) else "positive"
-    note = f"difference in {r.label(metric)} [95% interval], {good} is better, = cannot be told apart"
+    good = "negative" if by_name(metric).lower_is_better else "positive"
+    note = f"difference in {by_name(metric).label} [95% interval], {good} is better, = cannot be told apart"
     blocks = [_main_block(results, metric)]
     for title, against, heads in (
         ("Against the best baseline", "versus", named),
@@ -133,7 +134,7 @@ def _main_block(results: Results, metric: str) -> list[str]:
         table = cells(results, metric, kind).items()
         groups.append([[name, *(c.text + ("*" if c.best else " ") for c in row)] for name, row in table])
     lines = iter(align([row for group in groups for row in group]))
-    title = f"{r.label(metric)} on the test tasks ({r.direction(metric)}, * best of the column)"
+    title = f"{by_name(metric).label} on the test tasks ({by_name(metric).direction}, * best of the column)"
     if len(results["seeds"]) > 1:
         title += f", ± deviation over {len(results['seeds'])} seeds"
     block = [f"{results['dataset'].get('name', '')}, {results['experiment']}", title]
@@ -179,7 +180,7 @@ def _strips(heads: list[str], table: dict[str, list[Change]]) -> list[str]:
 
 def markdown_table(results: Results, metric: str = "rmse") -> str:
     """The figures as a Markdown table, the best of each column bold."""
-    lines = [[r.label(metric), *columns(results)], ["---"] + ["---:"] * len(columns(results))]
+    lines = [[by_name(metric).label, *columns(results)], ["---"] + ["---:"] * len(columns(results))]
     for kind in ("baseline", "learner"):
         for name, row in cells(results, metric, kind).items():
             lines.append([name.replace("|", "\\|"), *(f"**{c.text}**" if c.best else c.text for c in row)])

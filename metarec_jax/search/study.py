@@ -19,9 +19,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes.space import Between, OneOf, Space, contains, is_whole
-from metarec_jax.report.results import lower_is_better
 from metarec_jax.search.storage import GRACE
 from metarec_jax.train.loop import TrainingError
 
@@ -229,7 +229,7 @@ class _Study:
         if not values or not np.isfinite(list(values.values())).all():
             raise optuna.TrialPruned
         trial.set_user_attr("values", values)
-        sign = 1 if lower_is_better(self.method.metric) else -1
+        sign = 1 if by_name(self.method.metric).lower_is_better else -1
         return sign * float(np.mean(list(values.values())))
 
 
@@ -263,7 +263,7 @@ def _nearest(space: Space, settings: Settings) -> Settings:
 def _entry(method: Method, trials: list[FrozenTrial]) -> dict[str, Any]:
     """A method's entry in the file: the best trial at every K, the earlier one where two are equal."""
     complete = [trial.user_attrs for trial in trials if "values" in trial.user_attrs]
-    best = min if lower_is_better(method.metric) else max
+    best = min if by_name(method.metric).lower_is_better else max
     tuned = {}
     for k in complete[0]["values"] if complete else ():
         found = best(complete, key=lambda attributes: attributes["values"][k])

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 from experiments.common.methods import Methods
 from experiments.common.questions import ColdStart
 from metarec_jax.eval.grid_search import fit_defaults
+from metarec_jax.eval.metrics import by_name
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes.base import hyperparameters
-from metarec_jax.report.results import direction, label
 
 SCHEMA = 1
 EVERY_K = "mean"  # key of a value that is the mean over K
@@ -126,14 +126,14 @@ def text_table(content: dict[str, Any]) -> str:
     for name, method in content["methods"].items():
         default = _mean(method["default"].values())
         tuned = _mean(entry["value"] for entry in method["tuned"].values())
-        head = (name, label(method["metric"]), default, tuned, str(method["diverged"]))
+        head = (name, by_name(method["metric"]).label, default, tuned, str(method["diverged"]))
         for settings in _settings_lines(method["tuned"]):
             rows.append((*head, settings))
             head = ("",) * len(head)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = ["  ".join([*(text.ljust(w) for text, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
-    metrics = {label(method["metric"]): direction(method["metric"]) for method in content["methods"].values()}
-    legend = ", ".join(f"{metric}: {what}" for metric, what in metrics.items())
+    metrics = dict.fromkeys(by_name(method["metric"]) for method in content["methods"].values())
+    legend = ", ".join(f"{metric.label}: {metric.direction}" for metric in metrics)
     head = f"{content['dataset']['name']}, {content['trials']} trials a method, means over K on the validation users"
     return "\n".join([f"{head} ({legend})", "", lines[0], "-" * max(map(len, lines)), *lines[1:]])
 

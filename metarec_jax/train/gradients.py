@@ -78,7 +78,7 @@ def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array 
     return jax.tree.map(jnp.mean, each)
 
 
-def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradient:
+def task_batch_gradient(learner: Learner, microbatch: int | None = None) -> Gradient:
     """The gradient of `task_batch_loss` with respect to what is learnt, and the metrics, as a function.
 
     Args:
@@ -94,7 +94,7 @@ def task_batch_gradient(learner: Learner, together: int | None = None) -> Gradie
         def loss(learnt: Params, drawn: Drawn) -> tuple[Array, Metrics]:
             return task_batch_loss(learner, join_fixed(learnt, fixed), drawn, step)
 
-        return mean_gradient(loss, learnt, drawn, together)
+        return mean_gradient(loss, learnt, drawn, microbatch)
 
     return gradient
 
@@ -137,7 +137,7 @@ def row_gradient(gradient_of: Gradient, gather: Callable[[Array], Array] = lambd
 
 
 def mean_gradient(
-    loss: Callable[[Params, Drawn], tuple[Array, Metrics]], params: Params, tasks: Drawn, together: int | None
+    loss: Callable[[Params, Drawn], tuple[Array, Metrics]], params: Params, tasks: Drawn, microbatch: int | None
 ) -> tuple[Params, Metrics]:
     """Gradient of a mean over tasks, and its metrics, `together` tasks at a time.
 
@@ -151,11 +151,11 @@ def mean_gradient(
     def of(tasks: Drawn) -> tuple[Params, Metrics]:
         return jax.grad(loss, has_aux=True)(params, tasks)
 
-    if together is None:
+    if microbatch is None:
         return of(tasks)
 
     def grouped(leaf: Array) -> Array:  # so that a group of tasks that are spread over devices is spread too
-        return jnp.moveaxis(leaf.reshape(together, len(leaf) // together, *leaf.shape[1:]), 1, 0)
+        return jnp.moveaxis(leaf.reshape(microbatch, len(leaf) // microbatch, *leaf.shape[1:]), 1, 0)
 
     groups = jax.tree.map(grouped, tasks)
     shapes = jax.eval_shape(of, jax.tree.map(lambda leaf: leaf[0], groups))

@@ -23,7 +23,7 @@ from metarec_jax.types import Array, Metrics, Streamed, TrainState
 
 @contextlib.contextmanager
 def fed(
-    chunk: TrainSteps, stream: Stream, *, batch: int, length: int, spread: Sharding | None = None, threads: int = 8
+    chunk: TrainSteps, stream: Stream, *, batch: int, length: int, sharding: Sharding | None = None, threads: int = 8
 ) -> Iterator[TrainSteps]:
     """A chunk that makes its tasks, until the end of the block.
 
@@ -37,9 +37,9 @@ def fed(
       A chunk of the same arguments; of its data the tasks are exchanged. Raises what the threads raise, where their
       tasks would have been needed.
     """
-    spread = spread or Sharding(streamed=True)
-    mesh = spread.mesh()
-    place, own = spread.of_data(mesh).tasks, np.array(distributed.own_parts(batch, mesh))
+    sharding = sharding or Sharding(streamed=True)
+    mesh = sharding.mesh()
+    place, own = sharding.of_data(mesh).tasks, np.array(distributed.own_parts(batch, mesh))
     with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as ahead:
 
         def make(root: Array, first: int) -> Any:

@@ -25,12 +25,12 @@ class Sharding(NamedTuple):
 
     devices: int = 1  # of all processes together
     parallel: Parallel = "jit"
-    together: int | None = None  # see `gradients.task_batch_gradient`
-    sparse_tables: TableUpdates = (
-        "dense"  # rows: see `tables`; sharded: rows, and each device keeps its part of the tables
+    microbatch: int | None = None  # see `gradients.task_batch_gradient`
+    id_tables: TableUpdates = (
+        "dense"  # rows: see `sparse_tables`; sharded: rows, each device keeps its part of the tables
     )
-    parts: bool = False  # the data is in parts [P, ...], of which each device has its own; P a multiple of devices
-    ordered: bool = False  # the same bits on any number of devices, see `gradients.ordered_gradient`; needs parts
+    shards: bool = False  # the data is in parts [P, ...], of which each device has its own; P a multiple of devices
+    deterministic: bool = False  # the same bits on any number of devices, see `gradients.ordered_gradient`; needs parts
     streamed: bool = False  # the data is `types.Streamed`, of which each device has its own tasks
 
     def check(self, batch: int) -> None:
@@ -39,15 +39,17 @@ class Sharding(NamedTuple):
             raise ShardingError(f"{self.devices} devices were asked for and there are {jax.device_count()}.")
         if batch % self.devices:
             raise ShardingError(f"{batch} tasks a step cannot be spread evenly over {self.devices} devices.")
-        if self.together is not None and (batch // (1 if self.parallel == "jit" else self.devices)) % self.together:
-            raise ShardingError(f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.together}.")
-        if self.tables == "sharded" and self.parallel != "jit":
+        if self.microbatch is not None and (batch // (1 if self.parallel == "jit" else self.devices)) % self.microbatch:
+            raise ShardingError(
+                f"{batch} tasks a step, on {self.devices} devices, are no multiple of {self.microbatch}."
+            )
+        if self.id_tables == "sharded" and self.parallel != "jit":
             raise ShardingError(f"tables are sharded by jit, not by {self.parallel}.")
-        if (self.parts or self.streamed) and self.parallel == "pmap":
+        if (self.shards or self.streamed) and self.parallel == "pmap":
             raise ShardingError("data in parts, or streamed, is spread by jit or shard_map, not by pmap.")
-        if self.parts and self.streamed:
+        if self.shards and self.streamed:
             raise ShardingError("streamed data is not in parts.")
-        if self.ordered and not self.parts:
+        if self.deterministic and not self.shards:
             raise ShardingError("gradients are added up in the order of the parts, so there must be parts.")
 
     def mesh(self) -> Mesh:
@@ -59,13 +61,13 @@ class Sharding(NamedTuple):
         everywhere = NamedSharding(mesh, PartitionSpec())
         if self.streamed:
             return Streamed(everywhere, NamedSharding(mesh, PartitionSpec(None, AXIS)))
-        return NamedSharding(mesh, PartitionSpec(AXIS)) if self.parts else everywhere
+        return NamedSharding(mesh, PartitionSpec(AXIS)) if self.shards else everywhere
 
     def of_state(self, mesh: Mesh, state: TrainState) -> Any:
         """Where each leaf of a state is: everywhere, save tables that are sharded, rows in order of the devices."""
 
         def of(path: tuple, leaf: Array) -> NamedSharding:
-            own = self.tables == "sharded" and in_table(path)
+            own = self.id_tables == "sharded" and in_table(path)
             if own and leaf.shape[0] % self.devices:
                 raise ShardingError(f"a table of {leaf.shape[0]} rows cannot be cut into {self.devices} equal parts.")
             return NamedSharding(mesh, PartitionSpec(AXIS) if own else PartitionSpec())

@@ -34,7 +34,7 @@ def make_train_steps(
     *,
     batch: int,
     length: int,
-    spread: Sharding | None = None,
+    sharding: Sharding | None = None,
 ) -> TrainSteps:
     """`length` meta-training steps of `batch` tasks as one compiled function (data, state, root) -> (state, metrics).
 
@@ -44,31 +44,31 @@ def make_train_steps(
     Raises:
       SpreadError: more devices than there are, or a batch that they, or `together`, do not divide.
     """
-    spread = spread or Sharding()
-    spread.check(batch)
+    sharding = sharding or Sharding()
+    sharding.check(batch)
     # Else the episodes are needed before the loss is: to find their rows, or because they are not drawn task by task.
-    in_loss = not (spread.parts or spread.streamed or spread.tables != "dense")
-    resident = gradients.draw_from_parts if spread.parts else gradients.draw_tasks
-    draw = gradients.draw_streamed if spread.streamed else gradients.draw_later if in_loss else resident
+    in_loss = not (sharding.shards or sharding.streamed or sharding.id_tables != "dense")
+    resident = gradients.draw_from_parts if sharding.shards else gradients.draw_tasks
+    draw = gradients.draw_streamed if sharding.streamed else gradients.draw_later if in_loss else resident
 
     def steps(own: Callable, average: Callable, gather: Callable, data: Any, state: TrainState, root: Array):
         trained = gradients.drawing(learner, sample, data) if in_loss else learner
-        gradient_of = gradients.task_batch_gradient(trained, spread.together)
-        if spread.ordered:
+        gradient_of = gradients.task_batch_gradient(trained, sharding.microbatch)
+        if sharding.deterministic:
             parts, average = jax.tree.leaves(data)[0].shape[0], _same
             gradient_of = gradients.ordered_gradient(gradient_of, parts, gather)
-        if spread.tables != "dense":
+        if sharding.id_tables != "dense":
             gradient_of = gradients.row_gradient(gradient_of, gather)
 
         def step(state: TrainState, made: Any) -> tuple[TrainState, Metrics]:
             keys = own(gradients.task_keys(root, state.step, batch))
-            tasks = draw(sample, data._replace(tasks=made) if spread.streamed else data, keys)
+            tasks = draw(sample, data._replace(tasks=made) if sharding.streamed else data, keys)
             gradient, metrics = gradient_of(state.params, tasks, state.step)
             return moved(optimiser, state, average(gradient)), average(metrics)
 
-        return jax.lax.scan(step, state, data.tasks if spread.streamed else None, length)
+        return jax.lax.scan(step, state, data.tasks if sharding.streamed else None, length)
 
-    return {"jit": _by_jit, "shard_map": _by_shard_map, "pmap": _by_pmap}[spread.parallel](steps, batch, spread)
+    return {"jit": _by_jit, "shard_map": _by_shard_map, "pmap": _by_pmap}[sharding.parallel](steps, batch, sharding)
 
 
 def moved(optimiser: optax.GradientTransformation, state: TrainState, gradient: Any) -> TrainState:
@@ -89,10 +89,10 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _by_jit(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
+def _by_jit(steps: Callable, batch: int, sharding: Sharding) -> TrainSteps:
     """The compiler spreads the keys, and with them the tasks, and finds out what has to be summed."""
     del batch
-    mesh = spread.mesh()
+    mesh = sharding.mesh()
     everywhere, by_task = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((), (AXIS,)))
 
     def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
@@ -100,17 +100,17 @@ def _by_jit(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
         # Said of gradients too: else rows of them are spread, and then all of the table is summed over devices.
         whole = partial(jax.lax.with_sharding_constraint, shardings=everywhere)
         state, metrics = steps(own, whole, whole, data, state, root)
-        return jax.lax.with_sharding_constraint(state, spread.of_state(mesh, state)), metrics
+        return jax.lax.with_sharding_constraint(state, sharding.of_state(mesh, state)), metrics
 
-    if spread.tables == "sharded":  # where the state is says where it will be
+    if sharding.id_tables == "sharded":  # where the state is says where it will be
         return jax.jit(chunk, donate_argnums=1)
-    places = (spread.of_data(mesh), everywhere, everywhere)
+    places = (sharding.of_data(mesh), everywhere, everywhere)
     return jax.jit(chunk, in_shardings=places, out_shardings=everywhere, donate_argnums=1)
 
 
-def _written_down(steps: Callable, batch: int, spread: Sharding) -> Callable:
+def _written_down(steps: Callable, batch: int, sharding: Sharding) -> Callable:
     """(device number, its data, state, root) -> the same as `steps`, with the mean over devices spelt out."""
-    own = batch // spread.devices
+    own = batch // sharding.devices
 
     def on_one_device(device: Array, data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
         def keys_of(keys: Array) -> Array:
@@ -129,26 +129,26 @@ def _written_down(steps: Callable, batch: int, spread: Sharding) -> Callable:
     return on_one_device
 
 
-def _by_shard_map(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
-    mesh, everywhere = spread.mesh(), PartitionSpec()
-    on_one_device = _written_down(steps, batch, spread)
+def _by_shard_map(steps: Callable, batch: int, sharding: Sharding) -> TrainSteps:
+    mesh, everywhere = sharding.mesh(), PartitionSpec()
+    on_one_device = _written_down(steps, batch, sharding)
 
     def chunk(data: Any, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
         return on_one_device(jax.lax.axis_index(AXIS), data, state, root)
 
-    of_data = spread.of_data(mesh)
+    of_data = sharding.of_data(mesh)
     specs = (jax.tree.map(lambda place: place.spec, of_data), everywhere, everywhere)
     mapped = jax.shard_map(chunk, mesh=mesh, in_specs=specs, out_specs=everywhere, check_vma=False)
     whole = NamedSharding(mesh, everywhere)
     return jax.jit(mapped, in_shardings=(of_data, whole, whole), out_shardings=whole, donate_argnums=1)
 
 
-def _by_pmap(steps: Callable, batch: int, spread: Sharding) -> TrainSteps:
+def _by_pmap(steps: Callable, batch: int, sharding: Sharding) -> TrainSteps:
     everywhere = jax.pmap(
-        _written_down(steps, batch, spread),
+        _written_down(steps, batch, sharding),
         axis_name=AXIS,
         in_axes=(0, None, None, None),
         out_axes=None,
-        devices=jax.devices()[: spread.devices],
+        devices=jax.devices()[: sharding.devices],
     )
-    return partial(everywhere, jnp.arange(spread.devices))
+    return partial(everywhere, jnp.arange(sharding.devices))

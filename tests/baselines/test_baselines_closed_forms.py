@@ -108,8 +108,8 @@ def test_scores_sum_the_rows_of_liked_items():
     np.testing.assert_allclose(ease.predict(ease.adapt(params, support), query), expected, rtol=1e-5)
     liked = {i: set(TABLE.user[(TABLE.item == i) & (TABLE.rating >= least)]) for i in (2, 7)}
     cosine = item_cosine.fit(TABLE, shrink=3.0)["weights"][2, 7]
-    together = len(liked[2] & liked[7]) / (np.sqrt(len(liked[2]) * len(liked[7])) + 3.0)
-    assert float(cosine) == pytest.approx(together, rel=1e-5)
+    microbatch = len(liked[2] & liked[7]) / (np.sqrt(len(liked[2]) * len(liked[7])) + 3.0)
+    assert float(cosine) == pytest.approx(microbatch, rel=1e-5)
 
 
 def test_co_sums_run_over_the_users_who_rated_both():

@@ -59,8 +59,8 @@ def optimiser():
 @functools.cache
 def chunk(name: str, devices: int = 1, parallel: Parallel = "jit") -> step.TrainSteps:
     sample = tasks()[0].sample
-    spread = Sharding(devices, parallel)
-    return step.make_train_steps(learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, spread=spread)
+    sharding = Sharding(devices, parallel)
+    return step.make_train_steps(learner(name), sample, optimiser(), batch=BATCH, length=LENGTH, sharding=sharding)
 
 
 def begin(name: str) -> loop.Run:

@@ -147,7 +147,7 @@ def test_28_pixels_become_width_numbers_and_padding_is_inert(name):
 def test_like_other_rows_is_one_by_one():
     """Normalised like a support, a query does not depend on the queries beside it; by their own rows it does."""
     net, x, support = NETS["pooled"], draw(1, 3, 28, 28, 1), Rows(draw(2, 3, 28, 28, 1), jnp.array([1.0, 1.0, 0.0]))
-    together = embed(net, Rows(x, jnp.ones(3), support))
+    microbatch = embed(net, Rows(x, jnp.ones(3), support))
     alone = embed(net, Rows(x[:1], jnp.ones(1), support))
-    np.testing.assert_allclose(together[:1], alone, atol=1e-4)
+    np.testing.assert_allclose(microbatch[:1], alone, atol=1e-4)
     assert np.abs(embed(net, x)[:1] - embed(net, x[:1])).max() > 1e-3

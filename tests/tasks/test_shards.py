@@ -66,15 +66,15 @@ def test_more_parts_than_users_are_refused():
 
 def trained(folder=None, stop=20, **how) -> loop.TrainState:
     """The state at step `stop`, in halves of which each is saved and taken up again where there is a folder."""
-    spread = Sharding(parts=True, **how)
-    mesh, learner, optimiser = spread.mesh(), LEARNERS["maml"](), adam(1e-2, 100)
+    sharding = Sharding(shards=True, **how)
+    mesh, learner, optimiser = sharding.mesh(), LEARNERS["maml"](), adam(1e-2, 100)
     tasks = everyone()
     own = jax.tree.map(lambda leaf: leaf[distributed.own_parts(PARTS, mesh)], tasks.data)
     data = distributed.from_parts(own, mesh)
-    chunk = step.make_train_steps(learner, tasks.sample, optimiser, batch=16, length=10, spread=spread)
+    chunk = step.make_train_steps(learner, tasks.sample, optimiser, batch=16, length=10, sharding=sharding)
     one = Tasks(jax.tree.map(lambda leaf: leaf[0], own), tasks.sample)
     state = loop.start(learner, one, optimiser, jax.random.key(0)).state
-    state = distributed.placed(state, spread.of_state(mesh, state))
+    state = distributed.placed(state, sharding.of_state(mesh, state))
     if folder is None:
         while int(state.step) < stop:
             state, _ = chunk(data, state, distributed.key(1, mesh))
@@ -122,9 +122,9 @@ def test_parts_and_devices_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="6 parts of the data cannot be spread evenly over 4 devices"):
         distributed.own_parts(6, Sharding(devices=4).mesh())
     with pytest.raises(ShardingError, match="there must be parts"):
-        Sharding(ordered=True).check(8)
+        Sharding(deterministic=True).check(8)
     with pytest.raises(ShardingError, match="not by pmap"):
-        Sharding(parts=True, parallel="pmap").check(8)
+        Sharding(shards=True, parallel="pmap").check(8)
     with pytest.raises(ValueError, match="go together"):
         distributed.start("127.0.0.1:1", None, None)
 

@@ -97,13 +97,13 @@ def stream(stored) -> Stream:
 
 
 @functools.cache
-def made(sample, spread: Sharding) -> step.TrainSteps:
-    return step.make_train_steps(LEARNER, sample, adam(1e-2, 100), batch=BATCH, length=LENGTH, spread=spread)
+def made(sample, sharding: Sharding) -> step.TrainSteps:
+    return step.make_train_steps(LEARNER, sample, adam(1e-2, 100), batch=BATCH, length=LENGTH, sharding=sharding)
 
 
-def trained(chunk, tasks, stops: list[int], spread: Sharding, feed=contextlib.nullcontext) -> TrainState:
+def trained(chunk, tasks, stops: list[int], sharding: Sharding, feed=contextlib.nullcontext) -> TrainState:
     """The state after training to each of the steps in turn, each time with threads of its own."""
-    place = partial(jax.device_put, device=NamedSharding(spread.mesh(), PartitionSpec()))
+    place = partial(jax.device_put, device=NamedSharding(sharding.mesh(), PartitionSpec()))
     run = loop.start(LEARNER, tasks, adam(1e-2, 100), jax.random.key(0))
     how = {"root": jax.random.key(1), "validate": lambda params: 0.0, "place": place}
     for steps in stops:
@@ -113,9 +113,9 @@ def trained(chunk, tasks, stops: list[int], spread: Sharding, feed=contextlib.nu
 
 
 def streamed(stream: Stream, stops: list[int], **how) -> TrainState:
-    spread = Sharding(streamed=True, **how)
-    feed = partial(prefetch.fed, stream=stream, batch=BATCH, length=LENGTH, spread=spread)
-    return trained(made(stream.tasks.sample, spread), stream.tasks, stops, spread, feed)
+    sharding = Sharding(streamed=True, **how)
+    feed = partial(prefetch.fed, stream=stream, batch=BATCH, length=LENGTH, sharding=sharding)
+    return trained(made(stream.tasks.sample, sharding), stream.tasks, stops, sharding, feed)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +127,8 @@ def on_one(stream) -> TrainState:
 def test_training_is_that_in_memory(stored, on_one):
     columns, table = stored
     train = table.keep_rows(np.flatnonzero(np.isin(table.user, training_users(columns))))
-    tasks, spread = training_tasks(train, **SIZES), Sharding()
-    found = trained(made(tasks.sample, spread), tasks, [20], spread)
+    tasks, sharding = training_tasks(train, **SIZES), Sharding()
+    found = trained(made(tasks.sample, sharding), tasks, [20], sharding)
     chex.assert_trees_all_close(found, on_one, rtol=1e-5, atol=1e-6)
 
 
@@ -195,6 +195,6 @@ def test_what_cannot_be_streamed(stored, tmp_path):
     with pytest.raises(DataError, match="no timestamps"):
         Stream(open_columns(tmp_path / "columns"), np.arange(5), order="time", **SIZES)
     with pytest.raises(ShardingError, match="streamed data is not in parts"):
-        Sharding(parts=True, streamed=True).check(8)
+        Sharding(shards=True, streamed=True).check(8)
     with pytest.raises(ShardingError, match="streamed, is spread by jit or shard_map, not by pmap"):
         Sharding(streamed=True, parallel="pmap").check(8)

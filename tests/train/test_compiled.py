@@ -61,7 +61,7 @@ def test_several_runs_as_one_program_are_what_each_is_alone():
     begun = [
         begin("maml", recipe.build(train, **own), outer, seed, tasks) for seed, (own, outer) in enumerate(settings)
     ]
-    programs = one.together(settings)
+    programs = one.microbatch(settings)
 
     def validate(params):
         return np.asarray(jnp.sqrt(programs.errors(params, held_out[5]).mean(-1)))
@@ -83,7 +83,7 @@ def test_several_runs_as_one_program_are_what_each_is_alone():
         assert float(mine.best_value) == pytest.approx(float(expected.best_value), abs=1e-5)
         assert int(mine.best_step) == int(expected.best_step)
     with pytest.raises(ValueError, match="real numbers"):
-        one.together([settings[0], hyperparameters(recipe, {"inner_steps": 3}, "maml")])
+        one.microbatch([settings[0], hyperparameters(recipe, {"inner_steps": 3}, "maml")])
 
 
 def test_whole_numbers_have_programs_of_their_own():

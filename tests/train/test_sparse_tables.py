@@ -133,24 +133,24 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
 
 
 @pytest.mark.parametrize(
-    "spread",
+    "how",
     [
         {"devices": 8},
         {"devices": 8, "parallel": "shard_map"},
         {"devices": 8, "parallel": "pmap"},
-        {"devices": 4, "tables": "sharded"},
-        {"together": 4},
+        {"devices": 4, "id_tables": "sharded"},
+        {"microbatch": 4},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("one_scale", [False, True])
-def test_rows_are_trained_alike_however_they_are_spread(spread, one_scale):
+def test_rows_are_trained_alike_however_they_are_spread(sharding, one_scale):
     learner, tasks = LEARNERS["maml"](), world()
     optimiser = adam(RATE, 100, rows=True, one_scale=one_scale)
 
     def steps(**how) -> chunks.TrainState:
-        how = Sharding(**({"tables": "rows"} | how))
-        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=8, length=10, spread=how)
+        how = Sharding(**({"id_tables": "rows"} | how))
+        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=8, length=10, sharding=how)
         state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         state = jax.device_put(state, how.of_state(how.mesh(), state))
         state, _ = chunk(tasks.data, state, jax.random.key(3))
@@ -158,7 +158,7 @@ def test_rows_are_trained_alike_however_they_are_spread(spread, one_scale):
             assert state.params["encoder"]["id_table"]["table"].sharding.spec == PartitionSpec("data")
         return jax.device_get(state)
 
-    chex.assert_trees_all_close(steps(**spread).params, steps().params, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(steps(**sharding).params, steps().params, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_makes_nothing_of_the_size_of_the_table():
@@ -167,8 +167,8 @@ def test_a_step_makes_nothing_of_the_size_of_the_table():
         tasks, optimiser = training_tasks(ratings, support=6, query=4), adam(RATE, 100, rows=True)
         learner = maml(RatingNet(items, id_dim=8, hidden=(8,)), squared_error, lr=0.1)
         state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
-        spread = Sharding(tables="rows")
-        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=4, length=5, spread=spread)
+        sharding = Sharding(id_tables="rows")
+        chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=4, length=5, sharding=sharding)
         return chunk.lower(tasks.data, state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
 
     assert scratch(100_000) <= scratch(1_000) + 1024

@@ -21,7 +21,7 @@ BATCH = 16
 
 def chunk(**where) -> tuple[step.TrainSteps, loop.Run]:
     learner, optimiser = maml(MLP((8,)), squared_error, lr=0.01), adam(1e-2, 10)
-    made = step.make_train_steps(learner, TASKS.sample, optimiser, batch=BATCH, length=3, spread=Sharding(**where))
+    made = step.make_train_steps(learner, TASKS.sample, optimiser, batch=BATCH, length=3, sharding=Sharding(**where))
     return made, loop.start(learner, TASKS, optimiser, jax.random.key(0))
 
 
@@ -34,10 +34,10 @@ def at_once() -> tuple[TrainState, Metrics]:
 @pytest.mark.parametrize(
     "where",
     [
-        {"together": 1},
-        {"together": 4},
-        {"together": 8, "devices": 8},
-        {"together": 1, "devices": 8, "parallel": "pmap"},
+        {"microbatch": 1},
+        {"microbatch": 4},
+        {"microbatch": 8, "devices": 8},
+        {"microbatch": 1, "devices": 8, "parallel": "pmap"},
         {"devices": 8, "parallel": "shard_map"},
     ],
 )
@@ -49,8 +49,8 @@ def test_groups_of_tasks_give_the_same_steps(where):
 
 
 def test_memory_is_that_of_one_group():
-    def scratch(together: int | None) -> int:
-        made, run = chunk(together=together)
+    def scratch(microbatch: int | None) -> int:
+        made, run = chunk(microbatch=microbatch)
         return made.lower(TASKS.data, run.state, jax.random.key(1)).compile().memory_analysis().temp_size_in_bytes
 
     assert scratch(1) < 0.5 * scratch(None)
@@ -58,4 +58,4 @@ def test_memory_is_that_of_one_group():
 
 def test_groups_that_do_not_divide_the_tasks_are_refused():
     with pytest.raises(ShardingError, match="16 tasks a step, on 1 devices, are no multiple of 5"):
-        chunk(together=5)
+        chunk(microbatch=5)

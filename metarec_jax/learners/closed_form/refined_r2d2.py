@@ -68,14 +68,14 @@ def refined_r2d2(
 
         def step(logits: Array, _: None) -> tuple[Array, None]:
             targets = jnp.concatenate([wanted, jnp.exp(labelled(logits)) - even])
-            return across @ (together @ (roots[:, None] * targets)), None
+            return across @ (microbatch @ (roots[:, None] * targets)), None
 
         number = len(fast["rows"])
         alone = _regression(gram[:number, :number], fast["mask"], lam)
         logits = gram[number:, :number] @ (fast["mask"][:, None] * (alone @ wanted))
         # The weights stay the same from step to step, and with them the system that is solved.
         roots = jnp.sqrt(jnp.concatenate([fast["mask"], jnp.full(len(queries), weight)]))
-        together, across = _regression(gram, roots, lam), gram[number:] * roots
+        microbatch, across = _regression(gram, roots, lam), gram[number:] * roots
         return labelled(jax.lax.scan(step, logits, length=steps)[0])
 
     return on_embeddings(net, Head(init, adapt, predict), objective)

@@ -16,7 +16,7 @@ from metarec_jax.types import Episode
 LR = 0.05
 
 
-def together(episode: Episode):
+def microbatch(episode: Episode):
     return jax.tree.map(lambda *rows: jnp.concatenate(rows), *episode)
 
 
@@ -37,7 +37,7 @@ def test_the_direction_is_theta_minus_theta_k(steps):
         episode, w = linear_episode(rng), rng.normal(size=5)
         rule = reptile(Linear(), objectives.squared_error, lr=LR, steps=steps)
         gradient = jax.grad(lambda p: rule.loss(p, episode, None)[0])({"w": jnp.asarray(w)})["w"]
-        everything, reached = together(episode), w
+        everything, reached = microbatch(episode), w
         x, y = np.asarray(everything.x), np.asarray(everything.y)
         for _ in range(steps):
             reached = reached - LR * 2 / 16 * x.T @ (x @ reached - y)
