@@ -7,18 +7,11 @@ The support of a test user are ratings of new items too, so that a learner has c
 user's few ratings say of it.
 """
 
-import sys
-from functools import partial
+from experiments import measure
+from experiments.main import protocol
+from metarec_jax import benchmarks
 
-from absl import app, flags
-
-from experiments.common import cold_start
-from experiments.common.command_line import parse
-from experiments.common.questions import BOTH_COLD_START
-
-EXPERIMENT = BOTH_COLD_START.name
-flags.adopt_module_key_flags(cold_start)
-main = partial(cold_start.main, BOTH_COLD_START, sys.modules[__name__])
+main = measure.script("both_cold_start", __doc__, lambda options: benchmarks.both_cold_start(**protocol(options)))
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

@@ -14,18 +14,11 @@ goodbooks with --content=genre+language+year,title,author history ridge has 0.80
 and on MovieLens-1M 1.0135 for 1.0213, 0.9315 for 0.9482 at K = 5 (docs/cold_starts.md).
 """
 
-import sys
-from functools import partial
+from experiments import measure
+from experiments.main import protocol
+from metarec_jax import benchmarks
 
-from absl import app, flags
-
-from experiments.common import cold_start
-from experiments.common.command_line import parse
-from experiments.common.questions import ITEM_COLD_START
-
-EXPERIMENT = ITEM_COLD_START.name
-flags.adopt_module_key_flags(cold_start)
-main = partial(cold_start.main, ITEM_COLD_START, sys.modules[__name__])
+main = measure.script("item_cold_start", __doc__, lambda options: benchmarks.item_cold_start(**protocol(options)))
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

@@ -13,44 +13,20 @@ Result on MovieLens-100K with --seeds=3, over positions 0 to 100: bias 0.9861, r
 process 0.9533, which cannot be told apart; MAML 0.9932, prototypes 1.0311.
 """
 
-import sys
-from functools import partial
-from pathlib import Path
+from experiments import measure
+from experiments.flags import BENCHMARK
+from experiments.main import Options, protocol
+from metarec_jax import benchmarks
 
-from absl import app, flags
-
-from experiments.common import cold_start, online
-from experiments.common.command_line import parse
-from experiments.common.methods import Methods
-from experiments.common.questions import USER_COLD_START, ColdStart
-from experiments.common.runner import Protocol
-from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.splits import Split
-
-EXPERIMENT = "online"
-STARTS = [0, 1, 5, 10, 20, 50]  # of the columns
-POSITIONS = flags.DEFINE_integer("positions", 101, "Ratings of a user that are followed, at most.", lower_bound=2)
-flags.adopt_module_key_flags(cold_start)
-
-RATED = {name: of for name, of in USER_COLD_START.methods.baselines.items() if of.baseline.output == "rating"}
-QUESTION = USER_COLD_START._replace(
-    name=EXPERIMENT,
-    methods=Methods(RATED, USER_COLD_START.methods.recipes),
-    learners=["protonet", "maml", "ridge", "alpaca"],
-    protocol=Protocol([0, 5, 10, 20, 50], query=10, order="time"),  # of meta-training and its validation
-)
+FLAGS = [name for name in BENCHMARK if name != "order"]
 
 
-def make_trial(
-    question: ColdStart, plan: cold_start.Plan, seed: int, ratings: Ratings, split: Split, folder: Path
-) -> online.Trial:
-    """The users of a split, as long as the flag says."""
-    starts = [start for start in STARTS if start < POSITIONS.value]
-    return online.make_trial(seed, ratings, split, plan.protocol, POSITIONS.value, starts, folder)
+def benchmark(options: Options) -> benchmarks.Benchmark:
+    """Users followed as long as the flag says."""
+    return benchmarks.online(options.positions, **protocol(options))
 
 
-FLOW = cold_start.Flow(make_trial, online.run_baseline, online.run_learner, online.scores, same_query=False)
-main = partial(cold_start.main, QUESTION, sys.modules[__name__], flow=FLOW)
+main = measure.script("online", __doc__, benchmark, flags=[*FLAGS, "positions"])
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

@@ -144,7 +144,7 @@ def make_validate(built: Built, whole: Episode) -> Any:
     tasks = jax.tree.map(lambda leaf: leaf[own], whole)
 
     def validate(params: Params) -> float:
-        errors = predict.mean_squared_errors(built.learner, params, tasks)
+        errors = predict.mean_squared_errors(built.method, params, tasks)
         return float(np.sqrt(distributed.gather(errors, number).mean()))
 
     return validate
@@ -161,7 +161,7 @@ def ask_test(built: Built, params: Params, todo: Work) -> dict[str, Any]:
     share = len(distributed.share_of(len(asked.names)))
     with tqdm(total=share, desc="test", unit="user", disable=not distributed.is_first()) as bar:
         values = streaming.ask(
-            LEARNER.value, built.learner, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
+            LEARNER.value, built.method, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
         )
     return {
         metric: intervals.estimate(each, asked.names, metric in ROOTED)._asdict() for metric, each in values.items()
@@ -174,7 +174,7 @@ def begin(built: Built, outer: Config, train: Ratings) -> tuple[Any, loop.Run]:
     optimiser = adam(outer.outer_lr, STEPS.value, weight_decay=outer.weight_decay, rates=built.rates, **of_tables)
     params = built.params
     if params is None:
-        params = built.learner.init(jax.random.key(SEED.value), example(train))
+        params = built.method.init(jax.random.key(SEED.value), example(train))
     return optimiser, loop.start_from(params, optimiser)
 
 
@@ -191,14 +191,14 @@ def run(folder: Path) -> dict[str, Any]:
     start = distributed.placed(start, sharding.of_state(mesh, start))
     sample = todo.tasks.sample
     chunk = chunks.make_train_steps(
-        built.learner, sample, optimiser, batch=BATCH.value, length=length, sharding=sharding
+        built.method, sample, optimiser, batch=BATCH.value, length=length, sharding=sharding
     )
     root = distributed.key(SEED.value + 1, mesh)
     replicate = jax.jit(lambda tree: tree, out_shardings=jax.tree.map(lambda _: root.sharding, start.state.params))
     validate = make_validate(built, todo.valid)
     begun, history = time.perf_counter(), []
     with checkpoints(folder / "checkpoints") as saved, todo.feed(chunk) as fed:
-        fit = partial(loop.fit, fed, todo.tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
+        fit = partial(loop.train, fed, todo.tasks, root=root, steps=STEPS.value, place=lambda tree: tree)
         if (step := saved.latest()) is not None:
             start = saved.restore(step, start)
         first = int(start.state.step)

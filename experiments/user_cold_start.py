@@ -10,18 +10,11 @@ Gaussian process over items, at K = 5 and 10 on MovieLens-1M (0.9371 for 0.9445 
 (0.9721 for 0.9782, 0.9490 for 0.9544). The README has intervals.
 """
 
-import sys
-from functools import partial
+from experiments import measure
+from experiments.main import protocol
+from metarec_jax import benchmarks
 
-from absl import app, flags
-
-from experiments.common import cold_start
-from experiments.common.command_line import parse
-from experiments.common.questions import USER_COLD_START
-
-EXPERIMENT = USER_COLD_START.name
-flags.adopt_module_key_flags(cold_start)
-main = partial(cold_start.main, USER_COLD_START, sys.modules[__name__])
+main = measure.script("user_cold_start", __doc__, lambda options: benchmarks.user_cold_start(**protocol(options)))
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

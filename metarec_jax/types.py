@@ -2,7 +2,7 @@
 
 One idea carries the code: a task is a mapping, and a learner turns a support set into a mapping.
 `adapt(params, support)` returns what was learnt from the support set; `predict(fast, x)` is the mapping.
-All functions here are functions of ONE task; `training.py` and `evaluation.py` add the task axis.
+All functions here are functions of ONE task; `train/` and `eval/` add the task axis.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,8 @@ class Learner(NamedTuple):
     loss: Callable[..., tuple[Array, Metrics]]  # (params, episode, key, step=0) -> (scalar, metrics)
     variance: Callable[[Fast, Any], Array] | None = None  # (fast, x) -> [N] variance of y given x, noise included
     update: Callable[[Fast, Examples], Fast] | None = None  # fast of all examples so far, from fast and new ones
-    forget: Callable[[Fast, Array], Fast] | None = None  # (fast, share kept in 0..1) -> fast as if time had passed
+    forget: Callable[[Fast, Array], Fast] | None = None  # (fast, fraction kept in 0..1) -> fast as if time had passed
+    output: str = "rating"  # or "score", whose order alone means something, or "class": scores of classes [N, C]
 
 
 class Baseline(NamedTuple):

@@ -59,8 +59,8 @@ def measure(table: Ratings) -> dict[str, float]:
     one = jax.tree.map(lambda leaf: leaf[0], history)
     params = built.params
     if params is None:
-        params = built.learner.init(jax.random.key(0), Episode(one, one))
-    many = live(built.learner, params, one)
+        params = built.method.init(jax.random.key(0), Episode(one, one))
+    many = live(built.method, params, one)
     every = table.num_items
     catalogue = Inputs(
         jnp.arange(every)[None],

@@ -94,7 +94,7 @@ def measure(name: str, train: Ratings) -> dict[str, float]:
     """The figures of one learner on one data set."""
     own, _ = hyperparameters(RECIPES[name], {}, name)
     built = RECIPES[name].build(train, **own)
-    learner, optimiser = built.learner, adam(1e-3, 10**6)
+    learner, optimiser = built.method, adam(1e-3, 10**6)
     tasks = training_tasks(train, support=SUPPORT.value, query=QUERY.value, vary_support=False)
     run = loop.start(learner, tasks, optimiser, jax.random.key(0))
     state = jax.device_put(jax.tree.map(jnp.copy, run.state), jax.devices()[0])  # the chunk donates its buffers

@@ -91,7 +91,7 @@ def run_learner(
         built = recipe.build(trial.train, then, earlier, **own)
         params = _train(name, built, replace(outer, steps=then), trial, log, sharding, liked=True)
         frames = [
-            _frame(name, k, trial, ranked(name, built.learner, params, trial.content, users))
+            _frame(name, k, trial, ranked(name, built.method, params, trial.content, users))
             for k, users in trial.test.items()
         ]
         return pl.concat(frames), {str(k): own | vars(outer) for k in trial.test}
@@ -108,7 +108,7 @@ def _train(
 
     def validate(params: Params) -> float:
         every = trial.valid.values()
-        return -float(np.mean([mean_ndcg(name, built.learner, params, trial.content, users) for users in every]))
+        return -float(np.mean([mean_ndcg(name, built.method, params, trial.content, users) for users in every]))
 
     programs = jobs.make_programs(built, outer, tasks.sample, sharding)
     label, folder = (name, trial.folder / name) if liked else (f"rated, {name}", trial.folder / name / "rated")

@@ -137,7 +137,7 @@ def _job(
         return chunk(data, with_rate(state, rate), key)
 
     fit = partial(
-        loop.fit, falling, tasks, root=root, steps=steps, validate=validate, stop=lambda: ended or clock.is_up()
+        loop.train, falling, tasks, root=root, steps=steps, validate=validate, stop=lambda: ended or clock.is_up()
     )
     # As one program: of the passes through the network that only tell the shapes of parameters nothing is left.
     init = jax.jit(learner.init)

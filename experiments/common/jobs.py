@@ -46,14 +46,14 @@ def make_programs(built: Built, outer: Config, sample: Callable, sharding: Shard
     """Of a learner trained on the episodes that `sample` draws."""
     rows = sharding.id_tables != "dense"
     chunk = step.make_train_steps(
-        built.learner,
+        built.method,
         sample,
         make_optimiser(built, outer, rows),
         batch=outer.batch,
         length=chunk_length(outer),
         sharding=sharding,
     )
-    return Programs(chunk, partial(squared_errors, built.learner), rows)
+    return Programs(chunk, partial(squared_errors, built.method), rows)
 
 
 def make_optimiser(built: Built, outer: Config, rows: bool) -> optax.GradientTransformation:
@@ -104,7 +104,7 @@ def job_on(
     one of which more is better."""
     start, root = begin(name, built, outer, seed, tasks, programs.rows)
     steps = total_steps(outer)
-    fit = partial(loop.fit, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
+    fit = partial(loop.train, programs.chunk, tasks, root=root, steps=steps, validate=validate, patience=outer.patience)
     return Job(start, steps, fit, metric)
 
 
@@ -115,7 +115,7 @@ def begin(
     init_key, root = jax.random.split(jax.random.fold_in(jax.random.key(seed), _number(name)))
     optimiser = make_optimiser(built, outer, rows)
     if built.params is None:
-        return loop.start(built.learner, tasks, optimiser, init_key), root
+        return loop.start(built.method, tasks, optimiser, init_key), root
     return loop.start_from(built.params, optimiser), root
 
 

@@ -188,7 +188,7 @@ def train_learner(
     programs = jobs.make_programs(built, outer, tasks.sample, sharding)
     job = jobs.make_job(name, built, outer, trial.seed, tasks, trial.valid, programs)
     params = jobs.train(name, job, trial.seed, trial.folder / name, log)
-    return Trained(built.learner, params, own | vars(outer))
+    return Trained(built.method, params, own | vars(outer))
 
 
 def user_tasks(trial: Trial) -> Tasks:

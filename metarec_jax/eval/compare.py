@@ -5,10 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metarec_jax.eval import intervals
-
-ROOTED = ("rmse",)  # metrics kept as a task's mean square; the root is taken of the mean over tasks
-
-SCORE_FREE = ("rmse", "mae")  # metrics that a mere score, whose units mean nothing, does not have
+from metarec_jax.eval.metrics import Metric
 
 
 class Scores(NamedTuple):
@@ -22,60 +19,52 @@ class Scores(NamedTuple):
     values: dict[str, np.ndarray]  # metric -> [T], NaN where undefined
 
 
-def result_rows(scores: list[Scores], same_query: bool = True) -> list[dict]:
+def result_rows(scores: list[Scores], metrics: tuple[Metric, ...], same_query: bool = True) -> list[dict]:
     """The rows of `results.json`: estimates, the best baseline's paired comparison, and what adaptation adds.
 
-    The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour. For RMSE and MAE less
-    is better, for all other metrics more. "versus" names the best by the first metric of `values`. What adaptation adds
-    can be told only where a task is asked the `same_query` at every K.
+    The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour. "versus" names the best
+    by the first metric. What adaptation adds can be told only where a task is asked the `same_query` at every K.
     """
-    return [_row(score, scores, same_query) for score in scores]
+    return [_row(score, scores, metrics, same_query) for score in scores]
 
 
-def _row(score: Scores, scores: list[Scores], same_query: bool) -> dict:
+def _row(score: Scores, scores: list[Scores], metrics: tuple[Metric, ...], same_query: bool) -> dict:
+    known = [metric for metric in metrics if metric.name in score.values]
     row = {"name": score.name, "kind": score.kind, "shots": score.shots}
-    row["metrics"] = {metric: _estimate(score, metric) for metric in score.values}
+    row["metrics"] = {metric.name: _estimate(score, metric) for metric in known}
     if score.kind != "learner":
         return row
     rivals = [other for other in scores if other.kind == "baseline" and other.shots == score.shots]
     if rivals:
-        best = {metric: _best(rivals, metric) for metric in score.values}
-        row["versus"] = {"baseline": best[next(iter(best))].name} | {
-            metric: {"baseline": rival.name} | _difference(score, rival, metric) for metric, rival in best.items()
+        best = {metric: _best(rivals, metric) for metric in known}
+        row["versus"] = {"baseline": best[known[0]].name} | {
+            metric.name: {"baseline": rival.name} | _difference(score, rival, metric) for metric, rival in best.items()
         }
     before = [other for other in scores if other.name == score.name and other.shots == 0]
     if before and score.shots != 0 and same_query:
-        row["adaptation"] = {metric: _difference(score, before[0], metric) for metric in score.values}
+        row["adaptation"] = {metric.name: _difference(score, before[0], metric) for metric in known}
     return row
 
 
-def _best(rivals: list[Scores], metric: str) -> Scores:
-    sign = 1 if metric in SCORE_FREE else -1
-    return min(rivals, key=lambda rival: _finite(sign * _mean(rival.values[metric])))
+def _best(rivals: list[Scores], metric: Metric) -> Scores:
+    def badness(rival: Scores) -> float:
+        value = metric.sign * metric.mean(rival.values[metric.name])
+        return value if np.isfinite(value) else float("inf")
+
+    return min(rivals, key=badness)
 
 
-def _mean(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def _estimate(score: Scores, metric: Metric) -> dict:
+    values = score.values[metric.name]
+    estimate = intervals.estimate(values, score.users, metric.rooted)._asdict()
+    return estimate | {"per_seed": [float(metric.mean(values[score.seeds == seed])) for seed in np.unique(score.seeds)]}
 
 
-def _finite(value: float) -> float:
-    return value if np.isfinite(value) else float("inf")
-
-
-def _estimate(score: Scores, metric: str) -> dict:
-    values, root = score.values[metric], metric in ROOTED
-    estimate = intervals.estimate(values, score.users, root)._asdict()
-    seeds = [_mean(values[score.seeds == seed]) for seed in np.unique(score.seeds)]
-    return estimate | {"per_seed": [float(np.sqrt(mean)) if root else mean for mean in seeds]}
-
-
-def _difference(score: Scores, other: Scores, metric: str) -> dict:
+def _difference(score: Scores, other: Scores, metric: Metric) -> dict:
     """Score minus other on the tasks that both have."""
     keys = [list(zip(one.seeds.tolist(), one.users.tolist(), strict=True)) for one in (score, other)]
     place = {key: index for index, key in enumerate(keys[1])}
     common = [(index, place[key]) for index, key in enumerate(keys[0]) if key in place]
     mine, others = np.array(common).T
-    return intervals.compare(
-        score.values[metric][mine], other.values[metric][others], score.users[mine], metric in ROOTED
-    )._asdict()
+    values = score.values[metric.name][mine], other.values[metric.name][others]
+    return intervals.compare(*values, score.users[mine], metric.rooted)._asdict()

@@ -1,15 +1,11 @@
 """Choosing a baseline's settings on the validation tasks, for each K apart, so that it is met at its best."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from metarec_jax.data.table import Ratings
-from metarec_jax.eval import metrics
-from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
-from metarec_jax.types import Baseline, Episode, Params
+from metarec_jax.types import Baseline, Params
 
 Shots = int | str
 
@@ -22,13 +18,13 @@ class Tuned(NamedTuple):
     shots: list[Shots]  # the Ks at which they did best
 
 
-def tune(
+def grid_search(
     name: str,
     baseline: Baseline,
-    grid: list[dict[str, Any]],
+    grid: Sequence[dict[str, Any]],
     train: Ratings,
     valid: Mapping[Shots, Any],
-    judge: Callable[[str, Baseline, Params, Any], float] | None = None,
+    judge: Callable[[str, Baseline, Params, Any], float],
 ) -> Iterator[Tuned]:
     """Fit every setting of the grid; yield the best for each K, one entry for each distinct setting.
 
@@ -40,10 +36,8 @@ def tune(
       grid: keyword arguments of `fit`.
       train: training ratings.
       valid: K -> validation tasks.
-      judge: (name, baseline, parameters, validation tasks) -> what is minimised; by default `badness`, which tunes a
-        rating by RMSE and a score by nDCG@5.
+      judge: (name, baseline, parameters, validation tasks) -> what is minimised.
     """
-    judge = judge or badness
     best: dict[Shots, tuple[float, int]] = {}
     fitted: dict[int, Params] = {}
     for number, settings in enumerate(grid):
@@ -62,20 +56,3 @@ def fit_defaults(baseline: Baseline) -> dict[str, Any]:
     """The settings that `fit` has when none are given."""
     parameters = inspect.signature(baseline.fit).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters if parameter.name != "train"}
-
-
-def badness(name: str, baseline: Baseline, params: Params, tasks: Episode) -> float:
-    """What tuning minimises: the RMSE of ratings in rating units, or minus the nDCG@5 of scores.
-
-    Infinite where a prediction is not a finite number: a bad setting loses instead of stopping the run.
-    """
-    if baseline.output == "rating":
-        value = float(np.sqrt(mean_squared_errors(baseline, params, tasks).mean()))
-    else:
-        users = np.arange(len(tasks.query.mask))
-        try:
-            predictions = predict_tasks(name, baseline, params, tasks, users)
-        except PredictionError:
-            return float("inf")
-        value = -float(np.nanmean(metrics.per_task(predictions, tasks.query.y, tasks.query.mask, 0.0)["ndcg@5"]))
-    return value if np.isfinite(value) else float("inf")

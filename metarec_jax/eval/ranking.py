@@ -6,6 +6,7 @@ metrics are taken inside the same compiled program.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,12 @@ from metarec_jax.ops.batching import in_batches
 from metarec_jax.tasks.catalogue import ImplicitUser, candidates, liked_support
 from metarec_jax.types import Array, Baseline, Fast, Learner, Params
 
-Values = dict[str, np.ndarray]  # metric -> [T], see `metrics.RANKING`
+
+class Ranked(NamedTuple):
+    """What a method made of the catalogue for T users."""
+
+    values: dict[str, np.ndarray]  # metric -> [T], see `metrics.RANKING`
+    rank: np.ndarray  # [T, R] expected rank of each relevant item, 1 the best; means nothing for padding
 
 
 def ranks_of(
@@ -63,11 +69,12 @@ def _rank(
     *,
     batch: int,
     items: int | None,
-) -> tuple[dict[str, Array], Array]:
-    def one_user(user: ImplicitUser) -> tuple[dict[str, Array], Array]:
+) -> tuple[dict[str, Array], Array, Array]:
+    def one_user(user: ImplicitUser) -> tuple[dict[str, Array], Array, Array]:
         fast = adapt(params, liked_support(content, user))
         found, finite = ranks_of(predict, fast, content, user.context, user.relevant, user.support, items=items)
-        return {metric.name: metric.function(found) for metric in RANKING}, finite
+        values = {metric.name: metric.function(found) for metric in RANKING}
+        return values, 1.0 + found.ahead + (found.tied - 1) / 2.0, finite
 
     return in_batches(one_user, users, batch)
 
@@ -82,7 +89,7 @@ def rank_catalogue(
     *,
     batch: int = 64,
     items: int | None = None,
-) -> Values:
+) -> Ranked:
     """Adapt to each user's support, score the whole catalogue, and take the metrics.
 
     Args:
@@ -98,10 +105,10 @@ def rank_catalogue(
     Raises:
       PredictionError: a score of a candidate is NaN or infinite.
     """
-    values, finite = _rank(method.adapt, method.predict, params, content, users, batch=batch, items=items)
+    values, rank, finite = _rank(method.adapt, method.predict, params, content, users, batch=batch, items=items)
     if not finite.all():
         raise PredictionError(
             f"{name} gives scores that are not finite to user {user_names[int(np.argmin(finite))]} "
             f"({int((~finite).sum())} of {len(finite)} tasks); lower its learning rates or mend its fit."
         )
-    return {metric: np.asarray(value) for metric, value in values.items()}
+    return Ranked({metric: np.asarray(value) for metric, value in values.items()}, np.asarray(rank))

@@ -3,36 +3,89 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval.grid_search import fit_defaults
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.recipes.space import Between, Space
 from metarec_jax.train.config import Config
-from metarec_jax.types import Episode, Examples, Inputs, Learner, Params
+from metarec_jax.types import Baseline, Episode, Examples, Inputs, Learner, Params
 
 
 class Built(NamedTuple):
-    """A learner for one training table, and its starting parameters where they are not random."""
+    """A method for one training table: a learner that is still to be trained, or a classical method that is fitted."""
 
-    learner: Learner
-    params: Params | None = None
-    rates: dict[str, float] | None = None  # see `training.adam`
+    method: Learner | Baseline
+    params: Params | None = None  # where training starts, or what was fitted; None: at random
+    rates: dict[str, float] | None = None  # see `optimisers.adam`
+
+
+class Stage(NamedTuple):
+    """A part of a training, on a table of its own."""
+
+    table: str = "train"  # of the fold
+    steps: Callable[[Config], int] = lambda config: config.steps
+    keep_last: bool = False  # whether its last parameters count, and not those of the best validation value
 
 
 OUTER_SPACE: Space = {"outer_lr": Between(2e-4, 5e-3), "weight_decay": Between(1e-5, 1e-1)}
+ONE_STAGE = (Stage(),)
 
 
 class Recipe(NamedTuple):
-    """How a learner is built and trained by default, and where better settings may be found."""
+    """How a method is built and trained by default, and where better settings may be found."""
 
-    build: Callable[..., Built]  # (train: Ratings, **hyper-parameters); of those that rank (train, steps, earlier, ...)
-    training: Config = Config()
-    kind: str = "learner"  # "baseline": a control that is trained like a learner
-    space: Space = OUTER_SPACE  # of keywords of `build` and fields of `Training`
+    # (train: Ratings, **hyper-parameters) -> Built; with more than one stage (train, steps, earlier, **the same): steps
+    # of the stage, and the parameters of the one before it.
+    build: Callable[..., Built]
+    training: Config | None = Config()  # None: a classical method, which is fitted and not trained
+    kind: str = "learner"  # or "baseline": a classical method, or a control that is trained like a learner
+    space: Space = OUTER_SPACE  # of keywords of `build` and fields of `training`
+    stages: tuple[Stage, ...] = ONE_STAGE
+    grid: tuple[dict[str, Any], ...] = ({},)  # of a classical method: what validation tasks choose among at every K
+    output: str = "rating"  # or "score", whose order alone means something
+    name: str = ""  # in tables
+    changes: tuple[tuple[str, Any], ...] = ()  # of the defaults
+
+    def configured(self, **changes: Any) -> "Recipe":
+        """The recipe with other defaults; of a classical method with these settings instead of its grid.
+
+        Raises:
+          ValueError: an unknown setting, or a wrong value.
+        """
+        if self.training is None:
+            known = fit_defaults(self.baseline)
+            for key in changes:
+                if key not in known:
+                    raise ValueError(f"{self.name} has no {key!r}; it has {', '.join(known) or 'none'}.")
+            return self._replace(grid=(changes,)) if changes else self
+        hyperparameters(self, dict(self.changes) | changes)
+        return self._replace(changes=tuple((dict(self.changes) | changes).items()))
+
+    @property
+    def baseline(self) -> Baseline:
+        """The classical method itself."""
+        return self.build.args[0]
+
+
+def classical(baseline: Baseline, grid: Sequence[dict[str, Any]], space: Space | None = None) -> Recipe:
+    """The recipe of a classical method: its grid, and the space that tuning looks in, which holds the grid."""
+    build = partial(_fitted, baseline)
+    return Recipe(build, None, "baseline", space or {}, grid=tuple(grid), output=baseline.output)
+
+
+def _fitted(baseline: Baseline, train: Any, **settings: Any) -> Built:
+    return Built(baseline, baseline.fit(train, **settings))
+
+
+def named(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+    """The same recipes, each of which knows its name."""
+    return {name: recipe._replace(name=name) for name, recipe in recipes.items()}
 
 
 def rating_net(train: Ratings, id_dim: int, width: int, **parts: Any) -> RatingNet:
@@ -49,8 +102,9 @@ def example(train: Ratings) -> Episode:
     return Episode(examples, examples)
 
 
-def hyperparameters(recipe: Recipe, changes: dict[str, Any], name: str) -> tuple[dict[str, Any], Config]:
-    """Keywords of the builder and the training settings, with `changes` (key -> value, or text of one) applied.
+def hyperparameters(recipe: Recipe, changes: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Config]:
+    """Keywords of the builder and the training settings of a method that is trained, with the recipe's own changes and
+    then `changes` (key -> value, or text of one) applied.
 
     Raises:
       ValueError: an unknown key, a value that does not read as the type of its default, or a number out of bounds.
@@ -58,11 +112,11 @@ def hyperparameters(recipe: Recipe, changes: dict[str, Any], name: str) -> tuple
     parameters = inspect.signature(recipe.build).parameters.values()
     own = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
     outer = dataclasses.asdict(recipe.training)
-    for key, value in changes.items():
+    for key, value in (dict(recipe.changes) | dict(changes or {})).items():
         target = own if key in own else outer
         if key not in target:
-            raise ValueError(f"{name} has no {key!r}; it has {', '.join([*own, *outer])}.")
-        target[key] = read(value, type(target[key]), f"{name}.{key}")
+            raise ValueError(f"{recipe.name} has no {key!r}; it has {', '.join([*own, *outer])}.")
+        target[key] = read(value, type(target[key]), f"{recipe.name}.{key}")
     return own, type(recipe.training)(**outer)
 
 

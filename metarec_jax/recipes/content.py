@@ -72,8 +72,8 @@ def build_history_ridge(
     """Multimodal ridge on what is left by the neighbours by content, who say part of what the features do: `share`."""
     process = {"rank": rank, "shrink": shrink, "reg_population": reg_population}
     built = build_multimodal_ridge(None, train, **process, width=width, hide=hide, share=share)
-    history = read_history(train, built.learner, built.params)
-    learner = neighbour_residuals(built.learner, HistoryTerm(neighbours, gain, damping, power), history)
+    history = read_history(train, built.method, built.params)
+    learner = neighbour_residuals(built.method, HistoryTerm(neighbours, gain, damping, power), history)
     started = learner.init(jax.random.key(0), example(train)) | built.params
     return Built(learner, started, built.rates)
 

@@ -17,7 +17,7 @@ from metarec_jax.params import join_fixed, split_fixed
 from metarec_jax.priors.ease import ease_start
 from metarec_jax.priors.neighbours import count_neighbours
 from metarec_jax.priors.statistics import rating_matrix
-from metarec_jax.recipes.base import Built, Recipe, example
+from metarec_jax.recipes.base import Built, Recipe, Stage, example
 from metarec_jax.recipes.space import Between, OneOf
 from metarec_jax.train.config import Config
 from metarec_jax.types import Array, Params
@@ -112,7 +112,12 @@ def log_popularity(train: Ratings) -> Array:
     return jnp.log1p(jnp.float32(np.bincount(train.item, minlength=train.num_items)))
 
 
-RANKING_RECIPES: dict[str, Recipe] = {
+# First on whatever was rated, liked or not; its last parameters count, as validation users ask about something else.
+RATED_FIRST = (
+    Stage("rated", lambda config: config.parts()[0], keep_last=True),
+    Stage("train", lambda config: config.parts()[1]),
+)
+RECIPES: dict[str, Recipe] = {
     "set_encoder": Recipe(
         build_set_encoder,
         RankingConfig(outer_lr=1e-3, weight_decay=1e-4, batch=128, steps=20000, patience=20000),
@@ -123,6 +128,8 @@ RANKING_RECIPES: dict[str, Recipe] = {
             "dropout": OneOf((0.3, 0.5, 0.6, 0.7)),
             "reg": Between(0.1, 10.0),
         },
+        stages=RATED_FIRST,
+        output="score",
     ),
     "neighbour_encoder": Recipe(
         build_neighbour_encoder,
@@ -135,5 +142,7 @@ RANKING_RECIPES: dict[str, Recipe] = {
             "neighbours": OneOf((200, 500, 1000)),
             "discount": Between(0.01, 1.0),
         },
+        stages=RATED_FIRST,
+        output="score",
     ),
 }

@@ -1,7 +1,7 @@
 """The file that `experiments/tune.py` writes and --tuned reads: the best settings found for each method.
 
     schema    1
-    question  name of the experiment whose tasks these are
+    question  name of the benchmark whose tasks these are
     dataset   name, sha256
     split     sha256 of the split whose validation tasks they were found on
     seed, trials, shots, query, order
@@ -16,16 +16,14 @@ K is "mean" for a learner, which has one setting for every K. Values are those o
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.common.methods import Methods
-from experiments.common.questions import ColdStart
 from metarec_jax.eval.grid_search import fit_defaults
 from metarec_jax.eval.metrics import by_name
 from metarec_jax.ops.files import write_atomic
-from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.base import Recipe, hyperparameters
 
 SCHEMA = 1
 EVERY_K = "mean"  # key of a value that is the mean over K
@@ -47,11 +45,16 @@ def write_tuned(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, text.encode() + b"\n")
 
 
-def read_tuned(path: Path, question: ColdStart) -> Tuned:
+def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tuned:
     """Read and check a file.
 
+    Args:
+      path: of the file.
+      benchmark: its name.
+      recipes: the methods that answer it.
+
     Raises:
-      ValueError: it cannot be read, is damaged or belongs to another question, or a method, key or value is unknown;
+      ValueError: it cannot be read, is damaged or belongs to another benchmark, or a method, key or value is unknown;
         the message names the file, the method and the key.
     """
     try:
@@ -68,19 +71,19 @@ def read_tuned(path: Path, question: ColdStart) -> Tuned:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"--tuned: {path} is damaged ({problem}); write it again with experiments/tune.py.") from error
-    if asked != question.name:
-        raise ValueError(f"--tuned: {path} holds settings for {asked}, not for {question.name}; tune for it.")
-    recipes, baselines = question.methods.recipes, question.methods.baselines
+    if asked != benchmark:
+        raise ValueError(f"--tuned: {path} holds settings for {asked}, not for {benchmark}; tune for it.")
+    trained = {name for name, recipe in recipes.items() if recipe.training}
     try:
         for name, found in settings.items():
-            _check(question.methods, name, [steps | entry for entry in found] if name in recipes else found)
+            _check(recipes, name, [steps | entry for entry in found] if name in trained else found)
     except ValueError as error:
         raise ValueError(f"--tuned: {path}: {error}") from error
     return Tuned(
         dataset,
         split,
-        {name: steps | found[0] for name, found in settings.items() if name in recipes},
-        {name: found for name, found in settings.items() if name in baselines},
+        {name: steps | found[0] for name, found in settings.items() if name in trained},
+        {name: found for name, found in settings.items() if name not in trained},
         hashlib.sha256(raw).hexdigest(),
     )
 
@@ -94,17 +97,16 @@ def _distinct(best: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _check(methods: Methods, name: str, found: list[dict[str, Any]]) -> None:
+def _check(recipes: Mapping[str, Recipe], name: str, found: list[dict[str, Any]]) -> None:
     """Raises ValueError unless these are settings of the method."""
-    recipes, baselines = methods.recipes, methods.baselines
-    if name not in recipes and name not in baselines:
-        raise ValueError(f"unknown method {name!r}; there are {', '.join([*baselines, *recipes])}.")
-    if name in recipes:
+    if name not in recipes:
+        raise ValueError(f"unknown method {name!r}; there are {', '.join(recipes)}.")
+    if recipes[name].training:
         if len(found) > 1:
             raise ValueError(f"{name} has {len(found)} settings and is trained with one for every K.")
-        hyperparameters(recipes[name], found[0], name)
+        hyperparameters(recipes[name], found[0])
         return
-    known = fit_defaults(baselines[name].baseline)
+    known = fit_defaults(recipes[name].baseline)
     for settings in found:
         for key, value in settings.items():
             if key not in known:

@@ -21,13 +21,18 @@ ROLES = ("train", "valid_support", "valid_query", "test_support", "test_query")
 
 def write_split(path: Path, ratings: Ratings, split: Split) -> None:
     """Write the split as CSV, TSV or Parquet, by the extension of `path`."""
+    write_atomic(path, split_content(ratings, split, path.suffix))
+
+
+def split_content(ratings: Ratings, split: Split, suffix: str = ".parquet") -> bytes:
+    """The content of a file of the split."""
     frame = split_frame(ratings, split).sort(ratings.roles[0], "role", "place", maintain_order=True).drop("place")
     buffer = io.BytesIO()
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         frame.write_parquet(buffer)
     else:
-        frame.write_csv(buffer, separator="\t" if path.suffix == ".tsv" else ",")
-    write_atomic(path, buffer.getvalue())
+        frame.write_csv(buffer, separator="\t" if suffix == ".tsv" else ",")
+    return buffer.getvalue()
 
 
 def read_split(path: Path, ratings: Ratings) -> Split:

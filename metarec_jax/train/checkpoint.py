@@ -40,51 +40,69 @@ def _leaves(tree: Any) -> dict[str, Any]:
     return leaves
 
 
-def save(path: str | os.PathLike[str], tree: Any, meta: dict[str, Any]) -> None:
-    """Save a pytree of jax or numpy arrays and a JSON-able `meta`, atomically.
+def encode(tree: Any, meta: dict[str, Any]) -> bytes:
+    """A pytree of jax or numpy arrays and a JSON-able `meta` as the content of a file.
 
     Raises:
       TypeError: meta is not JSON-able, or a leaf is not a plain array (PRNG keys are not stored: derive them
         from the seed and the step).
-      OSError: the file cannot be written; an older checkpoint there is as it was.
     """
     arrays = {name: np.asarray(leaf) for name, leaf in _leaves(tree).items()}
     payload = flax.serialization.msgpack_serialize({"meta": json.dumps(meta), "leaves": arrays})
-    header = _HEADER.pack(_MAGIC, _VERSION, len(payload), hashlib.sha256(payload).digest())
-    write_atomic(path, header + payload)
+    return _HEADER.pack(_MAGIC, _VERSION, len(payload), hashlib.sha256(payload).digest()) + payload
 
 
-def restore(path: str | os.PathLike[str], like: Any) -> tuple[Any, dict[str, Any]]:
-    """Read what `save` wrote into the structure of `like`.
+def decode(raw: bytes, like: Any, where: str) -> tuple[Any, dict[str, Any]]:
+    """What `encode` was given, in the structure of `like`.
 
     Args:
-      path: the file.
+      raw: the content of a file.
       like: a pytree of the same structure, shapes and dtypes: a fresh state, or its `jax.eval_shape`.
+      where: the file as people find it, for errors.
 
     Returns:
       (tree, meta). A leaf is a numpy array where it is one in `like`, else a jax array on the default device.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      CheckpointError: the file is cut, edited, of another version, or of another structure, shape or dtype.
+      CheckpointError: the content is cut, edited, of another version, or of another structure, shape or dtype.
     """
-    content = _checked_payload(path)
+    content = _checked_payload(raw, where)
     stored, wanted = content["leaves"], _leaves(like)
     remedy = "restore it with the model and settings that wrote it, or delete it to start anew"
     unmatched = wanted.keys() ^ stored.keys()
     if unmatched:
         name = min(unmatched)
         problem = "lacks" if name in wanted else "also holds"
-        raise CheckpointError(f"{path}: the checkpoint {problem} {name}: {remedy}")
+        raise CheckpointError(f"{where}: the checkpoint {problem} {name}: {remedy}")
     for name, leaf in wanted.items():
         found, expected = _describe(stored[name]), _describe(leaf)
         if found != expected:
-            raise CheckpointError(f"{path}: {name} is {found}, expected {expected}: {remedy}")
+            raise CheckpointError(f"{where}: {name} is {found}, expected {expected}: {remedy}")
     leaves = [  # copies, never views of the file's bytes: training donates these buffers
         np.array(stored[name]) if isinstance(leaf, np.ndarray | np.generic) else jnp.array(stored[name])
         for name, leaf in wanted.items()
     ]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), json.loads(content["meta"])
+
+
+def save(path: str | os.PathLike[str], tree: Any, meta: dict[str, Any]) -> None:
+    """`encode` into a file, atomically.
+
+    Raises:
+      TypeError: as of `encode`.
+      OSError: the file cannot be written; an older checkpoint there is as it was.
+    """
+    write_atomic(path, encode(tree, meta))
+
+
+def restore(path: str | os.PathLike[str], like: Any) -> tuple[Any, dict[str, Any]]:
+    """`decode` a file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      CheckpointError: as of `decode`; the message names the file.
+    """
+    return decode(Path(path).read_bytes(), like, str(path))
 
 
 def arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -93,16 +111,15 @@ def arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
       FileNotFoundError, CheckpointError: as of `restore`.
     """
-    return _checked_payload(path)["leaves"]
+    return _checked_payload(Path(path).read_bytes(), str(path))["leaves"]
 
 
 def _describe(leaf: Any) -> str:
     return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
 
 
-def _checked_payload(path: str | os.PathLike[str]) -> Any:
+def _checked_payload(raw: bytes, path: str) -> Any:
     """The decoded payload of a file whose header and checksum are right; CheckpointError otherwise."""
-    raw = Path(path).read_bytes()
     if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
         raise CheckpointError(f"{path}: not a metarec_jax checkpoint, or cut short: delete it to start anew")
     _, version, length, digest = _HEADER.unpack_from(raw)

@@ -55,7 +55,7 @@ def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
     return Run(state, params, jnp.float32(jnp.inf), jnp.int32(0))
 
 
-def fit(
+def train(
     chunk: TrainSteps,
     tasks: Tasks,
     run: Run,

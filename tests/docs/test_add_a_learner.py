@@ -98,7 +98,7 @@ def test_its_recipe_learns_to_beat_its_own_cold_start_the_item_mean_and_the_bias
     def validate(params) -> float:
         return float(mean_squared_errors(learner, params, valid).mean())
 
-    run = loop.fit(chunk, tasks, start, root=jax.random.key(1), steps=STEPS, validate=validate)
+    run = loop.train(chunk, tasks, start, root=jax.random.key(1), steps=STEPS, validate=validate)
 
     def rmse(method, params, tasks) -> float:
         return float(np.sqrt(mean_squared_errors(method, params, tasks).mean()))

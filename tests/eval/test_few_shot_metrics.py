@@ -87,5 +87,5 @@ def test_the_host_sets_the_rate_and_the_end():
         asked.append(1)
         return len(asked) > 4
 
-    done = loop.fit(chunk, waves, run, root=jax.random.key(1), steps=None, validate=lambda params: 0.0, stop=stop)
+    done = loop.train(chunk, waves, run, root=jax.random.key(1), steps=None, validate=lambda params: 0.0, stop=stop)
     assert int(done.state.step) == 12

@@ -111,7 +111,7 @@ def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it
 
 @pytest.mark.parametrize("killed", [3, 23])  # chunks of 20, 20: in training on what was rated, on what was liked
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch, killed):
-    folder, chunks, save = tmp_path / "work", [], loop.fit
+    folder, chunks, save = tmp_path / "work", [], loop.train
 
     def dies(*arguments, on_chunk, **keywords):
         def on(run, progress):

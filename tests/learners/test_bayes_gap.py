@@ -46,7 +46,7 @@ def test_most_of_the_gap_to_the_bayes_optimum_is_closed(name):
         return float(mean_squared_errors(rule, params, valid).mean())
 
     run = loop.start(rule, tasks, outer, jax.random.key(0))
-    run = loop.fit(chunk, tasks, run, root=jax.random.key(1), steps=STEPS, validate=validate)
+    run = loop.train(chunk, tasks, run, root=jax.random.key(1), steps=STEPS, validate=validate)
     reached = mean_squared_errors(rule, run.best_params, warm).mean()
     share = (prior - reached) / (prior - best)
     assert share_at_least < share <= 1.02, f"{prior:.3f} -> {reached:.3f}, optimum {best:.3f}"

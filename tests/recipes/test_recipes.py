@@ -33,13 +33,13 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     tasks = training_tasks(table(), support=5, query=5)
     drawn = (jax.jit(tasks.sample)(tasks.data, jax.random.key(number)) for number in range(20))
     episode = next(task for task in drawn if task.support.mask.any())  # a stranger teaches a ranker nothing
-    params = built.params or built.learner.init(jax.random.key(0), episode)
+    params = built.params or built.method.init(jax.random.key(0), episode)
     assert set(built.rates or {}) <= set(params)
 
     learnt, fixed = split_fixed(params)
 
     def loss(learnt):
-        return built.learner.loss(join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
+        return built.method.loss(join_fixed(learnt, fixed), episode, jax.random.key(1))[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(learnt)
     assert np.isfinite(value)

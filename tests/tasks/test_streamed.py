@@ -108,7 +108,7 @@ def trained(chunk, tasks, stops: list[int], sharding: Sharding, feed=contextlib.
     how = {"root": jax.random.key(1), "validate": lambda params: 0.0, "place": place}
     for steps in stops:
         with feed(chunk) as fed:
-            run = loop.fit(fed, tasks, run, steps=steps, **how)
+            run = loop.train(fed, tasks, run, steps=steps, **how)
     return jax.device_get(run.state)
 
 
@@ -182,7 +182,7 @@ def test_what_a_thread_raises_ends_the_training(stream, monkeypatch):
     how = {"root": jax.random.key(1), "steps": 100, "validate": lambda params: 0.0}
     with pytest.raises(OSError, match="the disk is gone"):
         with prefetch.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
-            loop.fit(fed, stream.tasks, run, **how)
+            loop.train(fed, stream.tasks, run, **how)
     assert 2 <= len(states) <= 3 and threading.active_count() == before
 
 

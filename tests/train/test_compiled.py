@@ -105,8 +105,8 @@ def test_the_real_numbers_of_every_recipe_may_be_arguments(name):
 
     def loss(numbers):
         built = recipe.build(train, **own | {key: value for key, value in numbers.items() if key in own})
-        params = built.learner.init(jax.random.key(0), task)
-        return built.learner.loss(params, task, jax.random.key(1))[0]
+        params = built.method.init(jax.random.key(0), task)
+        return built.method.loss(params, task, jax.random.key(1))[0]
 
     assert jax.eval_shape(loss, numbers).shape == ()
 

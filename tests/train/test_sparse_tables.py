@@ -144,7 +144,7 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
     ids=str,
 )
 @pytest.mark.parametrize("one_scale", [False, True])
-def test_rows_are_trained_alike_however_they_are_spread(sharding, one_scale):
+def test_rows_are_trained_alike_however_they_are_spread(how, one_scale):
     learner, tasks = LEARNERS["maml"](), world()
     optimiser = adam(RATE, 100, rows=True, one_scale=one_scale)
 
@@ -154,11 +154,11 @@ def test_rows_are_trained_alike_however_they_are_spread(sharding, one_scale):
         state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         state = jax.device_put(state, how.of_state(how.mesh(), state))
         state, _ = chunk(tasks.data, state, jax.random.key(3))
-        if how.tables == "sharded":
+        if how.id_tables == "sharded":
             assert state.params["encoder"]["id_table"]["table"].sharding.spec == PartitionSpec("data")
         return jax.device_get(state)
 
-    chex.assert_trees_all_close(steps(**sharding).params, steps().params, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(steps(**how).params, steps().params, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_makes_nothing_of_the_size_of_the_table():

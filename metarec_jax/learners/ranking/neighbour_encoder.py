@@ -68,4 +68,4 @@ def neighbour_encoder(
 
         return jax.lax.cond(step < alone, by_itself, with_votes) if alone else with_votes()
 
-    return Learner(init, adapt, predict, loss)
+    return Learner(init, adapt, predict, loss, output="score")

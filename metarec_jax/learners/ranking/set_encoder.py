@@ -43,4 +43,4 @@ def set_encoder(net: SetEncoder, prior: Array, objective: Objective) -> Learner:
         added = net.apply({"params": params["net"]}, known.x, known.mask, query.x, rngs={"dropout": key})
         return objective(added + params[FIXED][query.x.id], query)
 
-    return Learner(init, adapt, predict, loss)
+    return Learner(init, adapt, predict, loss, output="score")

@@ -34,7 +34,7 @@ def test_decision_layers_move_and_embeddings_do_not():
 
 def published(steps: int = 1, inner_lr: float = 5e-6):
     train = random_table(0)
-    rule = RECIPES["melu_published"].build(train, inner_steps=steps, inner_lr=inner_lr).learner
+    rule = RECIPES["melu_published"].build(train, inner_steps=steps, inner_lr=inner_lr).method
     return rule, jax.jit(rule.init)(jax.random.key(0), example(train))
 
 

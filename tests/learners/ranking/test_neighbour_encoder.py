@@ -85,14 +85,14 @@ def test_a_stranger_is_shown_what_is_popular(name):
     recipe = RANKING_RECIPES[name]
     built = recipe.build(LIKED, 4, None, dim=4, width=8, dropout=0.5, reg=2.0)
     tasks, optimiser = training_catalogue(LIKED, support=3), adam(1e-2, 4)
-    chunk = chunks.make_train_steps(built.learner, tasks.sample, optimiser, batch=8, length=4)
+    chunk = chunks.make_train_steps(built.method, tasks.sample, optimiser, batch=8, length=4)
     params = chunk(tasks.data, loop.start_from(built.params, optimiser).state, jax.random.key(1))[0].params
     stranger = ImplicitUser(jnp.full(3, -1), jnp.zeros(1, jnp.int32), jnp.zeros(0))
     episode = catalogue_episode(jnp.zeros((ITEMS, 0)), stranger)
-    scores = built.learner.predict(built.learner.adapt(params, episode.support), episode.query.x)
+    scores = built.method.predict(built.method.adapt(params, episode.support), episode.query.x)
     np.testing.assert_allclose(scores, np.log(MATRIX.toarray().sum(0) + 1.0), rtol=1e-6)
-    known = built.learner.adapt(params, episode.support._replace(mask=jnp.array([1.0, 0.0, 0.0])))
-    assert np.abs(built.learner.predict(known, episode.query.x) - scores).max() > 0.1
+    known = built.method.adapt(params, episode.support._replace(mask=jnp.array([1.0, 0.0, 0.0])))
+    assert np.abs(built.method.predict(known, episode.query.x) - scores).max() > 0.1
 
 
 def test_a_training_step_gathers_no_table_for_every_user():

@@ -135,5 +135,5 @@ def test_it_knows_what_few_weights_cannot_say():
     for name in ("multimodal_ridge", "history_ridge"):
         built = ITEM_RECIPES[name].build(train, rank=4)
         tasks, _ = episodes(books(), split.test, 0)
-        error[name] = float(mean_squared_errors(built.learner, built.params, tasks).mean())
+        error[name] = float(mean_squared_errors(built.method, built.params, tasks).mean())
     assert error["history_ridge"] < 0.6 * error["multimodal_ridge"]

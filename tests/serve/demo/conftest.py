@@ -40,7 +40,7 @@ def table():
 def ridge(table):
     """The learner and its parameters, without meta-training."""
     built = RECIPES["ridge"].build(table, rank=4)
-    return built.learner, built.params
+    return built.method, built.params
 
 
 @pytest.fixture(scope="session")

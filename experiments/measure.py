@@ -1,0 +1,173 @@
+"""Scripts that measure a benchmark: methods by flags, one table, one report."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from experiments import main
+from experiments.flags import BENCHMARK
+from experiments.main import Experiment, Idle, Options, chosen
+from experiments.workdir import Workdir
+from metarec_jax.benchmarks import Benchmark, run
+from metarec_jax.benchmarks.result import Result
+from metarec_jax.recipes import Recipe
+from metarec_jax.report import plots, results
+from metarec_jax.search.tuned import Tuned, read_tuned
+
+Write = Callable[[dict[str, Any], Path], None]
+
+
+class Plan(NamedTuple):
+    """What the flags ask for, checked before any ratings are read or anything is written."""
+
+    recipes: list[Recipe]  # in the order of the table
+    tuned: Tuned | None
+    stamp: str  # the flags, as flags.txt
+
+
+def script(
+    name: str,
+    doc: str,
+    benchmark: Callable[[Options], Benchmark],
+    *,
+    flags: Collection[str] = BENCHMARK,
+    defaults: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """A script that measures a benchmark.
+
+    Args:
+      name: of the script.
+      doc: its docstring.
+      benchmark: what the flags ask for; raises ValueError where they are wrong.
+      flags: that it has.
+      defaults: its own, by flag.
+    """
+
+    def work(options: Options) -> None:
+        measure(options, benchmark(options))
+
+    return Experiment(name, doc, tuple(flags), work, defaults or {})
+
+
+def measure(options: Options, benchmark: Benchmark) -> None:
+    """Run, or show what an earlier run in this work directory found."""
+    plan = make_plan(options, benchmark)
+    main.make_devices(options.devices)
+    store = main.open_workdir(options, plan.stamp, main.label(options))
+    content = done(store)
+    if content is None:
+        content = fresh(options, benchmark, plan, store).content
+    show(content, store.folder, benchmark.metrics[0].name)
+
+
+def done(store: Workdir) -> dict[str, Any] | None:
+    """What an earlier run found, which is said; None where it is not done."""
+    if not (store.folder / "results.json").exists():
+        return None
+    print(f"{store.folder} is done already; this is what it found.\n")
+    return results.read_json(store.folder / "results.json")
+
+
+def show(content: dict[str, Any], folder: Path, metric: str) -> None:
+    """Print the table, and where the rest is."""
+    print(Result(content).table(metric))
+    print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")
+
+
+def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir, write: Write | None = None) -> Result:
+    """Run the benchmark and write its report; results.json comes last and says that the run is complete."""
+    begun = time.perf_counter()
+    ratings = main.load_ratings(options)
+    seconds = time.perf_counter() - begun
+    log_tuned(options, plan, ratings.name)
+    result = run(
+        benchmark,
+        ratings,
+        plan.recipes,
+        seeds=range(options.seed, options.seed + options.seeds),
+        store=store,
+        sharding=main.sharding(options),
+        on_method=lambda name, seed, seconds: logging.info("%s, seed %d: %.1f s", name, seed, seconds),
+    )
+    log_split(options, plan, ratings.name, result.content["split"]["sha256"])
+    result.content["timing"] = {"load": round(seconds, 2)} | result.content["timing"]
+    (write or write_report)(result.content, store.folder)
+    return result
+
+
+def write_report(content: dict[str, Any], folder: Path) -> None:
+    """The page and its picture, and results.json."""
+    plots.save_figure(plots.curves_figure(content), folder / "curves.png")
+    Result(content).report(folder / "report.html")
+    Result(content).save(folder / "results.json")
+
+
+def make_plan(options: Options, benchmark: Benchmark, idle: Idle = ()) -> Plan:
+    """Check all flags.
+
+    Raises:
+      ValueError: one is wrong, or would do nothing.
+    """
+    learners = chosen("learners", options.learners, benchmark.learners(), benchmark.default)
+    baselines = chosen("baselines", options.baselines, benchmark.baselines())
+    recipes = [benchmark.recipes[name] for name in baselines + learners]
+    if not recipes:
+        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    idle = [*main.data_idle(options), *idle]
+    if not any(recipe.training for recipe in recipes):
+        idle += [(flag, "needs a method that is trained") for flag in ("steps", "id_tables")]
+    if options.devices == 1:
+        idle.append(("parallel", "needs --devices above 1"))
+    tuned_file = options.tuned if options.has("tuned") else None
+    tuned = read_tuned(Path(tuned_file), benchmark.name, benchmark.recipes) if tuned_file is not None else None
+    recipes = configured(options, recipes, tuned)
+    return Plan(recipes, tuned, options.stamp(idle, {"tuned": tuned.sha256} if tuned else None))
+
+
+def configured(options: Options, recipes: list[Recipe], tuned: Tuned | None = None) -> list[Recipe]:
+    """The recipes with the settings that the flags ask for; checked here, before anything long starts.
+
+    A tuned setting gives way to --steps, and that to NAME.KEY=VALUE of --set.
+
+    Raises:
+      ValueError: not NAME.KEY=VALUE, a method that is not trained here, an unknown key or a wrong value.
+    """
+    trained = [recipe.name for recipe in recipes if recipe.training]
+    changes: dict[str, dict[str, Any]] = {name: dict(tuned.changes.get(name, {})) if tuned else {} for name in trained}
+    if options.steps is not None:
+        changes = {name: settings | {"steps": options.steps} for name, settings in changes.items()}
+    for text in options.set:
+        target, equals, value = text.partition("=")
+        name, dot, key = target.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--set={text}: write NAME.KEY=VALUE, for example maml.inner_lr=0.1.")
+        if name not in changes:
+            known = ", ".join(trained) or "none"
+            raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
+        changes[name][key] = value
+    try:
+        found = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
+    except ValueError as error:
+        raise ValueError(f"--set: {error}") from error
+    grids = tuned.grids if tuned else {}
+    return [recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe for recipe in found]
+
+
+def log_tuned(options: Options, plan: Plan, dataset: str) -> None:
+    """Say which methods the tuned settings leave out, and where they come from other data."""
+    if plan.tuned is None:
+        return
+    left_out = [recipe.name for recipe in plan.recipes if recipe.name not in plan.tuned.changes | plan.tuned.grids]
+    if left_out:
+        logging.info("%s does not name %s: default settings.", options.tuned, ", ".join(left_out))
+    if plan.tuned.dataset != dataset:
+        logging.warning("%s was tuned on %s, not on %s.", options.tuned, plan.tuned.dataset, dataset)
+
+
+def log_split(options: Options, plan: Plan, dataset: str, sha256: str | list[str]) -> None:
+    """Say where tuned settings come from another split."""
+    if plan.tuned and plan.tuned.dataset == dataset and sha256 != plan.tuned.split:
+        logging.warning("%s was tuned on another split: its validation users may be test users here.", options.tuned)

@@ -1,0 +1,24 @@
+"""Protocols that are measured, and the driver: `run(user_cold_start(), data.load("ml-100k"), [recipes.maml()])`."""
+
+from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Trained
+from metarec_jax.benchmarks.catalogue import catalogue_ranking
+from metarec_jax.benchmarks.online import online
+from metarec_jax.benchmarks.ratings import both_cold_start, item_cold_start, item_warm_up, user_cold_start
+from metarec_jax.benchmarks.result import Result
+from metarec_jax.benchmarks.run import run
+
+__all__ = [
+    "Answers",
+    "Benchmark",
+    "Fold",
+    "HeldOut",
+    "Result",
+    "Trained",
+    "both_cold_start",
+    "catalogue_ranking",
+    "item_cold_start",
+    "item_warm_up",
+    "online",
+    "run",
+    "user_cold_start",
+]

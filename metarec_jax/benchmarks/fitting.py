@@ -1,0 +1,92 @@
+"""How a recipe becomes a trained method on a fold: a classical method chosen from its grid, a learner meta-trained."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut, Method, Trained
+from metarec_jax.eval.grid_search import Shots, grid_search
+from metarec_jax.eval.predict import PredictionError
+from metarec_jax.recipes.base import Recipe, Stage, hyperparameters
+from metarec_jax.train import fit as training
+from metarec_jax.train.sharding import Sharding
+from metarec_jax.train.store import Store
+from metarec_jax.types import Array, Params
+
+
+def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_out: HeldOut) -> float:
+    """What is minimised on validation tasks at one K; infinite where a prediction is not a finite number: a bad setting
+    loses instead of stopping the run."""
+    metric = benchmark.validating(method.output)
+    try:
+        values = np.asarray(benchmark.measure(name, method, params, held_out, (metric,))[metric.name])
+    except PredictionError:
+        return float("inf")
+    mean = metric.sign * metric.mean(values)
+    return mean if np.isfinite(mean) else float("inf")
+
+
+def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[Trained, list[Shots]]]:
+    """A classical method at the settings of its grid that are best on the validation tasks, and the Ks at which they
+    are; one after another."""
+
+    def judge(name: str, method: Method, params: Params, held_out: HeldOut) -> float:
+        return value(benchmark, name, method, params, held_out)
+
+    found = grid_search(
+        recipe.name, recipe.baseline, list(recipe.grid), fold.tables["train"], fold.held_out("valid"), judge
+    )
+    for best in found:
+        yield Trained(recipe.baseline, best.params, best.settings), best.shots
+
+
+def train(
+    benchmark: Benchmark,
+    recipe: Recipe,
+    fold: Fold,
+    store: Store,
+    *,
+    sharding: Sharding | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Meta-train a learner on a fold, stage after stage, with early stopping on the validation tasks, going on from the
+    store's checkpoint."""
+    sharding = sharding or Sharding()
+    own, config = hyperparameters(recipe)
+    built, params, stages = None, None, [stage for stage in recipe.stages if stage.steps(config)]
+    for stage in stages:
+        outer = dataclasses.replace(config, steps=stage.steps(config))
+        first = () if len(recipe.stages) == 1 else (outer.steps, params)
+        built = recipe.build(fold.tables[stage.table], *first, **own)
+        metric, name = benchmark.validating(built.method.output), stage_name(stage, recipe.name)
+
+        def validate(params: Params, method: Method = built.method) -> float:
+            watched = (fold.watched or (lambda: fold.held_out("valid")))()
+            return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in watched.values()]))
+
+        folder = f"{fold.folder}/{recipe.name}" + ("" if stage.table == "train" else f"/{stage.table}")
+        params = training.fit(
+            built.method,
+            fold.tasks(stage.table),
+            outer,
+            key=stream(fold.seed, name),
+            params=built.params,
+            rates=built.rates,
+            validate=validate,
+            keep_last=stage.keep_last,
+            sharding=sharding,
+            journal=training.Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
+        ).params
+    return Trained(built.method, params, own | vars(config))
+
+
+def stage_name(stage: Stage, name: str) -> str:
+    """A stage of a method's training, in the log."""
+    return name if stage.table == "train" else f"{stage.table}, {name}"
+
+
+def stream(seed: int, name: str) -> Array:
+    """The key of a method's training: a stream of its own for each."""
+    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(name.encode()[:3], "big"))

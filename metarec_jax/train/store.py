@@ -1,0 +1,105 @@
+"""What a run keeps and goes on from: named contents, and a log with a record every chunk of training steps.
+
+A store is handed to what trains and measures, which knows no folder. `Store` keeps all in memory; `FolderStore` in
+files that are written whole or not at all, so that a run that was killed goes on from there.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from metarec_jax.ops.files import write_atomic
+
+
+class StoreError(ValueError):
+    """A store whose content is damaged or belongs to another run; the message says what to do."""
+
+
+class Store:
+    """In memory: gone with the process."""
+
+    def __init__(self):
+        self.records: list[dict[str, Any]] = []
+        self._contents: dict[str, bytes] = {}
+
+    def load(self, name: str) -> bytes | None:
+        """What was saved under a name such as "seed_0/maml/info.json", or None."""
+        return self._contents.get(name)
+
+    def save(self, name: str, content: bytes) -> None:
+        """Keep a content under a name, instead of an earlier one."""
+        self._contents[name] = content
+
+    def drop(self, folder: str) -> None:
+        """Forget all contents whose names begin with `folder` and a slash."""
+        self._contents = {name: kept for name, kept in self._contents.items() if not name.startswith(f"{folder}/")}
+
+    def where(self, name: str) -> str:
+        """A content as people find it, for messages."""
+        return name
+
+    def load_json(self, name: str, remedy: str) -> Any:
+        """A JSON content, or None where there is none.
+
+        Raises:
+          StoreError: it is damaged; the message ends with the remedy.
+        """
+        content = self.load(name)
+        try:
+            return None if content is None else json.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Add a record of training: seed, name, step and what was measured."""
+        self.records.append(record)
+
+    def rewind(self, seed: int, name: str, step: int) -> None:
+        """Drop the records of a training that are later than `step`: a kill may leave more than the checkpoint has."""
+        self.records = [
+            record
+            for record in self.records
+            if (record["seed"], record["name"]) != (seed, name) or record["step"] <= step
+        ]
+
+    def names(self, seed: int) -> list[str]:
+        """Whatever was trained, stages of a learner apart, in the order of training."""
+        return list(dict.fromkeys(record["name"] for record in self.records if record["seed"] == seed))
+
+    def curve(self, seed: int, name: str) -> list[dict[str, Any]]:
+        """The records of one training."""
+        return [record for record in self.records if (record["seed"], record["name"]) == (seed, name)]
+
+
+class FolderStore(Store):
+    """In a folder: a file a content, and the log in `metrics.jsonl`."""
+
+    def __init__(self, folder: str | Path):
+        super().__init__()
+        self.folder = Path(folder)
+        self._log = self.folder / "metrics.jsonl"
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        self.records = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may leave half a line
+
+    def load(self, name: str) -> bytes | None:
+        path = self.folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    def save(self, name: str, content: bytes) -> None:
+        write_atomic(self.folder / name, content)
+
+    def drop(self, folder: str) -> None:
+        shutil.rmtree(self.folder / folder, ignore_errors=True)
+
+    def where(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def log(self, record: dict[str, Any]) -> None:
+        super().log(record)
+        with open(self._log, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind(self, seed: int, name: str, step: int) -> None:
+        super().rewind(seed, name, step)
+        write_atomic(self._log, "".join(json.dumps(record) + "\n" for record in self.records).encode())
