@@ -191,5 +191,5 @@ def item_warm_up(
     **bounds: Any,
 ) -> Benchmark:
     """A new item after 0, 1, 2 and 3 batches of ratings, in the order of time."""
-    found = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
-    return found._replace(name="item_warm_up")
+    benchmark = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
+    return benchmark._replace(name="item_warm_up")
