@@ -3,11 +3,11 @@
 import copy
 import io
 import json
-from html.parser import HTMLParser
 
 import matplotlib.image
 import numpy as np
 import pytest
+from page_parser import Page
 
 from metarec_jax.report import html, latex, plots, results, table
 from metarec_jax.report.results import ResultsError
@@ -179,25 +179,6 @@ def test_what_is_not_results_is_a_clear_error(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(ResultsError, match=r"results\.json"):
         results.read_json(tmp_path / "results.json")
-
-
-class Page(HTMLParser):
-    """Collects the links of a page and checks that its tags are balanced."""
-
-    VOID = {"meta", "img", "br"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.links, self.open = [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        self.open += [] if tag in self.VOID else [tag]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_page_holds_every_figure_and_needs_nothing_from_outside():
