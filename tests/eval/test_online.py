@@ -31,7 +31,7 @@ TABLE = dataclasses.replace(RAW, user_features=SMALL[0], item_features=SMALL[1])
 USERS = np.arange(20, 30, dtype=np.int32)
 NET = TasteNet(ITEMS, 3.0, 4)
 RULES = {
-    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), doubt=ItemNoise(ITEMS)),
+    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), item_noise=ItemNoise(ITEMS)),
     "alpaca": alpaca(NET),
     "prototypes": protonet_ratings(
         Encoder(ITEMS, hidden=(8,)), objectives.squared_error, levels=[0.5 * level for level in range(1, 11)]

@@ -31,7 +31,7 @@ from metarec_jax.ops.similarity import attend_or_none, unit
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
 # Parts of the learning rate, by part of the parameters.
-RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "doubt": 0.3, "attention": 1.0}
+RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "item_noise": 0.3, "attention": 1.0}
 
 
 class Keys(nn.Module):
@@ -53,7 +53,7 @@ def attentive_ridge(
     keys: nn.Module,
     noise: float = 1.0,
     prior: nn.Module | None = None,
-    doubt: nn.Module | None = None,
+    item_noise: nn.Module | None = None,
     sharpness: float = 4.0,
     null: float = 1.0,
 ) -> Learner:
@@ -65,11 +65,11 @@ def attentive_ridge(
       keys: Flax module from (x of [N, ...], features [N, D]) to unit vectors [N, A], for example `Keys`.
       noise: initial noise variance of the ridge head, in squared units of y; learnt.
       prior: as in `ridge`, for example `models.choice.ChoicePrior`.
-      doubt: as in `ridge`, for example `ItemDoubt`.
+      item_noise: as in `ridge`, for example `ItemNoise`.
       sharpness: initial s; learnt.
       null: initial logit of "none of them"; learnt. At K = 0 it takes all the attention.
     """
-    head = ridge(net, objective, noise=noise, prior=prior, doubt=doubt)
+    head = ridge(net, objective, noise=noise, prior=prior, item_noise=item_noise)
 
     def features(params: Params, x) -> Array:
         return net.apply({"params": params["net"]}, x)[0]

@@ -28,7 +28,7 @@ def ridge(
     *,
     noise: float = 1.0,
     prior: nn.Module | None = None,
-    doubt: nn.Module | None = None,
+    item_noise: nn.Module | None = None,
 ) -> Learner:
     """The ridge head on a network.
 
@@ -38,8 +38,8 @@ def ridge(
       noise: initial noise variance, in squared units of y; learnt.
       prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
         it does not see y, and is `expect` of a `summary` that adds up over examples. None: 0.
-      doubt: Flax module from the support's x to [N], the log of how much noisier than usual a rating is, for example
-        `ItemDoubt`. None: 0.
+      item_noise: Flax module from x of [N, ...] to [N], the log of a rating's noise variance over the usual one, for
+        example `ItemNoise`. None: 0.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -47,8 +47,8 @@ def ridge(
         params = {"net": net.init(key, support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
         if prior is not None:
             params["prior"] = prior.init(key, support.x, support.mask)["params"]
-        if doubt is not None:
-            params["doubt"] = doubt.init(key, support.x)["params"]
+        if item_noise is not None:
+            params["item_noise"] = item_noise.init(key, support.x)["params"]
         return params
 
     def predict(fast: Fast, x) -> Array:
@@ -64,7 +64,7 @@ def ridge(
         weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, share)
         return fast | {"weights": weights, "covariance": covariance}
 
-    parts = _Parts(net, prior, doubt)
+    parts = _Parts(net, prior, item_noise)
     adapt, update = partial(_adapt, parts), partial(_update, parts)
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, forget)
 
@@ -74,13 +74,13 @@ class _Parts(NamedTuple):
 
     net: nn.Module
     prior: nn.Module | None
-    doubt: nn.Module | None
+    item_noise: nn.Module | None
 
     def of_prior(self, fast: Fast, method: str, *arguments) -> Array:
         return self.prior.apply({"params": fast["prior"]}, *arguments, method=method)
 
     def noise_of(self, fast: Fast, x) -> Array:
-        own = 0.0 if self.doubt is None else self.doubt.apply({"params": fast["doubt"]}, x)
+        own = 0.0 if self.item_noise is None else self.item_noise.apply({"params": fast["item_noise"]}, x)
         return jnp.exp(fast["log_noise"] + own)
 
 
@@ -115,7 +115,7 @@ class ItemNoise(nn.Module):
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        return IdTable(self.num_ids, 1, scale=0.0, name="id_doubt")(x.id)[:, 0]
+        return IdTable(self.num_ids, 1, scale=0.0, name="id_item_noise")(x.id)[:, 0]
 
 
 def from_gaussian_process(params: Params, fitted: Params, mean: float, content: Array) -> Params:
