@@ -36,16 +36,16 @@ def gaussian_kl(mean: Array, log_variance: Array, prior_mean: Array, prior_log_v
     return 0.5 * jnp.sum(ratio - 1.0 + prior_log_variance - log_variance)
 
 
-def student_t_shares(point: Array, centres: Array, alpha: float) -> Array:
+def student_t_assignment(point: Array, centres: Array, alpha: float) -> Array:
     """[C] shares of a point [R] in clusters around `centres` [C, R] by Student's t kernel with alpha degrees."""
     squared = jnp.sum(jnp.square(point - centres), -1)
     return jax.nn.softmax(-0.5 * (alpha + 1.0) * jnp.log1p(squared / alpha))
 
 
-def sharpening(shares: Array) -> Array:
+def sharpening(assignment: Array) -> Array:
     """KL(p || shares) in nats with p ~ shares^2: what moves shares [C] towards their largest."""
-    target = jnp.square(shares) / jnp.sum(jnp.square(shares))
-    return jnp.sum(target * (jnp.log(target) - jnp.log(shares)))
+    target = jnp.square(assignment) / jnp.sum(jnp.square(assignment))
+    return jnp.sum(target * (jnp.log(target) - jnp.log(assignment)))
 
 
 class Modulation(nn.Module):
@@ -119,8 +119,8 @@ class TaskAdaptiveNet(nn.Module):
     def task(self, support: Examples) -> tuple[Array, Array]:
         """o [width + 1], what modulates the decoder, and the shares [C] of the clusters in it."""
         embedding = self._summary(self.task_encoder, support)
-        shares = student_t_shares(embedding, self.pool, self.alpha)
-        return embedding + shares @ self.pool, shares
+        assignment = student_t_assignment(embedding, self.pool, self.alpha)
+        return embedding + assignment @ self.pool, assignment
 
     def rate(self, z: Array, task: Array, x: Any) -> Array:
         """Predicted ratings [N]."""
@@ -133,8 +133,8 @@ class TaskAdaptiveNet(nn.Module):
         mean, log_variance = self.latent(everything)
         divergence = gaussian_kl(mean, log_variance, *self.latent(episode.support))
         z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)
-        task, shares = self.task(episode.support)
-        return self.rate(z, task, episode.query.x), divergence, sharpening(shares)
+        task, assignment = self.task(episode.support)
+        return self.rate(z, task, episode.query.x), divergence, sharpening(assignment)
 
     def _summary(self, encoder: PairEncoder, examples: Examples) -> Array:
         features, prior = self.net(examples.x)

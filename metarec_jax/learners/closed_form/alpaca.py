@@ -61,9 +61,9 @@ def alpaca(net: nn.Module, *, noise: float = 1.0) -> Learner:
         weights, covariance = absorb(*state, features, new.y - mean, new.mask, fast["noise"])
         return fast | {"weights": weights, "covariance": covariance}
 
-    def forget(fast: Fast, share: Array) -> Fast:
+    def forget(fast: Fast, fraction: Array) -> Fast:
         prior, _ = inverse_and_log_determinant(fast["precision"])
-        weights, covariance = relax(fast["weights"], fast["covariance"], fast["prior"], prior, share)
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["prior"], prior, fraction)
         return fast | {"weights": weights, "covariance": covariance}
 
     def density(fast: Fast, x) -> tuple[Array, Array]:

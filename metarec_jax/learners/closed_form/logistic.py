@@ -23,7 +23,7 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.linear import gaussian_posterior, ridge_weights
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
-EDGE = 0.02  # a prior mean is kept this share of the scale away from its ends, where the logit is infinite
+EDGE = 0.02  # a prior mean keeps this fraction of the scale away from its ends, where the logit is infinite
 
 
 def logistic(
@@ -42,8 +42,8 @@ def logistic(
 
     def inputs(params: Params, x) -> tuple[Array, Array]:
         features, mean = net.apply({"params": params["net"]}, x)
-        share = jnp.clip((mean - low) / span, EDGE, 1.0 - EDGE)
-        return 4.0 / span * features, jnp.log(share) - jnp.log1p(-share)
+        fraction = jnp.clip((mean - low) / span, EDGE, 1.0 - EDGE)
+        return 4.0 / span * features, jnp.log(fraction) - jnp.log1p(-fraction)
 
     def init(key: Array, episode: Episode) -> Params:
         return {"net": net.init(key, episode.support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}

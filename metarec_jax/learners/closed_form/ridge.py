@@ -59,9 +59,9 @@ def ridge(
         features, _ = net.apply({"params": fast["net"]}, x)
         return parts.noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
-    def forget(fast: Fast, share: Array) -> Fast:
+    def forget(fast: Fast, fraction: Array) -> Fast:
         prior_covariance = jnp.eye(len(fast["weights"]))
-        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, share)
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, fraction)
         return fast | {"weights": weights, "covariance": covariance}
 
     parts = _Parts(net, prior, item_noise)

@@ -69,10 +69,10 @@ def shrunk_levels(params: Params, sums: Array, counts: Array) -> tuple[Array, Ar
       params: with the entries of `level_params`.
       sums, counts: from `level_sums`.
     """
-    count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
+    count, fraction_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
     prototypes = (count * params["prototypes"] + sums) / (count + counts)[:, None]
-    shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
-    return prototypes, jnp.log(shares)
+    fractions = (fraction_count * jax.nn.softmax(params["shares"]) + counts) / (fraction_count + jnp.sum(counts))
+    return prototypes, jnp.log(fractions)
 
 
 def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
@@ -159,15 +159,15 @@ def protonet_ratings(
 
     def predict(fast: Fast, x) -> Array:
         embedded = net.apply({"params": fast["net"]}, x)
-        prototypes, log_shares = shrunk_levels(fast, fast["sums"], fast["counts"])
+        prototypes, log_fractions = shrunk_levels(fast, fast["sums"], fast["counts"])
         scaled = distances(embedded, prototypes, distance) * jnp.exp(-fast["log_temperature"])
-        return jax.nn.softmax(log_shares - scaled, -1) @ values
+        return jax.nn.softmax(log_fractions - scaled, -1) @ values
 
     def update(fast: Fast, new: Examples) -> Fast:
         sums, counts = read(fast, new)
         return fast | {"sums": fast["sums"] + sums, "counts": fast["counts"] + counts}
 
-    def forget(fast: Fast, share: Array) -> Fast:
-        return fast | {"sums": share * fast["sums"], "counts": share * fast["counts"]}
+    def forget(fast: Fast, fraction: Array) -> Fast:
+        return fast | {"sums": fraction * fast["sums"], "counts": fraction * fast["counts"]}
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), None, update, forget)

@@ -87,9 +87,9 @@ def refine(sums: Array, counts: Array, queries: Array, how: Refinement, steps: i
 
     def step(prototypes: Array, _: None) -> tuple[Array, None]:
         logits = -how.sharpness * distances(queries, prototypes, "squared_euclidean")
-        share = how.weight * jnp.exp(assignment(logits, counts, how.balance))
-        total = counts[:, None] + jnp.sum(share, 0)[:, None]
-        return (sums + share.T @ queries) / jnp.maximum(total, 1e-6), None
+        weights = how.weight * jnp.exp(assignment(logits, counts, how.balance))
+        total = counts[:, None] + jnp.sum(weights, 0)[:, None]
+        return (sums + weights.T @ queries) / jnp.maximum(total, 1e-6), None
 
     return jax.lax.scan(step, sums / jnp.maximum(counts, 1.0)[:, None], length=steps)[0]
 
@@ -109,7 +109,7 @@ def assignment(logits: Array, counts: Array, balance: Array | float) -> Array:
     logits = jnp.where(present, logits, NEVER)
     even = present / jnp.maximum(jnp.sum(present), 1)
     for _ in range(EVENING):
-        share = jnp.mean(jax.nn.softmax(logits, -1), 0)
-        excess = jnp.where(present, jnp.log((share + 1e-6) / (even + 1e-6)), 0.0)
+        fraction = jnp.mean(jax.nn.softmax(logits, -1), 0)
+        excess = jnp.where(present, jnp.log((fraction + 1e-6) / (even + 1e-6)), 0.0)
         logits = logits - balance * excess
     return jax.nn.log_softmax(logits, -1)

@@ -99,17 +99,17 @@ def relation_ratings(
 
     def adapt(params: Params, support: Examples) -> Fast:
         embedded, _ = net.apply({"params": params["net"]}, support.x)
-        prototypes, log_shares = shrunk_levels(params, *level_sums(embedded, support, values))
-        return params | {"task_prototypes": prototypes, "task_log_shares": log_shares}
+        prototypes, log_fractions = shrunk_levels(params, *level_sums(embedded, support, values))
+        return params | {"task_prototypes": prototypes, "task_log_fractions": log_fractions}
 
     def predict(fast: Fast, x) -> Array:
         embedded, mean = net.apply({"params": fast["net"]}, x)
 
-        def expected_level(prototypes: Array, log_shares: Array) -> Array:
+        def expected_level(prototypes: Array, log_fractions: Array) -> Array:
             scores = comparator.apply({"params": fast["comparator"]}, prototypes, embedded)
-            return jax.nn.softmax(log_shares + scores, -1) @ values
+            return jax.nn.softmax(log_fractions + scores, -1) @ values
 
-        task = expected_level(fast["task_prototypes"], fast["task_log_shares"])
+        task = expected_level(fast["task_prototypes"], fast["task_log_fractions"])
         return mean + task - expected_level(fast["prototypes"], jax.nn.log_softmax(fast["shares"]))
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))
