@@ -129,7 +129,7 @@ def absorb(
 
 
 def relax(weights: Array, covariance: Array, mean: Array, prior: Array, fraction: Array) -> tuple[Array, Array]:
-    """A posterior N(weights, covariance) after a drift of the taste: `fraction` of the deviation from the prior remains.
+    """A posterior N(weights, covariance) after a drift: `fraction` of the deviation from the prior remains.
 
     w' - mean = fraction (w - mean) + sqrt(1 - fraction^2) e with e ~ N(0, prior), an autoregression that leaves the
     prior N(mean, prior) as it is; the prediction step of the Kalman filter. fraction = 1 changes nothing.

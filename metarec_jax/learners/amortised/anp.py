@@ -39,9 +39,9 @@ class AttentiveMemory(nn.Module):
         return {"mean": shrunk_mean(encoded, mask, self.count), "keys": features, "values": encoded, "mask": mask}
 
     def recall(self, written: Fast, features: Array) -> Array:
-        found = self.attention(features, written["keys"], written["values"], written["mask"])
-        mean = jnp.broadcast_to(written["mean"], (len(found), self.width + 1))
-        return jnp.concatenate([found, mean], -1)
+        attended = self.attention(features, written["keys"], written["values"], written["mask"])
+        mean = jnp.broadcast_to(written["mean"], (len(attended), self.width + 1))
+        return jnp.concatenate([attended, mean], -1)
 
 
 def anp(

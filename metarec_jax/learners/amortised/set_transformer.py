@@ -29,8 +29,8 @@ class AttentionBlock(nn.Module):
 
     @nn.compact
     def __call__(self, rows: Array, others: Array, mask: Array) -> Array:
-        found = Attention(self.heads, self.width // self.heads, name="attention")(rows, others, others, mask)
-        rows = nn.LayerNorm(name="norm_attention")(rows + nn.Dense(self.width, name="join")(found))
+        attended = Attention(self.heads, self.width // self.heads, name="attention")(rows, others, others, mask)
+        rows = nn.LayerNorm(name="norm_attention")(rows + nn.Dense(self.width, name="join")(attended))
         forward = nn.Dense(self.width, name="forward")(Layers((self.width,), self.dropout, name="layers")(rows))
         return nn.LayerNorm(name="norm_forward")(rows + forward)
 

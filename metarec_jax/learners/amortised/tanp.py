@@ -55,12 +55,12 @@ class Modulation(nn.Module):
 
     @nn.compact
     def __call__(self, hidden: Array, task: Array) -> Array:
-        def map_of_task(name: str) -> Array:
+        def map_task(name: str) -> Array:
             return nn.Dense(hidden.shape[-1], use_bias=False, name=name)(task)
 
-        gamma, beta = nn.tanh(map_of_task("gamma")), nn.tanh(map_of_task("beta"))
+        gamma, beta = nn.tanh(map_task("gamma")), nn.tanh(map_task("beta"))
         if self.gated:
-            eta, delta = nn.tanh(map_of_task("eta")), nn.sigmoid(map_of_task("delta"))
+            eta, delta = nn.tanh(map_task("eta")), nn.sigmoid(map_task("delta"))
             gamma, beta = (delta * own + (1.0 - delta) * eta for own in (gamma, beta))
         return (1.0 + gamma) * hidden + beta
 
@@ -191,11 +191,11 @@ def tanp(
         del step  # nothing changes in the course of training
         z_key, dropout_key = jax.random.split(key)
 
-        ratings, divergence, apart = network.apply(
+        ratings, divergence, sharpness = network.apply(
             {"params": params}, episode, z_key, method="terms", rngs={"dropout": dropout_key}
         )
         error, metrics = objective(ratings, episode.query)
-        total = error + kl_weight * divergence + cluster_weight * apart
+        total = error + kl_weight * divergence + cluster_weight * sharpness
         return total, metrics | {"loss": total, "kl": divergence, "error": error}
 
     return Learner(init, adapt, predict, loss)

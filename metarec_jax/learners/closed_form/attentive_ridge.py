@@ -91,12 +91,14 @@ def attentive_ridge(
 
     def adapt(params: Params, support: Examples) -> Fast:
         fast = head.adapt(params, support)
-        left = support.y - head.predict(fast, support.x)
-        return fast | {"keys": key_vectors(params, support.x), "left": left, "mask": support.mask}
+        residual = support.y - head.predict(fast, support.x)
+        return fast | {"keys": key_vectors(params, support.x), "residual": residual, "mask": support.mask}
 
     def predict(fast: Fast, x) -> Array:
         own = fast["attention"]
         logits = jnp.exp(own["log_sharpness"]) * key_vectors(fast, x) @ fast["keys"].T
-        return head.predict(fast, x) + own["gate"] * (attend_or_none(logits, fast["mask"], own["null"]) @ fast["left"])
+        return head.predict(fast, x) + own["gate"] * (
+            attend_or_none(logits, fast["mask"], own["null"]) @ fast["residual"]
+        )
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax.learners.metric.embedding import Head, on_embeddings
-from metarec_jax.learners.metric.refined_protonet import FAST, assignment
+from metarec_jax.learners.metric.refined_protonet import SCALAR_RATE, assignment
 from metarec_jax.objectives import Objective
 from metarec_jax.ops.linear import inverse_and_log_determinant
 from metarec_jax.types import Array, Examples, Fast, Learner, Params
@@ -47,13 +47,17 @@ def refined_r2d2(
 
     def init(key: Array, embedded: Array) -> Params:
         logs = {"lam": jnp.log(lam), "scale": jnp.log(scale), "weight": jnp.log(weight)}
-        return {"numbers": {name: jnp.float32(number / FAST) for name, number in (logs | {"balance": balance}).items()}}
+        return {
+            "numbers": {
+                name: jnp.float32(number / SCALAR_RATE) for name, number in (logs | {"balance": balance}).items()
+            }
+        }
 
     def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         return {"rows": embedded, "y": support.y, "mask": support.mask}
 
     def predict(fast: Fast, queries: Array) -> Array:
-        numbers = {name: FAST * number for name, number in fast["numbers"].items()}
+        numbers = {name: SCALAR_RATE * number for name, number in fast["numbers"].items()}
         lam, scale, weight = (jnp.exp(numbers[name]) for name in ("lam", "scale", "weight"))
         known = jax.nn.one_hot(fast["y"], ways, dtype=queries.dtype) * fast["mask"][:, None]
         counts = jnp.sum(known, 0)
@@ -68,14 +72,14 @@ def refined_r2d2(
 
         def step(logits: Array, _: None) -> tuple[Array, None]:
             targets = jnp.concatenate([wanted, jnp.exp(labelled(logits)) - even])
-            return across @ (microbatch @ (roots[:, None] * targets)), None
+            return across @ (joint @ (roots[:, None] * targets)), None
 
         number = len(fast["rows"])
         alone = _regression(gram[:number, :number], fast["mask"], lam)
         logits = gram[number:, :number] @ (fast["mask"][:, None] * (alone @ wanted))
         # The weights stay the same from step to step, and with them the system that is solved.
         roots = jnp.sqrt(jnp.concatenate([fast["mask"], jnp.full(len(queries), weight)]))
-        microbatch, across = _regression(gram, roots, lam), gram[number:] * roots
+        joint, across = _regression(gram, roots, lam), gram[number:] * roots
         return labelled(jax.lax.scan(step, logits, length=steps)[0])
 
     return on_embeddings(net, Head(init, adapt, predict), objective)

@@ -57,7 +57,7 @@ def ridge(
 
     def variance(fast: Fast, x) -> Array:
         features, _ = net.apply({"params": fast["net"]}, x)
-        return parts.noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
+        return parts.noise_variance(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
     def forget(fast: Fast, fraction: Array) -> Fast:
         prior_covariance = jnp.eye(len(fast["weights"]))
@@ -76,10 +76,10 @@ class _Parts(NamedTuple):
     prior: nn.Module | None
     item_noise: nn.Module | None
 
-    def of_prior(self, fast: Fast, method: str, *arguments) -> Array:
+    def apply_prior(self, fast: Fast, method: str, *arguments) -> Array:
         return self.prior.apply({"params": fast["prior"]}, *arguments, method=method)
 
-    def noise_of(self, fast: Fast, x) -> Array:
+    def noise_variance(self, fast: Fast, x) -> Array:
         own = 0.0 if self.item_noise is None else self.item_noise.apply({"params": fast["item_noise"]}, x)
         return jnp.exp(fast["log_noise"] + own)
 
@@ -88,9 +88,9 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
     features, mean = parts.net.apply({"params": params["net"]}, support.x)
     fast = params | {"expected": jnp.zeros(features.shape[-1], features.dtype)}
     if parts.prior is not None:
-        summary = parts.of_prior(params, "summary", support.x, support.mask)
-        fast |= {"summary": summary, "expected": parts.of_prior(params, "expect", summary)}
-    noise, expected = parts.noise_of(params, support.x), fast["expected"]
+        summary = parts.apply_prior(params, "summary", support.x, support.mask)
+        fast |= {"summary": summary, "expected": parts.apply_prior(params, "expect", summary)}
+    noise, expected = parts.noise_variance(params, support.x), fast["expected"]
     own = ridge_weights(features, support.y - mean - features @ expected, support.mask, noise)
     return fast | {"weights": expected + own, "covariance": ridge_covariance(features, support.mask, noise)}
 
@@ -98,11 +98,11 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
 def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
     features, mean = parts.net.apply({"params": fast["net"]}, new.x)
     if parts.prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
-        summary = fast["summary"] + parts.of_prior(fast, "summary", new.x, new.mask)
-        expected = parts.of_prior(fast, "expect", summary)
+        summary = fast["summary"] + parts.apply_prior(fast, "summary", new.x, new.mask)
+        expected = parts.apply_prior(fast, "expect", summary)
         moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
         fast = fast | {"summary": summary, "expected": expected, "weights": moved}
-    state, noise = (fast["weights"], fast["covariance"]), parts.noise_of(fast, new.x)
+    state, noise = (fast["weights"], fast["covariance"]), parts.noise_variance(fast, new.x)
     weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise)
     return fast | {"weights": weights, "covariance": covariance}
 
@@ -133,9 +133,9 @@ def from_gaussian_process(params: Params, fitted: Params, mean: float, content: 
     net, phi, shift = dict(params["net"]), fitted["phi"], fitted["mean"] + fitted["phi"] @ fitted["intercept"]
     if "content_taste" in net:  # what content says stays with the content, for items that nobody has rated
         taste = fitted["content_phi"]
-        said = fitted["content_mean"] + taste @ fitted["intercept"]
-        net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": said[:, None]}}
-        phi, shift = phi - content @ taste, shift - content @ said
+        content_mean = fitted["content_mean"] + taste @ fitted["intercept"]
+        net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": content_mean[:, None]}}
+        phi, shift = phi - content @ taste, shift - content @ content_mean
     centre = jnp.mean(phi, 0)
     net |= {
         "centre": centre,

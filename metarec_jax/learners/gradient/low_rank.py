@@ -28,7 +28,7 @@ from metarec_jax.params import Path
 from metarec_jax.types import Array, Examples, Params
 
 Shape = jax.ShapeDtypeStruct
-FEW = 5  # steps; each is compiled on its own and makes the factors longer
+MAX_STEPS = 5  # steps; each is compiled on its own and makes the factors longer
 
 
 class Factors(NamedTuple):
@@ -52,15 +52,15 @@ def moved_layers(net: nn.Module, params: Params, x: Any, shared: Callable[[Path]
     there are no such factors.
     """
     free = {path for path in traverse_util.flatten_dict(params) if not shared(path)}
-    found: dict[Path, Shape] = {}
+    layers: dict[Path, Shape] = {}
     plain = True
 
     def note(layer: nn.Dense, h: Array, y: Array) -> Array:
         nonlocal plain
         own = {(*layer.path, name) for name in ("kernel", "bias")}
         if own & free:
-            plain &= own <= free and h.ndim == 2 and layer.path not in found
-            found[layer.path] = Shape(y.shape, y.dtype)
+            plain &= own <= free and h.ndim == 2 and layer.path not in layers
+            layers[layer.path] = Shape(y.shape, y.dtype)
         return y
 
     def run(params: Params) -> Any:
@@ -68,7 +68,7 @@ def moved_layers(net: nn.Module, params: Params, x: Any, shared: Callable[[Path]
             return net.apply({"params": params}, x)
 
     jax.eval_shape(run, params)
-    return found if plain and len(free) == 2 * len(found) > 0 else None
+    return layers if plain and len(free) == 2 * len(layers) > 0 else None
 
 
 def descend(

@@ -60,7 +60,7 @@ def maml(
     on_weights = query_loss(adapt, predict, objective)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        few = optimiser is optax.sgd and 0 < steps <= low_rank.FEW and not checkpoint
+        few = optimiser is optax.sgd and 0 < steps <= low_rank.MAX_STEPS and not checkpoint
         layers = low_rank.moved_layers(net, params, episode.support.x, shared) if few else None
         if layers is None:
             return on_weights(params, episode, key, step)

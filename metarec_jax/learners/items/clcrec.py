@@ -104,20 +104,20 @@ def clcrec(
     def embed(params: Params, correction: Fast, context: Array, keys: Keys) -> Array:
         return encode(params, context, keys) + correction
 
-    rule = embedding_learner(net, objective, Embedder(init, read, embed))
+    learner = embedding_learner(net, objective, Embedder(init, read, embed))
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        error, _ = rule.loss(params, episode, key, step)
+        error, _ = learner.loss(params, episode, key, step)
         raters = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
         rated = above_prior(net, params, raters)
         content = encode(params, owner(raters), {"dropout": key})
         ids = jax.random.randint(jax.random.fold_in(key, 1), (negatives,), 0, num_ids)
         vectors, real = strangers(net, params, raters, ids)
         collaborative = fold_in(params, rated, jnp.zeros_like(content))
-        of_items = info_nce(collaborative, content[None], vectors, real, temperature)[0]
-        of_users = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))
-        contrasts = balance * of_items + (1.0 - balance) * of_users
+        item_contrast = info_nce(collaborative, content[None], vectors, real, temperature)[0]
+        user_contrast = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))
+        contrasts = balance * item_contrast + (1.0 - balance) * user_contrast
         total = error + contrast * contrasts
         return total, {"loss": total, "error": error, "contrast": contrasts}
 
-    return rule._replace(loss=loss)
+    return learner._replace(loss=loss)

@@ -72,14 +72,14 @@ def metaemb(
     def embed(params: Params, moved: Fast, context: Array, keys: Keys) -> Array:
         return generate(params, context, keys) + moved
 
-    rule = embedding_learner(net, objective, Embedder(init, read, embed))
+    learner = embedding_learner(net, objective, Embedder(init, read, embed))
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        warm, _ = rule.loss(params, episode, key, step)
+        warm, _ = learner.loss(params, episode, key, step)
         support = above_prior(net, params, episode.support)
         start = generate(params, owner(episode.support), {"dropout": key})
         cold, _ = objective(support.x @ start, support)
         mixed = cold_weight * cold + (1.0 - cold_weight) * warm
         return mixed, {"loss": mixed, "cold": cold, "warm": warm}
 
-    return rule._replace(loss=loss)
+    return learner._replace(loss=loss)

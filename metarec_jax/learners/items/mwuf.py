@@ -68,9 +68,9 @@ def mwuf(
             "raters": shrunk_mean(support.x, support.mask, raters_count),
         }
 
-    def embed(params: Params, found: Fast, context: Array, keys: Keys) -> Array:
+    def embed(params: Params, summary: Fast, context: Array, keys: Keys) -> Array:
         network = Generator(len(params["common"]), hidden, dropout)
         scale = 1.0 + network.apply({"params": params["scaling"]}, context, rngs=keys)
-        return scale * found["cold"] + network.apply({"params": params["shifting"]}, found["raters"], rngs=keys)
+        return scale * summary["cold"] + network.apply({"params": params["shifting"]}, summary["raters"], rngs=keys)
 
     return embedding_learner(net, objective, Embedder(init, read, embed))

@@ -25,14 +25,14 @@ class Head(NamedTuple):
     predict: Callable[[Fast, Array], Array]  # (params and that, embedded points [N, D]) -> outputs [N, ...]
 
 
-def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: int | None = None) -> Learner:
+def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: int | None = None) -> Learner:
     """The learner of a network and a head.
 
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D]; its parameters are under "net".
       head: see there.
       objective: masked loss of the outputs on the query.
-      turns_of: number of classes C: the loss is the mean over every turn of the examples of a class, support and query
+      turn_ways: number of classes C: the loss is the mean over every turn of the examples of a class, support and query
         alike, at being the support. For episodes whose rows stand class by class, equally many of each, as those of
         `tasks.n_way` do.
     """
@@ -51,7 +51,7 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: in
     def predict(fast: Fast, x: Any) -> Array:
         return head.predict(fast, embed(fast, x))
 
-    def both(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
+    def embed_episode(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
         if jax.tree.structure(support) != jax.tree.structure(query):  # one of them says what normalises it
             return embed(params, support), embed(params, query)
         embedded = embed(params, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, query))
@@ -60,13 +60,15 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: in
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         del key, step
         support, query = episode
-        embedded = both(params, support.x, query.x, len(support.mask))
+        embedded = embed_episode(params, support.x, query.x, len(support.mask))
 
-        def one(known: Array, asked: Array, support: Examples, query: Examples) -> tuple[Array, Metrics]:
+        def head_loss(known: Array, asked: Array, support: Examples, query: Examples) -> tuple[Array, Metrics]:
             return objective(head.predict(params | head.adapt(params, known, support), asked), query)
 
         rows = (*embedded, support._replace(x=None), query._replace(x=None))
-        return one(*rows) if turns_of is None else jax.tree.map(jnp.mean, jax.vmap(one)(*turns(*rows, turns_of)))
+        if turn_ways is None:
+            return head_loss(*rows)
+        return jax.tree.map(jnp.mean, jax.vmap(head_loss)(*turns(*rows, turn_ways)))
 
     return Learner(init, adapt, predict, loss)
 
@@ -86,12 +88,12 @@ def turns(
     size = shots[0] + asks[0]
     order = (jnp.arange(size)[:, None] + jnp.arange(size)) % size  # [R, R]
 
-    def both(a: Array, b: Array) -> tuple[Array, Array]:
+    def take_turns(a: Array, b: Array) -> tuple[Array, Array]:
         rows = jnp.concatenate([part.reshape(ways, -1, *part.shape[1:]) for part in (a, b)], 1)[:, order]
         rows = jnp.moveaxis(rows, 1, 0)  # [R, ways, R, ...]
         first, rest = rows[:, :, : shots[0]], rows[:, :, shots[0] :]
         return tuple(part.reshape(size, -1, *part.shape[3:]) for part in (first, rest))
 
-    pairs = [both(a, b) for a, b in ((known, asked), (support.y, query.y), (support.mask, query.mask))]
+    pairs = [take_turns(a, b) for a, b in ((known, asked), (support.y, query.y), (support.mask, query.mask))]
     (known, asked), (y, asked_y), (mask, asked_mask) = pairs
     return known, asked, Examples(None, y, mask), Examples(None, asked_y, asked_mask)

@@ -77,11 +77,11 @@ def lwa(net: nn.Module, objective: Objective, *, prior_count: float = 5.0) -> Le
 
     def adapt(params: Params, support: Examples) -> Fast:
         features, mean = net.apply({"params": params["net"]}, support.x)
-        found = prototypes(params, features, support.y - mean, support.mask)
+        classes = prototypes(params, features, support.y - mean, support.mask)
         return {
             "net": params["net"],
-            "bias": params["constant"] + found.bias,
-            "weights": params["of_disliked"] * found.disliked + params["of_liked"] * found.liked,
+            "bias": params["constant"] + classes.bias,
+            "weights": params["of_disliked"] * classes.disliked + params["of_liked"] * classes.liked,
         }
 
     def predict(fast: Fast, x) -> Array:

@@ -49,8 +49,8 @@ def matching(net: nn.Module, objective: Objective, *, ways: int, turns: bool = F
 
     def predict(fast: Fast, embedded: Array) -> Array:
         logits = similarity(fast, embedded)  # [N, K]
-        of_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
-        own = jnp.where(of_class, logits[:, None, :], NEVER)  # and one entry that nobody has: K may be 0
+        in_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
+        own = jnp.where(in_class, logits[:, None, :], NEVER)  # and one entry that nobody has: K may be 0
         own = jnp.pad(own, ((0, 0), (0, 0), (0, 1)), constant_values=NEVER)
         return jax.nn.log_softmax(jax.nn.logsumexp(own, -1), -1)  # over classes the sums of attention add up to 1
 

@@ -22,8 +22,8 @@ from metarec_jax.objectives import Objective
 from metarec_jax.types import Array, Examples, Fast, Learner, Params
 
 NEVER = -1e9  # logit of a class without support; finite, so that its slope is not NaN
-EVENING = 10  # corrections towards even classes in every assignment
-FAST = 30.0  # times the learning rate of the network, for single numbers
+BALANCE_STEPS = 10  # corrections towards even classes in every assignment
+SCALAR_RATE = 30.0  # times the learning rate of the network, for single numbers
 
 
 class Refinement(NamedTuple):
@@ -58,14 +58,14 @@ def refined_protonet(
 
     def init(key: Array, embedded: Array) -> Params:
         numbers = Refinement(jnp.log(jnp.float32(sharpness)), jnp.float32(0.0), jnp.float32(balance))
-        return {"refinement": jax.tree.map(lambda number: number / FAST, numbers._asdict())}
+        return {"refinement": jax.tree.map(lambda number: number / SCALAR_RATE, numbers._asdict())}
 
     def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         sums, counts = class_sums(embedded, support.y, support.mask, ways)
         return {"sums": sums, "counts": counts}
 
     def predict(fast: Fast, queries: Array) -> Array:
-        numbers = Refinement(**jax.tree.map(lambda number: FAST * number, fast["refinement"]))
+        numbers = Refinement(**jax.tree.map(lambda number: SCALAR_RATE * number, fast["refinement"]))
         how = Refinement(jnp.exp(numbers.sharpness), jnp.exp(numbers.weight), numbers.balance)
         counts = fast["counts"]
         prototypes = refine(fast["sums"], counts, queries, how, steps)
@@ -108,7 +108,7 @@ def assignment(logits: Array, counts: Array, balance: Array | float) -> Array:
     present = counts > 0
     logits = jnp.where(present, logits, NEVER)
     even = present / jnp.maximum(jnp.sum(present), 1)
-    for _ in range(EVENING):
+    for _ in range(BALANCE_STEPS):
         fraction = jnp.mean(jax.nn.softmax(logits, -1), 0)
         excess = jnp.where(present, jnp.log((fraction + 1e-6) / (even + 1e-6)), 0.0)
         logits = logits - balance * excess

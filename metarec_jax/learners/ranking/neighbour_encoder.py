@@ -44,11 +44,11 @@ def neighbour_encoder(
         return learnt | {FIXED: lists}
 
     def adapt(params: Params, support: Examples) -> Fast:
-        found = pairs(params[FIXED], support.x.id)
+        neighbours = pairs(params[FIXED], support.x.id)
         return {
             "net": params["net"],
             "taste": net.apply({"params": params["net"]}, support.x, support.mask, method="read"),
-            "others": votes.apply({"params": params["votes"]}, found, support.mask) + jnp.log1p(found.likes),
+            "others": votes.apply({"params": params["votes"]}, neighbours, support.mask) + jnp.log1p(neighbours.likes),
         }
 
     def predict(fast: Fast, x) -> Array:
@@ -62,8 +62,8 @@ def neighbour_encoder(
             return catalogue_cross_entropy(encoded + jnp.log1p(params[FIXED].likes)[query.x.id], query)
 
         def with_votes() -> tuple[Array, Metrics]:
-            found = leave_out(params[FIXED], known, query)
-            others = votes.apply({"params": params["votes"]}, found, known.mask) + jnp.log1p(found.likes)
+            neighbours = leave_out(params[FIXED], known, query)
+            others = votes.apply({"params": params["votes"]}, neighbours, known.mask) + jnp.log1p(neighbours.likes)
             return objective(encoded + others[query.x.id], query)
 
         return jax.lax.cond(step < alone, by_itself, with_votes) if alone else with_votes()

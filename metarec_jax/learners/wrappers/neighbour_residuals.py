@@ -26,7 +26,7 @@ def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -
       history: part of the parameters from `init` on, as data that is not learnt.
     """
 
-    def said(params: Params, x, leave_out: bool = False) -> Array:
+    def history_term(params: Params, x, leave_out: bool = False) -> Array:
         return term.apply({"params": params["history"]}, params[FIXED], x, leave_out)
 
     def init(key: Array, episode: Episode) -> Params:
@@ -34,17 +34,17 @@ def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -
         return learner.init(key, episode) | {"history": own, FIXED: history}
 
     def adapt(params: Params, support: Examples) -> Fast:
-        left = support._replace(y=support.y - said(params, support.x))
-        return {"learner": learner.adapt(params, left), "history": params["history"], FIXED: params[FIXED]}
+        residual = support._replace(y=support.y - history_term(params, support.x))
+        return {"learner": learner.adapt(params, residual), "history": params["history"], FIXED: params[FIXED]}
 
     def predict(fast: Fast, x) -> Array:
-        return said(fast, x) + learner.predict(fast["learner"], x)
+        return history_term(fast, x) + learner.predict(fast["learner"], x)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         # Support and query in one call, for their owner and so their neighbours are the same.
-        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
-        terms = jnp.split(said(params, both, leave_out=True), [len(episode.support.y)])
-        left = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
-        return learner.loss(params, left, key, step)
+        x = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
+        terms = jnp.split(history_term(params, x, leave_out=True), [len(episode.support.y)])
+        residual = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
+        return learner.loss(params, residual, key, step)
 
     return Learner(init, adapt, predict, loss)

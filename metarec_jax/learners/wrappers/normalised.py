@@ -46,14 +46,14 @@ def normalised(learner: Learner, mode: Mode, *, training: Mode | None = None) ->
     def init(key: Array, episode: Episode) -> Params:
         return learner.init(key, Episode(*map(marked, episode)))
 
-    def statistics_of(params: Params) -> Any:
+    def stored_statistics(params: Params) -> Any:
         return params[FIXED]["statistics"] if mode == "population" else None
 
     def inner(params: Params) -> Params:
         return {name: part for name, part in params.items() if name != FIXED} if mode == "population" else params
 
     def adapt(params: Params, support: Examples) -> Fast:
-        statistics = statistics_of(params)
+        statistics = stored_statistics(params)
         fast = learner.adapt(inner(params), marked(support, statistics))
         return {"fast": fast, "like": Rows(support.x, support.mask) if mode == "support" else statistics}
 
@@ -84,9 +84,9 @@ def population(net: nn.Module, images: Array, *, batch: int = 100) -> Callable[[
 
     @jax.jit
     def statistics(weights: Params, images: Array) -> Any:
-        def of(rows: Array) -> Any:
+        def batch_statistics(rows: Array) -> Any:
             return net.apply({"params": weights}, rows, mutable=[STATISTICS])[1][STATISTICS]
 
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.lax.map(of, images))
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.lax.map(batch_statistics, images))
 
     return lambda params: params | {FIXED: {"statistics": statistics(params["net"], images)}}

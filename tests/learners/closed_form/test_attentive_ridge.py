@@ -94,8 +94,8 @@ def test_only_what_is_alike_is_listened_to():
     fast = rule.adapt(params, episode.support)
     silent = rule.predict(fast | {"attention": params["attention"] | {"gate": jnp.float32(0.0)}}, episode.query.x)
     added = rule.predict(fast, episode.query.x) - silent
-    np.testing.assert_allclose(added[1], fast["left"][3], rtol=1e-4)
-    others = np.delete(np.asarray(fast["left"]), 3).mean()
+    np.testing.assert_allclose(added[1], fast["residual"][3], rtol=1e-4)
+    others = np.delete(np.asarray(fast["residual"]), 3).mean()
     np.testing.assert_allclose(added[0], others, rtol=1e-4)
 
 
