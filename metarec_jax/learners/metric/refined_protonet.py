@@ -22,7 +22,7 @@ from metarec_jax.objectives import Objective
 from metarec_jax.types import Array, Examples, Fast, Learner, Params
 
 NEVER = -1e9  # logit of a class without support; finite, so that its slope is not NaN
-BALANCE_STEPS = 10  # corrections towards even classes in every assignment
+EVENING = 10  # corrections towards even classes in every assignment
 SCALAR_RATE = 30.0  # times the learning rate of the network, for single numbers
 
 
@@ -108,7 +108,7 @@ def assignment(logits: Array, counts: Array, balance: Array | float) -> Array:
     present = counts > 0
     logits = jnp.where(present, logits, NEVER)
     even = present / jnp.maximum(jnp.sum(present), 1)
-    for _ in range(BALANCE_STEPS):
+    for _ in range(EVENING):
         fraction = jnp.mean(jax.nn.softmax(logits, -1), 0)
         excess = jnp.where(present, jnp.log((fraction + 1e-6) / (even + 1e-6)), 0.0)
         logits = logits - balance * excess
