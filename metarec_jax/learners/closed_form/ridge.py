@@ -1,13 +1,14 @@
-"""Meta-learnt ridge head: the task's own weights in closed form, everything else by meta-gradients through it.
+"""Meta-learnt ridge head: a task's own weights in closed form, everything else by meta-gradients through the solution.
 
 Bertinetto et al. 2019, arXiv:1805.08136 (R2-D2), as the posterior mean of Bayesian linear regression: prior w ~ N(0, I)
-on the network's features, noise learnt. Bias and factors of a user are solved together (the constant is one of the
-features), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
+on the network's features, noise learnt. Bias and factors of a user are solved jointly (one of the features is
+constant), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
 
-Why it wins where MAML ties: it can START from a classical Gaussian process (`from_gaussian_process`), whose
-posterior it then is, and meta-training moves features, item biases, the prior mean from user features and the noise to
-what predicts best after K ratings. And it can learn what the classics cannot say: WHICH items somebody chose to rate
-tells of the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++, Koren 2008).
+Why it wins where MAML does not: it can START from a fitted Gaussian process (`from_gaussian_process`) and then has the
+posterior of that process. Meta-training moves features, item biases, the prior mean from user features and the noise to
+what predicts best after K ratings. It can also learn what the classical methods cannot express: WHICH items somebody
+chose to rate is informative about the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++,
+Koren 2008).
 """
 
 from functools import partial
@@ -30,14 +31,14 @@ def ridge(
     prior: nn.Module | None = None,
     item_noise: nn.Module | None = None,
 ) -> Learner:
-    """The ridge head on a network.
+    """The ridge head on a network; outputs are ratings [N], `variance` is that of a new rating, noise included.
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       noise: initial noise variance, in squared units of y; learnt.
-      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
-        it does not see y, and is `expect` of a `summary` that adds up over examples. None: 0.
+      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`. It
+        does not see y. It is `expect` of a `summary`, and summaries of two sets of examples add up. None: 0.
       item_noise: Flax module from x of [N, ...] to [N], the log of a rating's noise variance over the usual one, for
         example `ItemNoise`. None: 0.
     """
@@ -108,8 +109,7 @@ def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
 
 
 class ItemNoise(nn.Module):
-    """x of [N, ...] -> [N] log of how much noisier than usual ratings of the candidate are; a number an id, 0 at
-    first."""
+    """x of [N, ...] -> [N], the log of the noise variance of the item's ratings over the usual one; 0 at first."""
 
     num_ids: int
 
@@ -119,19 +119,19 @@ class ItemNoise(nn.Module):
 
 
 def from_gaussian_process(params: Params, fitted: Params, mean: float, content: Array) -> Params:
-    """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
+    """The learner's parameters, set so that its predictions are those of a fitted Gaussian process.
 
     Args:
       params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`, or from
-        another learner on that network: one whose prior is N(0, I) at first and whose noise is "log_noise"
-        (`logistic`, `deep_kernel`, `alpaca`) is the process then, others start from its features and prior mean. What
-        else they have stays.
-      fitted: what `baselines.gp.fit` returned.
+        another learner on that network. A learner whose prior is N(0, I) at first and whose noise is "log_noise"
+        (`logistic`, `deep_kernel`, `alpaca`) has the predictions of the Gaussian process then; others start from its
+        features and prior mean. All other parameters stay as they are.
+      fitted: what `priors.gp.fit` returned.
       mean: the `TasteNet`'s.
       content: [I, F] the items' side features.
     """
     net, phi, shift = dict(params["net"]), fitted["phi"], fitted["mean"] + fitted["phi"] @ fitted["intercept"]
-    if "content_taste" in net:  # what content says stays with the content, for items that nobody has rated
+    if "content_taste" in net:  # the part due to content stays a function of content, for items without ratings
         taste = fitted["content_phi"]
         content_mean = fitted["content_mean"] + taste @ fitted["intercept"]
         net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": content_mean[:, None]}}
