@@ -35,7 +35,7 @@ RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "item_noise": 0.3, "attenti
 
 
 class Keys(nn.Module):
-    """(x of [N, ...], features [N, D]) -> unit vectors [N, dim]; the cosine of two is the similarity of two candidates."""
+    """(x of [N, ...], features [N, D]) -> unit vectors [N, dim], whose cosine is the similarity of two candidates."""
 
     num_ids: int
     dim: int = 16
