@@ -30,7 +30,7 @@ def r2d2(
       ways: number of classes.
       lam: initial penalty, in squared units of the embeddings; learnt.
       scale: initial scale of the logits; learnt.
-      turns: in training the examples of a class take turns as its support (see `learners.on_embeddings`).
+      turns: in training the examples of a class take turns as its support (see `embedding.on_embeddings`).
     """
 
     def init(key: Array, embedded: Array) -> Params:

@@ -1,9 +1,9 @@
-"""Learners whose network only embeds: a head is made of the embedded support, and reads embedded points.
+"""Learners whose network only computes embeddings: a head is made from the embedded support and reads embedded points.
 
-Training embeds support and query in one pass, as the code of Snell et al. 2017 does: half as much to compile, and a
-network with batch statistics (`learners.normalised`) takes them of all the images of the episode. With an embedding of
-all of them at hand, the examples of a class may also take turns at being the known ones: many questions an episode at
-the price of one, as in Laenen and Bertinetto 2021 (arXiv:2012.09831), but each is still an episode.
+Training embeds support and query in one pass, as the code of Snell et al. 2017 does. That is half as much to compile,
+and a network with batch statistics (`learners.normalised`) computes them from all images of the episode. Once all
+examples are embedded, those of a class may also take turns as its support: many tasks for each episode at the cost of
+one, as in Laenen and Bertinetto 2021 (arXiv:2012.09831).
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, 
 
 
 class Head(NamedTuple):
-    """What makes a learner of embeddings."""
+    """The part of the learner after the network; pure functions of one task."""
 
-    init: Callable[[Array, Array], Params]  # (key, embedded support [K, D]) -> what is learnt beside the network
-    adapt: Callable[[Params, Array, Examples], Fast]  # (params, embedded support [K, D], support) -> what it turns into
-    predict: Callable[[Fast, Array], Array]  # (params and that, embedded points [N, D]) -> outputs [N, ...]
+    init: Callable[[Array, Array], Params]  # (key, embedded support [K, D]) -> parameters beside the network's
+    adapt: Callable[[Params, Array, Examples], Fast]  # (params, embedded support [K, D], support) -> fast
+    predict: Callable[[Fast, Array], Array]  # (params | fast, embedded points [N, D]) -> outputs [N, ...]
 
 
 def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: int | None = None) -> Learner:
@@ -30,11 +30,11 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: i
 
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D]; its parameters are under "net".
-      head: see there.
+      head: made from the embedded support.
       objective: masked loss of the outputs on the query.
-      turn_ways: number of classes C: the loss is the mean over every turn of the examples of a class, support and query
-        alike, at being the support. For episodes whose rows stand class by class, equally many of each, as those of
-        `tasks.n_way` do.
+      turn_ways: number of classes C. The loss is then the mean over all turns of the examples of a class, support and
+        query alike, as its support. For episodes whose rows are sorted by class, with equally many of each, like those
+        of `tasks.n_way`. None: the loss of the episode as it is.
     """
 
     def embed(params: Params, x: Any) -> Array:
@@ -52,7 +52,7 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: i
         return head.predict(fast, embed(fast, x))
 
     def embed_episode(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
-        if jax.tree.structure(support) != jax.tree.structure(query):  # one of them says what normalises it
+        if jax.tree.structure(support) != jax.tree.structure(query):  # one of them names its own normalisation
             return embed(params, support), embed(params, query)
         embedded = embed(params, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, query))
         return embedded[:size], embedded[size:]
@@ -76,15 +76,23 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: i
 def turns(
     known: Array, asked: Array, support: Examples, query: Examples, ways: int
 ) -> tuple[Array, Array, Examples, Examples]:
-    """The same four, [R, ...] on every leaf, R = K + Q examples a class: in turn r, of each class, the examples r,
-    r + 1, ..., r + K - 1 (counted round) are known and the others asked.
+    """The same four with a leading axis [R] on every leaf, R = K + Q examples of each class.
+
+    In turn r, the examples r, r + 1, ..., r + K - 1 (modulo R) of each class are its support, and the others its query.
+
+    Args:
+      known, asked: [C K, D] and [C Q, D] embedded support and query.
+      support, query: their labels and masks.
+      ways: number of classes C.
 
     Raises:
-      ValueError: the rows are no multiple of `ways`.
+      ValueError: a number of rows is no multiple of `ways`.
     """
     shots, asks = (divmod(len(part.mask), ways) for part in (support, query))
     if shots[1] or asks[1]:
-        raise ValueError(f"{len(support.mask)} known and {len(query.mask)} asked rows are not {ways} times as many")
+        raise ValueError(
+            f"{len(support.mask)} known and {len(query.mask)} asked rows are not {ways} times as many"
+        )
     size = shots[0] + asks[0]
     order = (jnp.arange(size)[:, None] + jnp.arange(size)) % size  # [R, R]
 
