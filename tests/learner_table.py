@@ -125,7 +125,7 @@ CLOSED_FORM = {
         objectives.squared_error,
         keys=Keys(ITEMS, 4),
         prior=ChoicePrior(ITEMS, 6, width=4),
-        doubt=ItemNoise(ITEMS),
+        item_noise=ItemNoise(ITEMS),
     ),
     "multimodal_ridge": lambda: multimodal_ridge(
         ContentTaste(taste_net(), ContentEncoder(SPANS, 6, width=8)),

@@ -87,7 +87,7 @@ def ways(method: Method) -> dict[str, Replay]:
         return {"again": again}
     if method.forget is None:  # its update is not the batch solution, so that this one is another method
         return {"again": again, "update": follow}
-    return {f"fraction {fraction:g}": partial(follow, share=fraction) for fraction in FRACTIONS}
+    return {f"fraction {fraction:g}": partial(follow, fraction=fraction) for fraction in FRACTIONS}
 
 
 def choose(method: Method, params: Params, users: HeldOut) -> tuple[str, Replay, np.ndarray]:
