@@ -24,7 +24,7 @@ from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
 from metarec_jax.tasks.users import training_tasks
-from metarec_jax.tasks.users_and_items import split_both
+from metarec_jax.tasks.users_and_items import split_users_and_items
 from metarec_jax.train.store import Store
 from metarec_jax.types import Params
 
@@ -179,7 +179,7 @@ def both_cold_start(
 ) -> Benchmark:
     """New users on new items: nothing that is asked about, and nobody who is asked, occurs in training."""
     default = ("protonet", "maml", "ridge", "attentive_ridge")
-    more = {"hashed": split_both, "recipes": RECIPES, "default": default, "unseen": 1.0}
+    more = {"hashed": split_users_and_items, "recipes": RECIPES, "default": default, "unseen": 1.0}
     return _cold_start("both_cold_start", shots, query, order, split, bounds, **more)
 
 
