@@ -102,14 +102,23 @@ def measure(
     return metrics.per_task(predictions, query.y, query.mask, 0.0, wanted)
 
 
-def predicted(name: str, trained: Trained, ratings: Ratings, held_out: HeldOut) -> Answers:
-    """Predictions of a trained method at one K, and all metrics."""
-    query = held_out.tasks.query
+def predicted(
+    name: str, trained: Trained, ratings: Ratings, held_out: HeldOut, wanted: tuple[Metric, ...] = METRICS
+) -> Answers:
+    """Predictions of a trained method at one K, and metrics."""
     predictions = predict_tasks(name, trained.method, trained.params, held_out.tasks, held_out.users)
-    values = metrics.per_task(predictions, query.y, query.mask, default_threshold(ratings), METRICS)
-    if trained.method.output == "score":  # its units mean nothing
+    return scored(predictions, trained.method.output, ratings, held_out, wanted)
+
+
+def scored(
+    predictions: np.ndarray, output: str, ratings: Ratings, held_out: HeldOut, wanted: tuple[Metric, ...] = METRICS
+) -> Answers:
+    """Predictions [T, Q] of a method with this output as frames, and metrics."""
+    query = held_out.tasks.query
+    values = metrics.per_task(predictions, query.y, query.mask, default_threshold(ratings), wanted)
+    if output == "score":  # its units mean nothing
         undefined = np.full(len(predictions), np.nan, np.float32)
-        values |= {metric.name: undefined for metric in METRICS if metric.needs_units}
+        values |= {metric.name: undefined for metric in wanted if metric.needs_units}
     task, place = np.nonzero(query.mask)
     rows = pl.DataFrame(
         {

@@ -3,16 +3,16 @@
 What a method has done is kept in the store as soon as it exists, and not done again.
 """
 
-import io
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Trained
+from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Key, Trained
 from metarec_jax.benchmarks.fitting import choose, train
 from metarec_jax.benchmarks.result import Result, compose
 from metarec_jax.eval.compare import Scores, result_rows
@@ -30,9 +30,9 @@ ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")
 class Outcome(NamedTuple):
     """What a method did on a fold."""
 
-    predictions: pl.DataFrame  # `ROWS`
-    values: pl.DataFrame  # name, shots, seed, task, user, and a column a metric
-    info: dict[str, Any]  # kind, output, settings by K, seconds
+    # "predictions": `ROWS`; "values": name, shots, seed, task, user and a column a metric; those of `Answers.more`.
+    frames: dict[str, pl.DataFrame]
+    info: dict[str, Any]  # kind, output, seconds, settings by K, frames by name
 
 
 def run(
@@ -73,7 +73,14 @@ def run(
     bind(store, table, folds)
     timing: dict[str, float] = {}
     outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
+    known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
+
+    def trained(name: str, fold: Fold) -> Trained:
+        return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
+
     for seed, of_seed in folds.items():
+        for fold in of_seed:
+            fold.prepare(partial(trained, fold=fold))
         for recipe in methods:
             for fold in of_seed:
                 found = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
@@ -81,13 +88,15 @@ def run(
                 on_method(recipe.name, seed, found.info["seconds"])
                 timing[recipe.name] = timing.get(recipe.name, 0.0) + found.info["seconds"]
     every = [outcome for found in outcomes.values() for outcome in found]
-    store.save("predictions.parquet", parquet(pl.concat([outcome.predictions for outcome in every])))
-    store.save("values.parquet", parquet(pl.concat([outcome.values for outcome in every])))
+    frames = {name: pl.concat([outcome.frames[name] for outcome in every]) for name in every[0].frames}
+    for name, frame in frames.items():
+        store.save_frame(f"{name}.parquet", frame)
     scores = [score for found in outcomes.values() for score in scores_of(benchmark, found)]
     rows = result_rows(scores, benchmark.metrics, benchmark.same_query)
-    infos = {name: found[0].info for found in outcomes.values() for name in found[0].values["name"].unique()}
+    infos = {name: found[0].info for found in outcomes.values() for name in found[0].frames["values"]["name"].unique()}
     timing["total"] = time.perf_counter() - begun
-    return Result(compose(benchmark, table, folds, rows, infos, store, timing))
+    content = compose(benchmark, table, folds, rows, infos, store, timing)
+    return Result(benchmark.finish(content, table, folds, frames, store))
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:
@@ -149,42 +158,52 @@ def run_method(
     except (TrainingError, PredictionError):
         store.drop(folder)  # nothing worth resuming
         raise
+    found = frames(recipe.name, fold.seed, {k: found for k, (found, _) in answers.items()})
     info = {"kind": recipe.kind, "output": recipe.output, "seconds": time.perf_counter() - begun}
-    info["settings"] = {str(k): settings for k, (_, settings) in answers.items()}
-    outcome = Outcome(*frames(recipe.name, fold.seed, {k: found for k, (found, _) in answers.items()}), info)
+    info["settings"] = {str(shots_of(k)): settings for k, (_, settings) in answers.items()}
+    outcome = Outcome(found, info | {"frames": list(found)})
     save_outcome(store, folder, outcome)
     return outcome
 
 
 def _answered(
-    benchmark: Benchmark, name: str, trained: Trained, fold: Fold, shots: list[Shots]
-) -> dict[Shots, tuple[Answers, dict[str, Any]]]:
+    benchmark: Benchmark, name: str, trained: Trained, fold: Fold, shots: list[Key]
+) -> dict[Key, tuple[Answers, dict[str, Any]]]:
     """K -> what a trained method did, and its settings."""
     found = benchmark.answer(name, trained, fold, shots)
     return {k: (answers, trained.settings | answers.settings) for k, answers in found.items()}
 
 
-def frames(name: str, seed: int, answers: dict[Shots, Answers]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Predictions and values of a method as frames."""
-    order = sorted(answers, key=lambda k: (isinstance(k, str), k))
+def shots_of(key: Key) -> Shots:
+    """The K of what an answer is found by."""
+    return key[0] if isinstance(key, tuple) else key
 
-    def marked(frame: pl.DataFrame, k: Shots) -> pl.DataFrame:
-        own = (pl.lit(answers[k].name or name).alias("name"), pl.lit(str(k)).alias("shots"))
-        return frame.with_columns(*own, pl.lit(seed, pl.Int32).alias("seed"))
+
+def frames(name: str, seed: int, answers: dict[Key, Answers]) -> dict[str, pl.DataFrame]:
+    """What a method did, by the name of the file: K after K, and several answers at one K in their order."""
+    head = ("name", "shots", "seed")
+
+    def place(key: Key) -> tuple[bool, Shots]:
+        return isinstance(shots_of(key), str), shots_of(key)
 
     def values(found: Answers) -> pl.DataFrame:
         columns = {"task": np.arange(len(found.users), dtype=np.int32), "user": found.users} | found.values
         return pl.DataFrame(columns)
 
-    predictions = pl.concat([marked(answers[k].rows, k).select(ROWS) for k in order])
-    each = pl.concat([marked(values(answers[k]), k) for k in order])
-    head = ("name", "shots", "seed", "task", "user")
-    return predictions, each.select(*head, pl.exclude(head))
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for key in sorted(answers, key=place):
+        found = answers[key]
+        own = (pl.lit(found.name or name).alias("name"), pl.lit(str(shots_of(key))).alias("shots"))
+        for file, frame in {"predictions": found.rows, "values": values(found), **found.more}.items():
+            marked = frame.with_columns(*own, pl.lit(seed, pl.Int32).alias("seed"))
+            parts.setdefault(file, []).append(marked.select(*head, pl.exclude(head)))
+    joined = {file: pl.concat(several) for file, several in parts.items()}
+    return joined | {"predictions": joined["predictions"].select(ROWS)}
 
 
 def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
     """The values of a method at every K, its seeds side by side."""
-    frame, kind = pl.concat([outcome.values for outcome in outcomes]), outcomes[0].info["kind"]
+    frame, kind = pl.concat([outcome.frames["values"] for outcome in outcomes]), outcomes[0].info["kind"]
     found = []
     for (name, shots), own in frame.group_by("name", "shots", maintain_order=True):
         values = {metric.name: own[metric.name].to_numpy() for metric in benchmark.metrics if metric.name in own}
@@ -203,22 +222,14 @@ def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
     info = store.load_json(f"{folder}/info.json", remedy)  # written last
     if info is None:
         return None
-    try:
-        parts = [pl.read_parquet(io.BytesIO(store.load(f"{folder}/{part}.parquet"))) for part in Outcome._fields[:2]]
-    except (TypeError, OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"{store.where(folder)} is damaged; {remedy}") from error
-    return Outcome(*parts, info)
+    kept = {file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}
+    if any(frame is None for frame in kept.values()):
+        raise StoreError(f"{store.where(folder)} is damaged; {remedy}")
+    return Outcome(kept, info)
 
 
 def save_outcome(store: Store, folder: str, outcome: Outcome) -> None:
     """Keep what a method did."""
-    for part in Outcome._fields[:2]:
-        store.save(f"{folder}/{part}.parquet", parquet(getattr(outcome, part)))
+    for file, frame in outcome.frames.items():
+        store.save_frame(f"{folder}/{file}.parquet", frame)
     store.save(f"{folder}/info.json", json.dumps(outcome.info, indent=1).encode())
-
-
-def parquet(frame: pl.DataFrame) -> bytes:
-    """A frame as the content of a Parquet file."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()

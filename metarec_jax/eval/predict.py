@@ -50,6 +50,12 @@ def predict_tasks(
       PredictionError: a prediction of a real query row is NaN or infinite.
     """
     predictions = raw_predictions(method, params, tasks, batch=batch)
+    check_finite(name, predictions, tasks, task_names)
+    return predictions
+
+
+def check_finite(name: str, predictions: np.ndarray, tasks: Episode, task_names: np.ndarray) -> None:
+    """Raises PredictionError where one of the predictions [T, Q] is not; the arguments are those of `predict_tasks`."""
     broken = (~np.isfinite(predictions) & (np.asarray(tasks.query.mask) > 0)).any(1)
     if broken.any():
         first = int(np.argmax(broken))
@@ -57,7 +63,6 @@ def predict_tasks(
             f"{name} predicts {predictions[first][~np.isfinite(predictions[first])][0]} for task {task_names[first]} "
             f"({int(broken.sum())} of {len(broken)} tasks); lower its learning rates or mend its fit."
         )
-    return predictions
 
 
 def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
