@@ -1,7 +1,7 @@
 """What a protocol is: tasks to train on, tasks that are held out, and what of a method is measured on them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import polars as pl
 
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import Metric
-from metarec_jax.recipes.base import Recipe
+from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.tasks.splits import Split
 from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline, Learner, Params, Tasks
@@ -31,13 +31,22 @@ class Fold:
     seed: int
     # "train" is what methods are built for; "all" the table that the split is of; others that stages train on.
     tables: Mapping[str, Any]
-    tasks: Callable[[str], Tasks]  # training tasks of a table
+    tasks: Callable[[Any], Tasks]  # training tasks of a table, or of whatever else a benchmark's own `fit` trains on
     held_out: Callable[[str], Mapping[Shots, HeldOut]]  # of "valid" or "test", made when first asked for
     folder: str  # in the store
     split: Split | None = None
     check: Callable[[], Any] = lambda: None  # raises what is wrong with the held-out tasks, before anything is kept
     # What early stopping watches; None: the validation tasks.
     watched: Callable[[], Mapping[Shots, HeldOut]] | None = None
+    suffix: str = ""  # of its methods' names on the disk and in the log, where a seed has several folds
+
+    def label(self, name: str) -> str:
+        """A method on this fold, in the log."""
+        return name + self.suffix
+
+    def place(self, name: str) -> str:
+        """The folder of a method in the store."""
+        return f"{self.folder}/{self.label(name)}"
 
 
 class Answers(NamedTuple):
@@ -56,6 +65,16 @@ class Trained(NamedTuple):
     method: Method
     params: Params
     settings: dict[str, Any]
+    # Keywords of the recipe's builder -> the same method with these settings instead of its own.
+    rebuild: Callable[..., Built] | None = None
+
+
+class Outcome(NamedTuple):
+    """What a method did on a fold."""
+
+    predictions: pl.DataFrame  # `run.ROWS`
+    values: pl.DataFrame  # name, shots, seed, task, user, and a column a metric
+    info: dict[str, Any]  # kind, output, transductive, settings by K, seconds
 
 
 class Benchmark(NamedTuple):
@@ -72,6 +91,10 @@ class Benchmark(NamedTuple):
     default: tuple[str, ...]  # learners that run when nothing is said
     table: Callable[[Any], Any] = lambda data: data  # of a data set: the one whose `user` column owns the tasks
     same_query: bool = True  # whether a task is asked the same at every K, so that what adaptation adds can be told
+    # (benchmark, recipe, fold, store, sharding=, progress=) -> methods that are ready, and the Ks at which they are;
+    # None: `fitting.fitted`.
+    fit: Callable[..., Iterator[tuple[Trained, list[Shots]]]] | None = None
+    result: Callable[[Any], Any] | None = None  # `result.Measured` -> `result.Result`; None: `result.compose`
 
     def validating(self, output: str) -> Metric:
         """The metric that a method with this output is chosen by."""

@@ -7,15 +7,14 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Trained
-from metarec_jax.benchmarks.fitting import choose, train
-from metarec_jax.benchmarks.result import Result, compose
-from metarec_jax.eval.compare import Scores, result_rows
+from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Outcome
+from metarec_jax.benchmarks.fitting import fitted
+from metarec_jax.benchmarks.result import Measured, Result, compose
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes.base import Recipe
@@ -25,14 +24,6 @@ from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store, StoreError
 
 ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")  # of predictions.parquet
-
-
-class Outcome(NamedTuple):
-    """What a method did on a fold."""
-
-    predictions: pl.DataFrame  # `ROWS`
-    values: pl.DataFrame  # name, shots, seed, task, user, and a column a metric
-    info: dict[str, Any]  # kind, output, settings by K, seconds
 
 
 def run(
@@ -78,16 +69,14 @@ def run(
             for fold in of_seed:
                 found = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
                 outcomes[recipe.name].append(found)
-                on_method(recipe.name, seed, found.info["seconds"])
-                timing[recipe.name] = timing.get(recipe.name, 0.0) + found.info["seconds"]
+                label = fold.label(recipe.name)
+                on_method(label, seed, found.info["seconds"])
+                timing[label] = timing.get(label, 0.0) + found.info["seconds"]
     every = [outcome for found in outcomes.values() for outcome in found]
     store.save("predictions.parquet", parquet(pl.concat([outcome.predictions for outcome in every])))
     store.save("values.parquet", parquet(pl.concat([outcome.values for outcome in every])))
-    scores = [score for found in outcomes.values() for score in scores_of(benchmark, found)]
-    rows = result_rows(scores, benchmark.metrics, benchmark.same_query)
-    infos = {name: found[0].info for found in outcomes.values() for name in found[0].values["name"].unique()}
     timing["total"] = time.perf_counter() - begun
-    return Result(compose(benchmark, table, folds, rows, infos, store, timing))
+    return (benchmark.result or compose)(Measured(benchmark, table, methods, folds, outcomes, store, timing))
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:
@@ -133,35 +122,24 @@ def run_method(
     benchmark: Benchmark, recipe: Recipe, fold: Fold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Outcome:
     """What a method does on a fold, or what an earlier run of it left in the store."""
-    folder = f"{fold.folder}/{recipe.name}"
+    folder = fold.place(recipe.name)
     kept = load_outcome(store, folder, recipe.name)
     if kept:
         return kept
-    begun = time.perf_counter()
+    begun, fit = time.perf_counter(), benchmark.fit or fitted
+    answers: dict[Shots, Answers] = {}
     try:
-        if recipe.training is None:
-            answers = {}
-            for trained, shots in choose(benchmark, recipe, fold):
-                answers |= _answered(benchmark, recipe.name, trained, fold, shots)
-        else:
-            trained = train(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-            answers = _answered(benchmark, recipe.name, trained, fold, list(fold.held_out("test")))
+        for trained, shots in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
+            for k, found in benchmark.answer(recipe.name, trained, fold, shots).items():
+                answers[k] = found._replace(settings=trained.settings | found.settings)
     except (TrainingError, PredictionError):
         store.drop(folder)  # nothing worth resuming
         raise
-    info = {"kind": recipe.kind, "output": recipe.output, "seconds": time.perf_counter() - begun}
-    info["settings"] = {str(k): settings for k, (_, settings) in answers.items()}
-    outcome = Outcome(*frames(recipe.name, fold.seed, {k: found for k, (found, _) in answers.items()}), info)
+    info = {"kind": recipe.kind, "output": recipe.output, "transductive": recipe.transductive}
+    info |= {"seconds": time.perf_counter() - begun, "settings": {str(k): a.settings for k, a in answers.items()}}
+    outcome = Outcome(*frames(recipe.name, fold.seed, answers), info)
     save_outcome(store, folder, outcome)
     return outcome
-
-
-def _answered(
-    benchmark: Benchmark, name: str, trained: Trained, fold: Fold, shots: list[Shots]
-) -> dict[Shots, tuple[Answers, dict[str, Any]]]:
-    """K -> what a trained method did, and its settings."""
-    found = benchmark.answer(name, trained, fold, shots)
-    return {k: (answers, trained.settings | answers.settings) for k, answers in found.items()}
 
 
 def frames(name: str, seed: int, answers: dict[Shots, Answers]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -180,17 +158,6 @@ def frames(name: str, seed: int, answers: dict[Shots, Answers]) -> tuple[pl.Data
     each = pl.concat([marked(values(answers[k]), k) for k in order])
     head = ("name", "shots", "seed", "task", "user")
     return predictions, each.select(*head, pl.exclude(head))
-
-
-def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
-    """The values of a method at every K, its seeds side by side."""
-    frame, kind = pl.concat([outcome.values for outcome in outcomes]), outcomes[0].info["kind"]
-    found = []
-    for (name, shots), own in frame.group_by("name", "shots", maintain_order=True):
-        values = {metric.name: own[metric.name].to_numpy() for metric in benchmark.metrics if metric.name in own}
-        k = int(shots) if shots.isdigit() else shots
-        found.append(Scores(name, kind, k, own["user"].to_numpy(), own["seed"].to_numpy(), values))
-    return found
 
 
 def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:

@@ -1,6 +1,6 @@
-"""The report of `experiments/sinusoid.py`: text tables, plots and one self-contained HTML page.
+"""The report of sinusoid regression: text tables, plots and one self-contained HTML page.
 
-`results.json` of that experiment, keys of objects being text:
+`results.json` of that benchmark, keys of objects being text:
     protocol     {name: number or list}
     rows         [{name, shots, steps, mse: {mean, low, high}, median, diverged, versus_maml}, ...]; steps are gradient
       steps on a test task; mean is null where a task diverged; versus_maml is null or {difference, low, high}, paired
@@ -182,6 +182,26 @@ def errors_figure(results: Results) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows as `report/results.py` has them; a mean over tasks is undefined where one of them diverged."""
+    tasks = results["protocol"]["test tasks"]
+    return [
+        {
+            "name": row["name"],
+            "kind": "learner",
+            "shots": f"K = {row['shots']}, {counted(row['steps'])}",
+            "metrics": {"mse": row["mse"] | {"tasks": tasks, "undefined": row["diverged"]}},
+        }
+        for row in results["rows"]
+    ]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """File name -> picture."""
+    waves = {f"curves_{k}_shots.png": curves_figure(results, k) for k in shots(results)}
+    return waves | {"errors.png": errors_figure(results)}
 
 
 def html_page(results: Results) -> str:
