@@ -37,7 +37,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import squared_error
 from metarec_jax.ops.files import write_atomic
-from metarec_jax.recipes.base import rating_net
+from metarec_jax.recipes.base import hyperparameters, rating_net
 from metarec_jax.report.plots import dress, save_figure
 from metarec_jax.tasks.sinusoid import sinusoids
 from metarec_jax.tasks.splits import split_users

@@ -1,6 +1,6 @@
 """A learner or baseline on tasks with a whole catalogue as candidates: one value a task and metric.
 
-Scores of all candidates exist for one chunk of users at a time, and of a large catalogue for one block of items:
+Scores of all candidates exist for one batch of users at a time, and of a large catalogue for one block of items:
 metrics are taken inside the same compiled program.
 """
 

@@ -1,7 +1,7 @@
 """Several processes, of one machine or many, that run one program: how they find each other and share arrays.
 
 Every process runs the same code in the same order. An array is either the same everywhere, or in parts of which a
-process holds those of its devices (`chunks.Spread.parts`).
+process holds those of its devices (`sharding.Sharding.shards`).
 """
 
 from collections.abc import Sequence
