@@ -26,13 +26,13 @@ import jax
 import numpy as np
 import optax
 from absl import app, flags
+from experiments.common.command_line import one_line_errors, only_flags, parse
 from flax import traverse_util
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.common.command_line import one_line_errors, only_flags, parse
-from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax import data
+from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import squared_error

@@ -1,5 +1,6 @@
 """Protocols that are measured, and the driver: `run(user_cold_start(), data.load("ml-100k"), [recipes.maml()])`."""
 
+from metarec_jax.benchmarks import few_shot, sinusoid
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Trained
 from metarec_jax.benchmarks.catalogue import catalogue_ranking
 from metarec_jax.benchmarks.online import online
@@ -16,9 +17,11 @@ __all__ = [
     "Trained",
     "both_cold_start",
     "catalogue_ranking",
+    "few_shot",
     "item_cold_start",
     "item_warm_up",
     "online",
     "run",
+    "sinusoid",
     "user_cold_start",
 ]

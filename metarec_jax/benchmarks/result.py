@@ -114,9 +114,9 @@ class Measured(NamedTuple):
     def rows(self) -> list[dict[str, Any]]:
         """The rows of results.json, one a method and K, with the settings on the first seed."""
         settings = {}
-        for found in reversed([outcome for own in self.outcomes.values() for outcome in own]):
-            names = found.values["name"].unique()
-            settings |= {(name, k): each for name in names for k, each in found.info["settings"].items()}
+        for outcome in reversed([each for own in self.outcomes.values() for each in own]):
+            names = outcome.values["name"].unique()
+            settings |= {(name, k): each for name in names for k, each in outcome.info["settings"].items()}
         scores = [score for own in self.outcomes.values() for score in scores_of(self.benchmark, own)]
         rows = result_rows(scores, self.benchmark.metrics, self.benchmark.same_query)
         return [row | {"settings": settings[row["name"], str(row["shots"])]} for row in rows]
@@ -125,12 +125,12 @@ class Measured(NamedTuple):
 def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
     """The values of a method at every K, its seeds side by side."""
     frame, info = pl.concat([outcome.values for outcome in outcomes]), outcomes[0].info
-    found = []
+    scores = []
     for (name, shots), own in frame.group_by("name", "shots", maintain_order=True):
         values = {metric.name: own[metric.name].to_numpy() for metric in benchmark.metrics if metric.name in own}
         k, users, seeds = int(shots) if shots.isdigit() else shots, own["user"].to_numpy(), own["seed"].to_numpy()
-        found.append(Scores(name, info["kind"], k, users, seeds, values, info["transductive"]))
-    return found
+        scores.append(Scores(name, info["kind"], k, users, seeds, values, info["transductive"]))
+    return scores
 
 
 def compose(measured: Measured) -> Result:

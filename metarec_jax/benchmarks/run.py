@@ -67,12 +67,12 @@ def run(
     for seed, of_seed in folds.items():
         for recipe in methods:
             for fold in of_seed:
-                found = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-                outcomes[recipe.name].append(found)
-                label = fold.label(recipe.name)
-                on_method(label, seed, found.info["seconds"])
-                timing[label] = timing.get(label, 0.0) + found.info["seconds"]
-    every = [outcome for found in outcomes.values() for outcome in found]
+                outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
+                outcomes[recipe.name].append(outcome)
+                label, seconds = fold.label(recipe.name), outcome.info["seconds"]
+                on_method(label, seed, seconds)
+                timing[label] = timing.get(label, 0.0) + seconds
+    every = [outcome for own in outcomes.values() for outcome in own]
     store.save("predictions.parquet", parquet(pl.concat([outcome.predictions for outcome in every])))
     store.save("values.parquet", parquet(pl.concat([outcome.values for outcome in every])))
     timing["total"] = time.perf_counter() - begun
@@ -130,8 +130,8 @@ def run_method(
     answers: dict[Shots, Answers] = {}
     try:
         for trained, shots in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
-            for k, found in benchmark.answer(recipe.name, trained, fold, shots).items():
-                answers[k] = found._replace(settings=trained.settings | found.settings)
+            for k, own in benchmark.answer(recipe.name, trained, fold, shots).items():
+                answers[k] = own._replace(settings=trained.settings | own.settings)
     except (TrainingError, PredictionError):
         store.drop(folder)  # nothing worth resuming
         raise

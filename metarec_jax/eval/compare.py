@@ -24,7 +24,8 @@ def result_rows(scores: list[Scores], metrics: tuple[Metric, ...], same_query: b
     """The rows of `results.json`: estimates, the best baseline's paired comparison, and what adaptation adds.
 
     The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour, among those that see no
-    more than the learner: a transductive one only where the learner is. "versus" names the best by the first metric. What adaptation adds can be told only where a task is asked the `same_query` at every K.
+    more than the learner: a transductive one only where the learner is. "versus" names the best by the first metric.
+    What adaptation adds can be told only where a task is asked the `same_query` at every K.
     """
     return [_row(score, scores, metrics, same_query) for score in scores]
 

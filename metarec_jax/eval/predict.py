@@ -106,8 +106,8 @@ def classify(
     Raises:
       PredictionError: an output of a real query row is NaN.
     """
-    found = _classify(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
-    accuracy, predicted, target, broken = map(np.asarray, found)
+    parts = _classify(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
+    accuracy, predicted, target, broken = map(np.asarray, parts)
     if broken.any():
         raise PredictionError(
             f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {len(broken)} tasks); lower "

@@ -8,7 +8,7 @@ The layout of `results.json`, schema 1:
     pictures     whether the examples below are pictures (base64 of a PNG) or texts
     rows         [{name, kind, ways, shots, accuracy: {mean, low, high, tasks, undefined}, validation,
                    versus: {baseline, difference, low, high, p} or null, transductive, settings, seconds}, ...]
-    official     null or {runs: number, rows: [{name, accuracy: {...}}, ...]}: Lake's fixed runs that were not trained on
+    official     null or {runs: number, rows: [{name, accuracy: {...}}, ...]}: fixed runs that nothing was trained on
     figures      [{name, ways, shots, value, source, ours: {mean, low, high}, verdict, why}, ...] beside published ones
     notes        {name: what to know of its figures}
     curves       {training run: [{step, loss, valid_accuracy, seconds}, ...]}
@@ -78,7 +78,7 @@ def cells(results: Results, kind: str) -> dict[str, list[dict[str, str | bool]]]
 
 def _cell(row: dict[str, Any], best: float) -> dict[str, str | bool]:
     accuracy, versus = row["accuracy"], row["versus"]
-    found: dict[str, str | bool] = {
+    cell: dict[str, str | bool] = {
         "text": percent(accuracy["mean"]),
         "half": f"± {percent((accuracy['high'] - accuracy['low']) / 2)}",
         "best": accuracy["mean"] == best,
@@ -90,11 +90,11 @@ def _cell(row: dict[str, Any], best: float) -> dict[str, str | bool]:
     }
     if versus:
         low, high = versus["low"], versus["high"]
-        found["rival"] = versus["baseline"]
-        found["verdict"] = "better" if low > 0 else "worse" if high < 0 else "="
-        found["change"] = f"{100 * versus['difference']:+.2f}"
-        found["span"] = f"[{100 * low:+.2f}, {100 * high:+.2f}]"
-    return found
+        cell["rival"] = versus["baseline"]
+        cell["verdict"] = "better" if low > 0 else "worse" if high < 0 else "="
+        cell["change"] = f"{100 * versus['difference']:+.2f}"
+        cell["span"] = f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+    return cell
 
 
 def text_table(results: Results) -> str:
@@ -128,13 +128,14 @@ def text_table(results: Results) -> str:
 
 def official(results: Results) -> str:
     """What the official runs are, in words."""
-    return f"{results['official']['runs']} official one-shot runs of 20 characters of one alphabet, which people err on 4.5%"
+    runs = results["official"]["runs"]
+    return f"{runs} official one-shot runs: 20 characters of one alphabet, on which people err in 4.5%"
 
 
 def errors(results: Results) -> list[tuple[str, str, str]]:
     """Name, error in per cent and half its 95% interval on the official runs."""
-    found = [(row["name"], row["accuracy"]) for row in results["official"]["rows"]]
-    return [(name, percent(1 - own["mean"]), f"± {percent((own['high'] - own['low']) / 2)}") for name, own in found]
+    rows = [(row["name"], row["accuracy"]) for row in results["official"]["rows"]]
+    return [(name, percent(1 - own["mean"]), f"± {percent((own['high'] - own['low']) / 2)}") for name, own in rows]
 
 
 def rows(results: Results) -> list[dict[str, Any]]:

@@ -71,10 +71,10 @@ def interval(figures: dict[str, float | None]) -> str:
 
 def cells(results: Results, k: int) -> dict[str, list[dict[str, Any]]]:
     """Method -> one cell a number of gradient steps: texts, whether it is the best, whether it was trained so."""
-    found = {}
+    table = {}
     means = {n: [_row(results, name, k, n)["mse"]["mean"] for name in names(results)] for n in steps(results)}
     for name in names(results):
-        found[name] = []
+        table[name] = []
         for n in steps(results):
             row = _row(results, name, k, n)
             mean = row["mse"]["mean"]
@@ -82,8 +82,8 @@ def cells(results: Results, k: int) -> dict[str, list[dict[str, Any]]]:
             trained = results["settings"][name]["inner_steps"] == n
             spread = f"on {row['diverged']} tasks" if row["diverged"] else interval(row["mse"])
             texts = {"text": number(mean), "interval": spread, "median": number(row["median"])}
-            found[name].append(texts | {"best": best, "trained": trained, "change": _change(row["versus_maml"])})
-    return found
+            table[name].append(texts | {"best": best, "trained": trained, "change": _change(row["versus_maml"])})
+    return table
 
 
 def _change(versus: dict[str, Any] | None) -> dict[str, str]:

@@ -187,7 +187,7 @@ def classified(name: str, method: Trainable, params: Params, episodes: Episodes)
 def measure(
     name: str, method: Trainable, params: Params, held_out: HeldOut, wanted: tuple[Metric, ...]
 ) -> dict[str, np.ndarray]:
-    """"accuracy" -> [T]."""
+    """ "accuracy" -> [T]."""
     del wanted
     return {"accuracy": classified(name, method, params, held_out.tasks).accuracy}
 
@@ -227,4 +227,3 @@ def official_shape(episodes: Episode) -> tuple[int, int]:
     """Ways and shots of fixed episodes."""
     ways = int(jnp.max(episodes.support.y)) + 1
     return ways, episodes.support.y.shape[1] // ways
-

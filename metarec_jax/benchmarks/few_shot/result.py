@@ -93,12 +93,13 @@ def _estimate(row: dict[str, Any]) -> dict[str, Any]:
 
 def _predictions(measured: Measured, fold: FewShotFold) -> dict[str, np.ndarray]:
     """Method -> the classes that it predicts, [T, Q], in the fold's test episodes."""
-    found = {}
+    predictions = {}
     for name, outcomes in measured.outcomes.items():
-        frames = [outcome.predictions.filter(pl.col("shots") == str(fold.shape), seed=fold.seed) for outcome in outcomes]
-        classes = pl.concat(frames).sort("task", "item")["prediction"].to_numpy().astype(np.int32)
-        found[name] = classes.reshape(fold.protocol.episodes, -1)
-    return found
+        rows = pl.concat([outcome.predictions for outcome in outcomes])
+        rows = rows.filter(pl.col("shots") == str(fold.shape), seed=fold.seed).sort("task", "item")
+        classes = rows["prediction"].to_numpy().astype(np.int32)
+        predictions[name] = classes.reshape(fold.protocol.episodes, -1)
+    return predictions
 
 
 def example_episodes(fold: FewShotFold, predictions: dict[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def sinusoid(shots: Sequence[int] = (5, 10), tasks: int = 600) -> Benchmark:
         del data, store
         return [make_fold(k, seed, tasks) for k in shots]
 
-    # The root of the mean error of the validation tasks chooses parameters; test tasks are told apart by their own.
+    # The root of the mean error of the validation tasks chooses parameters; results are of the error itself.
     metrics = (by_name("rmse"), MSE)
     return Benchmark("sinusoid", folds, measure, answer, metrics, RECIPES, tuple(RECIPES), result=compose)
 
