@@ -3,7 +3,7 @@
 Importing this defines nothing with absl: `experiments/main.py` makes the flags of one script when it is run.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -132,7 +132,6 @@ FEW_SHOT = {
         "train in the end; what validation then says is of classes that are trained on, so settle everything else "
         "before.",
     ),
-    "text_set": _choice("clinc150", data.TEXT_SETS, "Data set of texts."),
     "features": _choice("ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text."),
     "vectors_dir": _text(None, "Folder of sentence vectors; default: in the user's cache."),
 }
@@ -174,15 +173,19 @@ EVERY: dict[str, Flag] = DATA | SPLIT | PROTOCOL | METHODS | DEVICES | PLACES | 
 BENCHMARK = (*DATA, *SPLIT, *PROTOCOL, "learners", "baselines", "tuned", "set", "steps", *DEVICES, "workdir")
 
 
-def define(names: Iterable[str], defaults: Mapping[str, Any]) -> flags.FlagValues:
+def define(
+    names: Iterable[str], defaults: Mapping[str, Any], choices: Mapping[str, Collection[str]]
+) -> flags.FlagValues:
     """The flags of one script.
 
     Args:
       names: which.
       defaults: the script's own, by flag.
+      choices: what its flags may be, by flag, where that is not what they usually may be.
     """
     values = flags.FlagValues()
     for name in names:
         flag = EVERY[name]
-        flag.define(name, defaults.get(name, flag.default), help=flag.help, flag_values=values, **flag.more)
+        more = flag.more | ({"enum_values": list(choices[name])} if name in choices else {})
+        flag.define(name, defaults.get(name, flag.default), help=flag.help, flag_values=values, **more)
     return values

@@ -26,18 +26,18 @@ import jax
 import numpy as np
 import optax
 from absl import app, flags
+from experiments.common.command_line import one_line_errors, only_flags, parse
 from flax import traverse_util
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.common.command_line import one_line_errors, only_flags, parse
-from experiments.common.sinusoid import METHODS, TRAINING_QUERY
 from metarec_jax import data
+from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import squared_error
 from metarec_jax.ops.files import write_atomic
-from metarec_jax.recipes.base import rating_net
+from metarec_jax.recipes.base import hyperparameters, rating_net
 from metarec_jax.report.plots import dress, save_figure
 from metarec_jax.tasks.sinusoid import sinusoids
 from metarec_jax.tasks.splits import split_users
@@ -91,10 +91,12 @@ def recommendation(train: Ratings) -> Work:
 
 def sinusoid() -> Work:
     """The sinusoid experiment's MAML."""
-    method = METHODS["maml"]
+    recipe = RECIPES["maml"]
+    own, outer = hyperparameters(recipe)
     tasks = sinusoids(support=SUPPORT.value, query=TRAINING_QUERY)
-    inner = {"inner_lr": method.inner["lr"], "prior_count": 0.0}
-    return Work(method.learner(INNER_STEPS.value), tasks, method.training.batch, method.training.outer_lr, inner)
+    inner = {"inner_lr": own["lr"], "prior_count": 0.0}
+    learner = recipe.build(None, lr=own["lr"], inner_steps=INNER_STEPS.value).method
+    return Work(learner, tasks, outer.batch, outer.outer_lr, inner)
 
 
 class Job:

@@ -1,5 +1,6 @@
 """Protocols that are measured, and the driver: `run(user_cold_start(), data.load("ml-100k"), [recipes.maml()])`."""
 
+from metarec_jax.benchmarks import few_shot, sinusoid
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Trained
 from metarec_jax.benchmarks.catalogue import catalogue_ranking
 from metarec_jax.benchmarks.content_ablation import content_ablation
@@ -21,6 +22,7 @@ __all__ = [
     "both_cold_start",
     "catalogue_ranking",
     "content_ablation",
+    "few_shot",
     "interview",
     "item_cold_start",
     "item_warm_up",
@@ -28,5 +30,6 @@ __all__ = [
     "online",
     "reasons",
     "run",
+    "sinusoid",
     "user_cold_start",
 ]

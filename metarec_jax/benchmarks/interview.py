@@ -16,10 +16,12 @@ import polars as pl
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Key, Trained
 from metarec_jax.benchmarks.ratings import METRICS, measure, predicted, rating_fold
+from metarec_jax.benchmarks.result import Measured, PageResult, compose
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.recipes import RECIPES
+from metarec_jax.report import interview as report
 from metarec_jax.serve.interview import (
     Interview,
     all_by_score,
@@ -38,6 +40,12 @@ from metarec_jax.types import Episode, Examples, Inputs
 WAYS = ("variance", "melu", "popular", "random")  # to choose questions; the first is compared with the others
 QUESTIONS = "questions.parquet"  # seed, way, task, user, place, item, index (of the item), answered
 LEARNERS = {name: recipe for name, recipe in RECIPES.items() if recipe.kind == "learner"}
+
+
+class InterviewResult(PageResult):
+    """The results of interviews."""
+
+    page = report
 
 
 class Users(NamedTuple):
@@ -83,25 +91,23 @@ def interview(
         answers = {key: predicted(name, trained, ratings, tasks[key], METRICS[:1]) for key in keys}
         return {key: found._replace(name=f"{name}, {key[1]}") for key, found in answers.items()}
 
-    def finish(
-        content: dict[str, Any],
-        ratings: Ratings,
-        folds: Mapping[int, list[Fold]],
-        frames: Mapping[str, pl.DataFrame],
-        store: Store,
-    ) -> dict[str, Any]:
-        asked = pl.concat([load_questions(store, fold) for of_seed in folds.values() for fold in of_seed])
-        store.save_frame(QUESTIONS, asked)
-        rows = [row | compared(row, frames["values"], asked) for row in content["rows"]]
-        return content | {
-            "asked": f"{part} users, {ask} items",
-            "rows": rows,
-            "questions": often_asked(ratings, asked),
-        }
+    def result(measured: Measured) -> InterviewResult:
+        folds = [fold for of_seed in measured.folds.values() for fold in of_seed]
+        asked, values = pl.concat([load_questions(measured.store, fold) for fold in folds]), measured.frames()["values"]
+        measured.store.save_frame(QUESTIONS, asked)
+        content = compose(measured).content
+        return InterviewResult(
+            content
+            | {
+                "asked": f"{part} users, {ask} items",
+                "rows": [row | compared(row, values, asked) for row in content["rows"]],
+                "questions": often_asked(measured.data, asked),
+            }
+        )
 
     default, helpers = ("ridge", "alpaca"), ("melu",)
     return Benchmark(
-        "interview", folds, measure, answer, METRICS[:1], LEARNERS, default, helpers=helpers, finish=finish
+        "interview", folds, measure, answer, METRICS[:1], LEARNERS, default, helpers=helpers, result=result
     )
 
 

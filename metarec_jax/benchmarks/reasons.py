@@ -4,7 +4,7 @@ The influence by weight (`serve/explain.py`) predicts, to first order, what leav
 out. All influences are kept beside the predictions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,18 +13,25 @@ import polars as pl
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Trained
 from metarec_jax.benchmarks.ratings import METRICS, ratings_benchmark, scored
+from metarec_jax.benchmarks.result import Measured, PageResult, compose
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import check_finite
 from metarec_jax.recipes import RECIPES
+from metarec_jax.report import reasons as report
 from metarec_jax.serve.explain import Explained, explain_tasks, reason
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
-from metarec_jax.train.store import Store
 
 POINTS = 400  # of predicted and actual effects in the picture of a method
 METHODS = {name: recipe for name, recipe in RECIPES.items() if recipe.kind == "learner" or name == "gp"}
+
+
+class ReasonsResult(PageResult):
+    """The results of reasons put to the test."""
+
+    page = report
 
 
 def reasons(
@@ -52,21 +59,17 @@ def reasons(
         tasks = fold.held_out("test")
         return {k: explained(name, trained, fold.tables["all"], tasks[k], int(k)) for k in asked}
 
-    def finish(
-        content: dict[str, Any],
-        ratings: Ratings,
-        folds: Mapping[int, list[Fold]],
-        frames: Mapping[str, pl.DataFrame],
-        store: Store,
-    ) -> dict[str, Any]:
-        del store
-        return content | summary(content["rows"], ratings, frames["influences"], min(folds), examples)
+    def result(measured: Measured) -> ReasonsResult:
+        content, influences = compose(measured).content, measured.frames()["influences"]
+        return ReasonsResult(
+            content | summary(content["rows"], measured.data, influences, min(measured.folds), examples)
+        )
 
     own = split or (lambda ratings, seed: split_users(ratings, seed=seed, query=query, order=order, **bounds))
     protocol = {"split": own, "shots": shots, "query": query, "order": order}
     default = ("protonet", "maml", "ridge")
-    found = ratings_benchmark("reasons", recipes=METHODS, default=default, **protocol)
-    return found._replace(answer=answer, metrics=METRICS[:1], finish=finish)
+    benchmark = ratings_benchmark("reasons", recipes=METHODS, default=default, **protocol)
+    return benchmark._replace(answer=answer, metrics=METRICS[:1], result=result)
 
 
 def explained(name: str, trained: Trained, ratings: Ratings, held_out: HeldOut, k: int) -> Answers:

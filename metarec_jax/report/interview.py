@@ -97,6 +97,17 @@ def questions_figure(results: Results) -> Figure:
     return figure
 
 
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
+
+
 def html_page(results: Results) -> str:
     """The page: error against questions, differences, what is asked most. What it is made of is escaped."""
     return template("interview.html").render(

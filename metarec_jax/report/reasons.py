@@ -75,6 +75,17 @@ def points_figure(results: Results) -> Figure:
     return figure
 
 
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
+
+
 def html_page(results: Results) -> str:
     """The page: how well reasons predict effects, and what people would be told. What it is made of is escaped."""
     return template("reasons.html").render(

@@ -34,8 +34,8 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 
 def columns(results: Results) -> list[str]:
-    """The heads of the columns: "K = 0", ..."""
-    return [f"K = {k}" for k in r.shots(results)]
+    """The heads of the columns: "K = 0", ..., or what else the shots are called."""
+    return [k if isinstance(k, str) and k != "all" else f"K = {k}" for k in r.shots(results)]
 
 
 def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
