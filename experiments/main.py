@@ -62,6 +62,7 @@ class Experiment(NamedTuple):
     flags: tuple[str, ...]
     work: Callable[[Options], None]
     defaults: Mapping[str, Any] = {}
+    own: Mapping[str, known_flags.Flag] = {}  # flags of this script alone
 
     def __call__(self, argv: list[str] | None = None) -> None:
         """Read the flags and do the work; `argv` begins with the name of the program."""
@@ -78,7 +79,7 @@ class Experiment(NamedTuple):
         Raises:
           ValueError: a flag that the script does not have, a wrong value, or something that is no flag.
         """
-        values = known_flags.define(self.flags, self.defaults)
+        values = known_flags.define(self.flags, self.defaults, self.own)
         if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
             print(f"{inspect.cleandoc(self.doc)}\n\nFlags:\n")
             print(values.get_help())

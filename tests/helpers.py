@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from absl import flags
 from scipy import stats
 
-from experiments.common.command_line import parse
 from metarec_jax.data.table import Features, Ratings, build
 
 
@@ -70,12 +68,8 @@ def write_tastes(path: Path) -> None:
 
 
 def call(program, *arguments) -> None:
-    """An experiment in this process, with the flags parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
+    """An experiment in this process."""
+    program.main(["program.py", *map(str, arguments)])
 
 
 def assert_uniform(counts: np.ndarray) -> None:

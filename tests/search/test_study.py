@@ -11,7 +11,6 @@ import optuna
 import pytest
 from tqdm import tqdm
 
-from metarec_jax.baselines import BASELINES
 from metarec_jax.eval.grid_search import fit_defaults
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes import RECIPES
