@@ -63,6 +63,7 @@ class Experiment(NamedTuple):
     work: Callable[[Options], None]
     defaults: Mapping[str, Any] = {}
     choices: Mapping[str, Collection[str]] = {}  # of flags that are a choice, where they are the script's own
+    own: Mapping[str, known_flags.Flag] = {}  # flags of this script alone
 
     def __call__(self, argv: list[str] | None = None) -> None:
         """Read the flags and do the work; `argv` begins with the name of the program."""
@@ -79,7 +80,7 @@ class Experiment(NamedTuple):
         Raises:
           ValueError: a flag that the script does not have, a wrong value, or something that is no flag.
         """
-        values = known_flags.define(self.flags, self.defaults, self.choices)
+        values = known_flags.define(self.flags, self.defaults, self.choices, self.own)
         if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
             print(f"{inspect.cleandoc(self.doc)}\n\nFlags:\n")
             print(values.get_help())

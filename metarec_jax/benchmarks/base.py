@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,6 +105,7 @@ class Benchmark(NamedTuple):
     recipes: Mapping[str, Recipe]  # of the methods that answer it
     default: tuple[str, ...]  # learners that run when nothing is said
     table: Callable[[Any], Any] = lambda data: data  # of a data set: the one whose `user` column owns the tasks
+    protocol: Mapping[str, Any] = MappingProxyType({})  # how much is asked: shots, query, order; for files of results
     same_query: bool = True  # whether a task is asked the same at every K, so that what adaptation adds can be told
     helpers: tuple[str, ...] = ()  # recipes that `Fold.prepare` trains
     # (benchmark, recipe, fold, store, sharding=, progress=) -> methods that are ready, and the Ks at which they are;
