@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarec_jax.ops.conv import FEW, Phases, conv3x3, in_chunks, output_moments, pool, strided_conv3x3
+from metarec_jax.ops.conv import FEW_CHANNELS, Phases, conv3x3, in_row_blocks, output_moments, pool, strided_conv3x3
 from metarec_jax.types import Array
 
 EPSILON = 1e-3  # added to variances, as in MAML's code: of five images' last layer a channel may be all but constant
@@ -88,12 +88,14 @@ class Layer(nn.Module):
             return activate(parts, *row_moments(parts))
 
         if self.norm == "layer":
-            return in_chunks(by_rows, x)
-        if ready is not None or (not self.strided and c <= FEW and h % 2 == w % 2 == 0):  # known before the outputs
+            return in_row_blocks(by_rows, x)
+        if ready is not None or (
+            not self.strided and c <= FEW_CHANNELS and h % 2 == w % 2 == 0
+        ):  # known before the outputs
             found = ready["moments"] if ready is not None else output_moments(x, kernel, counted)
-            x = in_chunks(lambda x: activate(convolve(x, kernel, self.strided), *found), x)
+            x = in_row_blocks(lambda x: activate(convolve(x, kernel, self.strided), *found), x)
         else:
-            parts = in_chunks(lambda x: convolve(x, kernel, self.strided), x)
+            parts = in_row_blocks(lambda x: convolve(x, kernel, self.strided), x)
             found = moments(parts, counted)
             x = activate(parts, *found)
         if not self.is_initializing():
