@@ -25,21 +25,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-<<<<<<< HEAD
-from absl import app, flags
-from experiments.common.command_line import one_line_errors, only_flags, parse
-=======
 from absl import flags
->>>>>>> tools
 from flax import traverse_util
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-<<<<<<< HEAD
-=======
 from experiments.flags import Flag
 from experiments.main import Experiment, Options, chosen, data_dir
->>>>>>> tools
 from metarec_jax import data
 from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax.data.table import Ratings
@@ -92,22 +84,14 @@ def recommendation(train: Ratings, options: Options) -> Work:
     return Work(learner, tasks, options.batch, 1e-3, inner | {"mean": net.mean, "scale": net.scale})
 
 
-<<<<<<< HEAD
-def sinusoid() -> Work:
+def sinusoid(options: Options) -> Work:
     """The sinusoid experiment's MAML."""
     recipe = RECIPES["maml"]
     own, outer = hyperparameters(recipe)
-    tasks = sinusoids(support=SUPPORT.value, query=TRAINING_QUERY)
+    tasks = sinusoids(support=options.support, query=TRAINING_QUERY)
     inner = {"inner_lr": own["lr"], "prior_count": 0.0}
-    learner = recipe.build(None, lr=own["lr"], inner_steps=INNER_STEPS.value).method
+    learner = recipe.build(None, lr=own["lr"], inner_steps=options.inner_steps).method
     return Work(learner, tasks, outer.batch, outer.outer_lr, inner)
-=======
-def sinusoid(options: Options) -> Work:
-    """The sinusoid experiment's MAML: 25 tasks a step, with 10 query points each."""
-    learner = maml(MLP(), squared_error, lr=0.01, steps=options.inner_steps)
-    tasks = sinusoids(support=options.support, query=10)
-    return Work(learner, tasks, 25, 4e-3, {"inner_lr": 0.01, "prior_count": 0.0})
->>>>>>> tools
 
 
 class Job:

@@ -22,16 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-<<<<<<< HEAD
-from absl import app, flags
-from experiments.common.command_line import one_line_errors, only_flags, parse
-
-=======
 from absl import flags
 
 from experiments.flags import Flag
 from experiments.main import Experiment, Options, chosen
->>>>>>> tools
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.learners.gradient.imaml import imaml
 from metarec_jax.learners.gradient.maml import maml

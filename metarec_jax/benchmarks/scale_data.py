@@ -47,13 +47,8 @@ def in_shards(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, shards: int
     """A table, of whose training users each device has its shards."""
     split = split_users(ratings, seed=seed, query=sizes.query)
     train, mesh = ratings.keep_rows(split.train_rows), sharding.mesh()
-<<<<<<< HEAD:experiments/common/scale.py
-    own = distributed.own_parts(parts, mesh)
-    tasks = sharded_tasks(train, shards=parts, local=own, support=sizes.support, query=sizes.query)
-=======
     own = distributed.own_parts(shards, mesh)
-    tasks = tasks_in_parts(train, parts=shards, own=own, support=sizes.support, query=sizes.query)
->>>>>>> tools:metarec_jax/benchmarks/scale_data.py
+    tasks = sharded_tasks(train, shards=shards, local=own, support=sizes.support, query=sizes.query)
     tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
     valid, _ = episodes(ratings, split.valid, sizes.support)
     test, kept = episodes(ratings, split.test, sizes.support)

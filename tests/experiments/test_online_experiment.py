@@ -5,13 +5,8 @@ import polars as pl
 import pytest
 from helpers import call, write_ratings
 
-<<<<<<< HEAD
-from experiments import export, online
-from metarec_jax.benchmarks.online import FRACTIONS
-=======
 from experiments import online
-from experiments.common.online import SHARES
->>>>>>> tools
+from metarec_jax.benchmarks.online import FRACTIONS
 from metarec_jax.report import results
 
 
