@@ -47,11 +47,8 @@ def refined_r2d2(
 
     def init(key: Array, embedded: Array) -> Params:
         logs = {"lam": jnp.log(lam), "scale": jnp.log(scale), "weight": jnp.log(weight)}
-        return {
-            "numbers": {
-                name: jnp.float32(number / SCALAR_RATE) for name, number in (logs | {"balance": balance}).items()
-            }
-        }
+        numbers = logs | {"balance": balance}
+        return {"numbers": {name: jnp.float32(number / SCALAR_RATE) for name, number in numbers.items()}}
 
     def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         return {"rows": embedded, "y": support.y, "mask": support.mask}
