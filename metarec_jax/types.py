@@ -85,7 +85,7 @@ class Tasks(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """Data of tasks that a host makes, chunk by chunk of training steps: see `feeding`."""
+    """Data of tasks that a host makes, for some training steps at a time: see `train/prefetch.py`."""
 
     shared: Any  # pytree of arrays that stay on the device
     tasks: Any  # pytree of [length, batch, ...], what each step's tasks were made of; in `Tasks.data` of one task

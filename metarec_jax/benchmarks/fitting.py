@@ -10,7 +10,7 @@ from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut, Method, Traine
 from metarec_jax.eval.grid_search import Shots, grid_search
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes.base import Recipe, Stage, hyperparameters
-from metarec_jax.train import fit as training
+from metarec_jax.train.fit import Journal, fit
 from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store
 from metarec_jax.types import Array, Params
@@ -67,7 +67,7 @@ def train(
             return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in watched.values()]))
 
         folder = f"{fold.folder}/{recipe.name}" + ("" if stage.table == "train" else f"/{stage.table}")
-        params = training.fit(
+        params = fit(
             built.method,
             fold.tasks(stage.table),
             outer,
@@ -77,7 +77,7 @@ def train(
             validate=validate,
             keep_last=stage.keep_last,
             sharding=sharding,
-            journal=training.Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
+            journal=Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
         ).params
     return Trained(built.method, params, own | vars(config))
 

@@ -24,7 +24,7 @@ from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
 from metarec_jax.tasks.users import training_tasks
-from metarec_jax.tasks.users_and_items import split_both
+from metarec_jax.tasks.users_and_items import split_users_and_items
 from metarec_jax.train.store import Store
 from metarec_jax.types import Params
 
@@ -188,7 +188,7 @@ def both_cold_start(
 ) -> Benchmark:
     """New users on new items: nothing that is asked about, and nobody who is asked, occurs in training."""
     default = ("protonet", "maml", "ridge", "attentive_ridge")
-    more = {"hashed": split_both, "recipes": RECIPES, "default": default, "unseen": 1.0}
+    more = {"hashed": split_users_and_items, "recipes": RECIPES, "default": default, "unseen": 1.0}
     return _cold_start("both_cold_start", shots, query, order, split, bounds, **more)
 
 
@@ -200,5 +200,5 @@ def item_warm_up(
     **bounds: Any,
 ) -> Benchmark:
     """A new item after 0, 1, 2 and 3 batches of ratings, in the order of time."""
-    found = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
-    return found._replace(name="item_warm_up")
+    benchmark = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
+    return benchmark._replace(name="item_warm_up")

@@ -1,4 +1,4 @@
-"""What a benchmark found: tables, frames, a report."""
+"""The results of a benchmark: tables, frames, a report."""
 
 import os
 import resource

@@ -15,7 +15,7 @@ from scipy import stats
 RESAMPLES = 2_000
 LEVEL = 0.95
 _SEED = 20_240_229
-_CHUNK_ELEMENTS = 2**21  # draws held at a time: about 50 MB with the sums gathered from them
+_BLOCK_ELEMENTS = 2**21  # draws held at a time: about 50 MB with the sums gathered from them
 
 
 class Estimate(NamedTuple):
@@ -56,7 +56,7 @@ def _interval(
     if number < 2:  # one group says nothing about the spread between groups
         return float("nan"), float("nan")
     rng = np.random.default_rng(_SEED)
-    rows = max(1, _CHUNK_ELEMENTS // number)
+    rows = max(1, _BLOCK_ELEMENTS // number)
     resampled = []
     for start in range(0, RESAMPLES, rows):
         drawn = rng.integers(number, size=(min(rows, RESAMPLES - start), number))

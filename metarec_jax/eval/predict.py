@@ -103,8 +103,8 @@ def accuracies(
       PredictionError: an output of a real query row is NaN.
     """
     keys = jax.random.split(key, number)
-    found = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
-    values, broken = map(np.asarray, found)
+    values, broken = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
+    values, broken = np.asarray(values), np.asarray(broken)
     if broken.any():
         raise PredictionError(
             f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {number} tasks); lower its "

@@ -144,7 +144,7 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         disable=not journal.progress,
     )
 
-    def on_chunk(run: loop.Run, progress: loop.Progress) -> None:
+    def on_steps(run: loop.Run, progress: loop.Progress) -> None:
         seconds = round(time.perf_counter() - begun, 3)
         record = {"seed": journal.seed, "name": journal.name, "step": progress.step, "loss": progress.loss}
         store.log(record | {valid: journal.sign * float(progress.valid), "seconds": seconds})
@@ -154,4 +154,4 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         bar.update(progress.step - bar.n)
 
     with bar:
-        return loop.train(compiled, tasks, run, on_chunk=on_chunk, **how)
+        return loop.train(compiled, tasks, run, on_steps=on_steps, **how)

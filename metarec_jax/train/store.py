@@ -1,4 +1,4 @@
-"""What a run keeps and goes on from: named contents, and a log with a record every chunk of training steps.
+"""What a run keeps and goes on from: named contents, and a log with a record at every validation of a training.
 
 A store is handed to what trains and measures, which knows no folder. `Store` keeps all in memory; `FolderStore` in
 files that are written whole or not at all, so that a run that was killed goes on from there.

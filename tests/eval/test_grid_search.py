@@ -1,5 +1,6 @@
 """Tuning: the best setting for each K, bad settings lose without stopping the run, losers are let go."""
 
+import functools
 import gc
 import weakref
 
@@ -7,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.eval.grid_search import tune
+from metarec_jax.benchmarks import HeldOut, user_cold_start
+from metarec_jax.benchmarks.fitting import value
+from metarec_jax.eval.grid_search import grid_search
 from metarec_jax.eval.predict import PredictionError, predict_tasks
 from metarec_jax.types import Baseline, Episode, Examples, Inputs
 
@@ -47,7 +50,9 @@ def best_at(output="rating", fitted=None):
 
 
 def tuned(grid, baseline=None):
-    return list(tune("toy", baseline or best_at(), [{"at": at} for at in grid], None, valid_tasks()))
+    held_out = {k: HeldOut(tasks, np.arange(20)) for k, tasks in valid_tasks().items()}
+    judge = functools.partial(value, user_cold_start())
+    return list(grid_search("toy", baseline or best_at(), [{"at": at} for at in grid], None, held_out, judge))
 
 
 @pytest.mark.parametrize("output", ["rating", "score"])

@@ -60,8 +60,12 @@ def scored(method, tasks=None, name="method", kind="baseline", shots=3):
     return Scores(name, kind, shots, names, np.zeros(len(names)), values)
 
 
+def rows_of(scores):
+    return result_rows(scores, metrics.RATING)
+
+
 def figures(method):
-    return result_rows([scored(method)])[0]["metrics"]
+    return rows_of([scored(method)])[0]["metrics"]
 
 
 def shares(tasks):
@@ -124,7 +128,7 @@ def test_undefined_tasks_are_counted_neither_dropped_in_silence_nor_scored_zero(
 def test_a_metric_without_any_defined_task_is_undefined_and_still_counted():
     tasks = make_tasks(tasks=40)
     only_ones = tasks._replace(query=tasks.query._replace(y=np.ones_like(tasks.query.y)))
-    row = result_rows([scored(CONSTANT, only_ones)])[0]["metrics"]
+    row = rows_of([scored(CONSTANT, only_ones)])[0]["metrics"]
     assert math.isnan(row["auc"]["mean"]) and row["auc"]["tasks"] == 0 and row["auc"]["undefined"] == 40
     assert np.isnan(row["auc"]["per_seed"]).all() and results.plain(row)["auc"]["mean"] is None
 
@@ -199,7 +203,7 @@ def hand_worked():
 
 
 def test_rows_worked_out_by_hand():
-    rows = {(row["name"], row["shots"]): row for row in result_rows(hand_worked())}
+    rows = {(row["name"], row["shots"]): row for row in rows_of(hand_worked())}
     assert list(rows) == [(s.name, s.shots) for s in hand_worked()]
     cold, warm = rows["maml", 0], rows["maml", 2]
     assert cold["metrics"]["rmse"]["mean"] == pytest.approx(math.sqrt(2))  # sqrt((4 + 1 + 1) / 3)
@@ -227,7 +231,7 @@ def test_pairs_are_matched_by_user_not_by_position():
     users = [f"u{number}" for number in range(50)]
     difficulty = np.random.default_rng(0).uniform(1, 9, 50)
     back = slice(None, None, -1)
-    rows = result_rows(
+    rows = rows_of(
         [
             score("bias", "baseline", 1, users, difficulty, difficulty / 10),
             score("ridge", "learner", 1, users[back], 0.9 * difficulty[back], difficulty[back] / 10),
@@ -239,7 +243,7 @@ def test_pairs_are_matched_by_user_not_by_position():
 
 
 def test_the_best_baseline_is_the_best_whatever_the_metric():
-    rows = result_rows(
+    rows = rows_of(
         [
             score("one", "baseline", 5, ["a", "b"], [1, 1], [0.6, 0.6]),
             score("two", "baseline", 5, ["a", "b"], [0.8, 1.0], [0.4, 0.6]),
@@ -257,10 +261,10 @@ def test_the_best_baseline_is_the_best_whatever_the_metric():
 
 def test_without_a_baseline_or_without_k_0_there_is_nothing_to_compare_with():
     learner = score("maml", "learner", 3, ["a", "b"], [1, 2], [0.5, 0.6])
-    assert set(result_rows([learner])[0]) == {"name", "kind", "shots", "metrics"}
+    assert set(rows_of([learner])[0]) == {"name", "kind", "shots", "metrics"}
     all_of_it = learner._replace(shots="all")
     before = learner._replace(shots=0)
-    assert "adaptation" in result_rows([before, all_of_it])[1]
+    assert "adaptation" in rows_of([before, all_of_it])[1]
 
 
 def test_several_seeds_are_paired_within_the_seed_and_resampled_by_user():
@@ -271,7 +275,7 @@ def test_several_seeds_are_paired_within_the_seed_and_resampled_by_user():
     def rows(seeds):
         repeat = {"users": users * len(seeds), "seeds": np.repeat(seeds, 30)}
         shift = np.repeat(np.array(seeds) * 0.1, 30)
-        return result_rows(
+        return rows_of(
             [
                 score("bias", "baseline", 0, squares=np.tile(rivals, len(seeds)) + shift, aucs=0 * shift, **repeat),
                 score("maml", "learner", 0, squares=np.tile(squares, len(seeds)) + shift, aucs=0 * shift, **repeat),

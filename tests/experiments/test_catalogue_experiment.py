@@ -7,14 +7,13 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
 
 from experiments import catalogue_ranking as experiment
-from experiments.common.command_line import parse
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.eval import metrics
 from metarec_jax.report import results
+from metarec_jax.tasks.catalogue import liked_only
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.train import loop
 
@@ -52,11 +51,9 @@ def call(ratings):
     """call(*flags): the experiment in this process."""
 
     def call(*arguments: str) -> None:
-        flags.FLAGS.unparse_flags()
-        experiment.main(parse(["catalogue_ranking.py", f"--ratings={ratings}", *arguments]))
+        experiment.main(["catalogue_ranking.py", f"--ratings={ratings}", *arguments])
 
-    yield call
-    flags.FLAGS.unparse_flags()
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +77,26 @@ def test_results_follow_the_schema(finished):
 
 
 def test_means_are_those_of_the_values_of_each_user(finished):
-    frame = pl.read_parquet(finished / "per_task.parquet")
+    frame = pl.read_parquet(finished / "values.parquet")
     for row in results.read_json(finished / "results.json")["rows"]:
-        own = frame.filter((pl.col("name") == row["name"]) & (pl.col("shots") == row["shots"]))
+        own = frame.filter((pl.col("name") == row["name"]) & (pl.col("shots") == str(row["shots"])))
         for metric, figures in row["metrics"].items():
             assert figures["mean"] == pytest.approx(own[metric].mean(), abs=1e-6)
 
 
 def test_popularity_is_what_its_definition_says(finished, ratings):
     """Counted anew from the split file: the users' relevant items are those of the file's query."""
-    table = experiment.liked_only(read_ratings(ratings), 4.0)
+    table = liked_only(read_ratings(ratings), 4.0)
     split = read_split(finished / "seed_0" / "split.parquet", table)
     count = np.bincount(table.item[split.train_rows], minlength=table.num_items).astype(np.float32)
-    frame = pl.read_parquet(finished / "per_task.parquet").filter(pl.col("name") == "popularity", pl.col("shots") == 4)
+    frame = pl.read_parquet(finished / "values.parquet").filter(pl.col("name") == "popularity", pl.col("shots") == "4")
     for place in range(0, len(split.test.users), 7):
         user = split.test.users[place]
         relevant, known = (table.item[rows[rows >= 0]] for rows in (split.test.query[place], split.test.support[place]))
         y, mask = np.zeros(table.num_items, np.float32), np.ones(table.num_items, np.float32)
         y[relevant], mask[known] = 1.0, 0.0
         wanted = float(metrics.ndcg(count, y, mask, 10))
-        assert frame.filter(pl.col("task") == table.user_ids[user])["ndcg@10"].item() == pytest.approx(wanted, abs=1e-5)
+        assert frame.filter(pl.col("user") == table.user_ids[user])["ndcg@10"].item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it(finished):
@@ -113,20 +110,20 @@ def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch, killed):
     folder, chunks, save = tmp_path / "work", [], loop.train
 
-    def dies(*arguments, on_chunk, **keywords):
+    def dies(*arguments, on_steps, **keywords):
         def on(run, progress):
-            on_chunk(run, progress)
+            on_steps(run, progress)
             chunks.append(progress.step)
             if len(chunks) == killed:
                 raise KeyboardInterrupt
 
-        return save(*arguments, on_chunk=on, **keywords)
+        return save(*arguments, on_steps=on, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "fit", dies)
+        patch.setattr(loop, "train", dies)
         call(*SMALL, f"--workdir={folder}")
     call(*SMALL, f"--workdir={folder}")
-    assert (folder / "per_task.parquet").read_bytes() == (finished / "per_task.parquet").read_bytes()
+    assert (folder / "values.parquet").read_bytes() == (finished / "values.parquet").read_bytes()
     one, other = (json.loads((path / "results.json").read_text())["rows"] for path in (folder, finished))
     assert one == other
     shutil.rmtree(folder)
@@ -144,8 +141,8 @@ def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
     call(
         "--shots=0,4", "--least=8", "--baselines=popularity", "--learners=none", "--rank=users", f"--workdir={tmp_path}"
     )
-    rows = pl.read_parquet(tmp_path / "per_task.parquet")
-    assert set(rows["task"]) <= set(table.item_ids.tolist())
+    rows = pl.read_parquet(tmp_path / "values.parquet")
+    assert set(rows["user"]) <= set(table.item_ids.tolist())
     found = results.read_json(tmp_path / "results.json")
     assert (
         found["split"]["train_tasks"] + found["split"]["valid_tasks"] + found["split"]["test_tasks"] <= table.num_items
@@ -157,9 +154,9 @@ def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
     [
         ("--liked=much", "neither a number nor 'any'"),
         ("--liked=9", "nothing is rated 9 or more"),
-        ("--shots=0,10", "--least=8 leaves nothing to be found after 10 items are known"),
-        ("--shots=all", "'all' would leave nothing to be found"),
-        ("--query=5", "--query is not a flag of this experiment"),
+        ("--shots=0,10", "least=8 leaves nothing to be found after 10 items are known"),
+        ("--shots=all", "--shots: 'all' is not a whole number"),
+        ("--query=5", "Unknown command line flag 'query'"),
         ("--set=neighbour_encoder.rated=1", "leaves no step for what was liked"),
         ("--learners=maml", "unknown 'maml'; choose all, none, or some of set_encoder, neighbour_encoder"),
     ],

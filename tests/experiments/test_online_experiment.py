@@ -8,7 +8,7 @@ import pytest
 from helpers import call, write_ratings
 
 from experiments import export, online
-from experiments.common.online import SHARES
+from metarec_jax.benchmarks.online import FRACTIONS
 from metarec_jax.report import results
 
 
@@ -29,8 +29,9 @@ def test_columns_are_positions(followed):
     for row in found["rows"]:
         assert "adaptation" not in row  # other ratings at every position
         first, end = {0: (0, 1), 1: (1, 5), 5: (5, 8), "all": (0, 8)}[row["shots"]]
-        part = rows.filter((pl.col("name") == row["name"]) & pl.col("position").is_between(first, end - 1))
-        squares = part.with_columns(error=(pl.col("rating") - pl.col("prediction")) ** 2)
+        part = rows.filter(pl.col("name") == row["name"], pl.col("shots") == str(row["shots"]))
+        assert part.group_by("user").len()["len"].max() == end - first  # the users have 6 ratings at least
+        squares = part.with_columns(error=(pl.col("target") - pl.col("prediction")) ** 2)
         expected = np.sqrt(squares.group_by("user").agg(pl.col("error").mean())["error"].mean())
         assert row["metrics"]["rmse"]["mean"] == pytest.approx(expected, rel=1e-5)
 
@@ -40,7 +41,7 @@ def test_the_way_of_taking_ratings_in_is_told(followed):
     way = {row["name"]: row["settings"]["adaptation"] for row in found["rows"]}
     assert way["bias"] == "again"
     assert way["maml"] in ("again", "update")
-    assert way["protonet"] in {f"share {share:g}" for share in SHARES}
+    assert way["protonet"] in {f"fraction {fraction:g}" for fraction in FRACTIONS}
 
 
 def test_a_second_run_shows_what_the_first_found(followed, capsys):

@@ -19,12 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
 from helpers import write_ratings
 
 from experiments import user_cold_start as experiment
-from metarec_jax.baselines import BASELINES, Entry
 from metarec_jax.data.io.ratings_file import read_ratings
+from metarec_jax.recipes import RECIPES, classical
 from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.types import Baseline
@@ -85,16 +84,14 @@ def run(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        flags.FLAGS.unparse_flags()
         code, error = 0, ""
         try:
-            experiment.main(experiment.parse(["user_cold_start.py", *arguments]))
+            experiment.main(["user_cold_start.py", *arguments])
         except SystemExit as end:
             code, error = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
         return code, capsys.readouterr().out, error
 
-    yield run
-    flags.FLAGS.unparse_flags()
+    return run
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:
@@ -140,7 +137,8 @@ def test_predictions_are_of_the_same_hidden_ratings_for_every_method_and_k(finis
     for (_, k), frame in finished.predictions.group_by("name", "shots"):
         users = enough.filter(pl.col("len") >= int(k))["user"]
         expected = hidden.filter(pl.col("user").is_in(users.implode()))
-        assert frame.select("user", "item", "rating").sort("user", "item").equals(expected)
+        found = frame.select("user", "item", rating="target").sort("user", "item")
+        assert found.equals(expected)
         assert frame["prediction"].is_finite().all()
 
 
@@ -151,7 +149,7 @@ def test_each_prediction_stands_beside_its_own_user_and_item(finished, run, monk
         lambda params, support: jnp.sum(support.y * support.mask),
         lambda total, x: x.id + 1000 * total,
     )
-    monkeypatch.setitem(BASELINES, "constant", Entry(tracer, [{}]))
+    monkeypatch.setitem(RECIPES, "constant", classical(tracer, [{}])._replace(name="constant"))
     arguments = [f"--ratings={finished.ratings}", "--learners=none", "--baselines=constant", "--query=3"]
     code, _, error = run(*arguments, "--shots=0,2,4,all", "--workdir=tracks")
     assert code == 0, error
@@ -166,7 +164,7 @@ def test_each_prediction_stands_beside_its_own_user_and_item(finished, run, monk
 
 
 def plain_auc(frame: pl.DataFrame) -> float:
-    rating, prediction = frame["rating"].to_list(), frame["prediction"].to_list()
+    rating, prediction = frame["target"].to_list(), frame["prediction"].to_list()
     pairs = [(i, j) for i, j in itertools.permutations(range(len(rating)), 2) if rating[i] > rating[j]]
     won = [(prediction[i] > prediction[j]) + (prediction[i] == prediction[j]) / 2 for i, j in pairs]
     return sum(won) / len(won) if won else float("nan")
@@ -174,7 +172,7 @@ def plain_auc(frame: pl.DataFrame) -> float:
 
 def plain_ndcg(frame: pl.DataFrame, k: int) -> float:
     """Averaged over every order of the rows with a stable sort, which breaks ties in all ways."""
-    gain = 2.0 ** frame["rating"].to_numpy() - 1
+    gain = 2.0 ** frame["target"].to_numpy() - 1
     discount = np.where(np.arange(len(gain)) < k, 1 / np.log2(np.arange(len(gain)) + 2.0), 0)
     orders = [np.array(order) for order in itertools.permutations(range(len(gain)))]
     score = -frame["prediction"].to_numpy()
@@ -185,8 +183,8 @@ def plain_ndcg(frame: pl.DataFrame, k: int) -> float:
 def plain_metrics(frame: pl.DataFrame) -> dict[str, np.ndarray]:
     """Metric -> one value a task, NaN where undefined, in plain Python."""
     tasks = [task for _, task in frame.group_by("task", maintain_order=True)]
-    errors = [(task["prediction"].cast(float) - task["rating"].cast(float)).to_numpy() for task in tasks]
-    relevant = [(task["rating"] >= 4).mean() for task in tasks]  # a query of 3 is shorter than 5
+    errors = [(task["prediction"].cast(float) - task["target"].cast(float)).to_numpy() for task in tasks]
+    relevant = [(task["target"] >= 4).mean() for task in tasks]  # a query of 3 is shorter than 5
     return {
         "rmse": np.array([np.mean(error**2) for error in errors]),
         "mae": np.array([np.mean(np.abs(error)) for error in errors]),
@@ -280,9 +278,8 @@ def test_several_seeds_are_several_splits_in_one_table(finished, run):
 
 KILLED_IN_A_SAVE = """
 import os, signal, sys
-from absl import app
 from experiments import user_cold_start as experiment
-from metarec_jax import checkpoint
+from metarec_jax.ops import files
 
 replace, saves = os.replace, []
 
@@ -293,8 +290,8 @@ def killed(source, target):
             os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 
-checkpoint.os.replace = killed
-app.run(experiment.main, flags_parser=experiment.parse)
+files.os.replace = killed
+experiment.main()
 """
 
 
@@ -453,7 +450,7 @@ def test_a_prediction_that_is_no_number_stops_the_run(run, tmp_path, monkeypatch
     broken = Baseline(
         lambda train: {}, lambda params, support: params, lambda fast, x: jnp.where(x.id == 3, value, 3.0)
     )
-    monkeypatch.setitem(BASELINES, "item_mean", Entry(broken, [{}]))
+    monkeypatch.setitem(RECIPES, "item_mean", classical(broken, [{}])._replace(name="item_mean"))
     code, _, error = run(GOOD, "--shots=2", "--query=5", "--learners=none", "--baselines=item_mean", "--workdir=work")
     assert code == 1 and error.startswith(f"error: item_mean predicts {value} for task u") and "\n" not in error
     assert not list(tmp_path.rglob("predictions.parquet")) and not list(tmp_path.rglob("results.json"))

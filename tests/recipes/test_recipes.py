@@ -7,15 +7,16 @@ import jax
 import numpy as np
 import pytest
 
+from metarec_jax import recipes
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.params import join_fixed, split_fixed
-from metarec_jax.recipes import ITEM_RECIPES
+from metarec_jax.recipes import ITEM_RECIPES, RANKING_RECIPES, RECIPES
 from metarec_jax.recipes.base import hyperparameters
-from metarec_jax.recipes.ranking import RANKING_RECIPES
 from metarec_jax.recipes.space import Between, OneOf
 from metarec_jax.tasks.users import training_tasks
 
-EVERY = ITEM_RECIPES | RANKING_RECIPES
+EVERY = {name: recipe for name, recipe in (ITEM_RECIPES | RANKING_RECIPES).items() if recipe.training}
+RANKERS = [name for name in EVERY if name in RANKING_RECIPES]
 
 
 @functools.cache
@@ -27,8 +28,8 @@ def table():
 @pytest.mark.parametrize("name", EVERY)
 def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     recipe = EVERY[name]
-    own, _ = hyperparameters(recipe, {}, name)
-    stage = (1, None) if name in RANKING_RECIPES else ()
+    own, _ = hyperparameters(recipe)
+    stage = (1, None) if name in RANKERS else ()
     built = recipe.build(table(), *stage, **own)
     tasks = training_tasks(table(), support=5, query=5)
     drawn = (jax.jit(tasks.sample)(tasks.data, jax.random.key(number)) for number in range(20))
@@ -50,17 +51,17 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_the_space_is_of_hyperparameters_that_there_are_and_of_their_types(name):
     recipe = EVERY[name]
-    own, outer = hyperparameters(recipe, {}, name)
+    own, outer = hyperparameters(recipe)
     known = own | vars(outer)
     for key, where in recipe.space.items():
         edges = where.values if isinstance(where, OneOf) else (where.low, where.high)
         assert isinstance(where, Between | OneOf)
         assert {type(edge) for edge in edges} == {type(known[key])}, key
         for edge in edges:
-            hyperparameters(recipe, {key: edge}, name)
+            hyperparameters(recipe, {key: edge})
 
 
-@pytest.mark.parametrize("name", RANKING_RECIPES)
+@pytest.mark.parametrize("name", RANKERS)
 def test_a_second_stage_keeps_what_the_first_learnt_and_counts_for_itself(name):
     recipe, sizes = EVERY[name], {"dim": 4, "width": 8}
     liked = table().keep_rows(np.flatnonzero(table().rating >= np.median(table().rating)))
@@ -75,3 +76,17 @@ def test_a_second_stage_keeps_what_the_first_learnt_and_counts_for_itself(name):
 def test_votes_that_would_never_be_let_in_are_refused():
     with pytest.raises(ValueError, match="alone=1 leaves no step for the votes"):
         EVERY["neighbour_encoder"].build(table(), 10, None, alone=1.0)
+
+
+def test_recipes_are_called_by_name_with_other_defaults():
+    assert recipes.maml() == RECIPES["maml"] and recipes.maml(inner_lr=0.1).name == "maml"
+    assert hyperparameters(recipes.maml(inner_lr=0.1))[0]["inner_lr"] == 0.1
+    assert recipes.gp(rank=16).grid == ({"rank": 16},)  # of a classical method, instead of its grid
+    assert recipes.history_ridge() == ITEM_RECIPES["history_ridge"]
+    assert "maml" in dir(recipes)
+    with pytest.raises(AttributeError, match="no recipe 'mamml'"):
+        recipes.mamml()
+    with pytest.raises(ValueError, match="maml has no 'lr'; it has inner_lr"):
+        recipes.maml(lr=0.1)
+    with pytest.raises(ValueError, match="gp has no 'x'; it has rank"):
+        recipes.gp(x=1)

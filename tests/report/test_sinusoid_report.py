@@ -3,7 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
-from test_report import Page
+from page_parser import Page
 
 from experiments.common.sinusoid_published import FIGURES, HARDER, judge_figures, judge_orders
 from metarec_jax.report import sinusoid

@@ -48,7 +48,7 @@ def direct(world: World, user: int, shots: int, query: np.ndarray) -> tuple[np.n
 
 
 def predictive_variance(posterior: Posterior, x: Inputs) -> jax.Array:
-    """[N] variance of a new rating around the posterior mean, noise included: the squared error to expect."""
+    """[N] variance of a new rating around the posterior mean, noise included: the expected squared error."""
     a = posterior.truth.design[x.id]
     return jnp.sum((a @ posterior.cov) * a, axis=1) + posterior.truth.noise**2
 
