@@ -16,7 +16,7 @@ from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline, Learner, Params, Tasks
 
 Method = Learner | Baseline
-Key = Shots | tuple[Shots, str]  # K, or K and what tells several answers of a method at it apart
+Key = Any  # Shots, or (Shots, text) where a method has several answers at one K
 
 
 class HeldOut(NamedTuple):

@@ -83,8 +83,9 @@ def interview(
     own = split or (lambda ratings, seed: split_users(ratings, seed=seed, query=query, order=order, **bounds))
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
-        training = rating_fold(ratings, own(ratings, seed), seed, shots, query, order, 0.0)
-        return [interview_fold(training, store, questions, ask, part)]
+        found = own(ratings, seed)
+        training = rating_fold(ratings, found, seed, shots, query, order, 0.0)
+        return [interview_fold(training, found.test if part == "test" else found.valid, store, questions, ask)]
 
     def answer(name: str, trained: Trained, fold: Fold, keys: list[Key]) -> dict[Key, Answers]:
         ratings, tasks = fold.tables["all"], fold.held_out("test")
@@ -111,19 +112,20 @@ def interview(
     )
 
 
-def interview_fold(training: Fold, store: Store, questions: int, ask: str, part: str) -> Fold:
-    """The fold that learners are trained on, with users after their answers, by number of questions and way to choose
-    these, as its test tasks."""
+def interview_fold(training: Fold, part: splits.HeldOut, store: Store, questions: int, ask: str) -> Fold:
+    """The fold that learners are trained on, whose test tasks are the users of `part` after their answers, by number of
+    questions and way to choose these."""
     ratings = training.tables["all"]
 
     @functools.cache
     def users() -> Users:
-        return held_out_users(ratings, training.split.test if part == "test" else training.split.valid, ask == "any")
+        return held_out_users(ratings, part, ask == "any")
 
     def prepare(trained: Callable[[str], Trained]) -> None:
-        if load_questions(store, training) is None:
+        name = f"{training.folder}/{QUESTIONS}"
+        if store.load(name) is None:
             chosen = choose(training, users(), trained("melu"), questions)
-            store.save_frame(f"{training.folder}/{QUESTIONS}", question_frame(training, users(), chosen))
+            store.save_frame(name, question_frame(training, users(), chosen))
 
     @functools.cache
     def asked() -> dict[Key, HeldOut]:
@@ -138,10 +140,9 @@ def interview_fold(training: Fold, store: Store, questions: int, ask: str, part:
     return dataclasses.replace(training, held_out=held_out, check=check, prepare=prepare)
 
 
-def load_questions(store: Store, fold: Fold) -> pl.DataFrame | None:
-    """What the users of a fold are asked; None: not chosen yet."""
-    name = f"{fold.folder}/{QUESTIONS}"
-    return store.load_frame(name, "delete it to choose the questions again.")
+def load_questions(store: Store, fold: Fold) -> pl.DataFrame:
+    """What the users of a fold are asked."""
+    return store.load_frame(f"{fold.folder}/{QUESTIONS}", "delete it to choose the questions again.")
 
 
 def held_out_users(ratings: Ratings, part: splits.HeldOut, any_item: bool) -> Users:
@@ -204,7 +205,7 @@ def after_answers(ratings: Ratings, users: Users, asked: pl.DataFrame) -> dict[K
         own = asked.filter(pl.col("way") == way)
         items, answered = (own[column].to_numpy().reshape(len(users.names), -1) for column in ("index", "answered"))
         supports[way] = answers(ratings, users, items, answered)
-    place = np.arange(asked["place"].max() + 1)
+    place = np.arange(asked["place"].n_unique())
     return {
         (count, way): HeldOut(Episode(found._replace(mask=found.mask * (place < count)), users.query), users.names)
         for count in range(len(place) + 1)

@@ -188,10 +188,7 @@ def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
     info = store.load_json(f"{folder}/info.json", remedy)  # written last
     if info is None:
         return None
-    kept = {file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}
-    if any(frame is None for frame in kept.values()):
-        raise StoreError(f"{store.where(folder)} is damaged; {remedy}")
-    return Outcome(kept, info)
+    return Outcome({file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}, info)
 
 
 def save_outcome(store: Store, folder: str, outcome: Outcome) -> None:
