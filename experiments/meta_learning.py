@@ -1,6 +1,5 @@
 """Scripts on the field's own benchmarks, few-shot classification and sinusoids: one table, one page."""
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ from absl import logging
 
 from experiments import main
 from experiments.main import Idle, Options, chosen, parse_shots
+from experiments.measure import done
 from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.few_shot import FewShotResult, Shape
@@ -71,11 +71,8 @@ def measure(
       idle: flags that do nothing beside the others, and why.
     """
     store = main.open_workdir(options, options.stamp(idle), label)
-    path = store.folder / "results.json"
-    if path.exists():
-        print(f"{store.folder} is done already; this is what it found.\n")
-        results = result(json.loads(path.read_text()))
-    else:
+    results = done(store, result)
+    if results is None:
         results = fresh(options, benchmark, names, load, store)
         results.write(store.folder)
     print(results.table())

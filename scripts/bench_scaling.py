@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import app, flags
-
 from experiments.common.command_line import one_line_errors, only_flags, parse
+
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.learners.gradient.imaml import imaml
 from metarec_jax.learners.gradient.maml import maml
@@ -34,7 +34,7 @@ from metarec_jax.models.recommender import RatingNet
 from metarec_jax.objectives import squared_error
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.params import in_table
-from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.shards import sharded_tasks
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import distributed, loop
 from metarec_jax.train import step as chunks
@@ -164,7 +164,7 @@ def sent(chips: int, kind: TableUpdates, items: int) -> list[Sent]:
     point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
     sharding = Sharding(chips, id_tables=kind, shards=True)
     mesh, learner = sharding.mesh(), learner_of(point)
-    tasks = tasks_in_parts(made_up(point), parts=chips, own=range(chips), support=SUPPORT, query=QUERY)
+    tasks = sharded_tasks(made_up(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
     one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
     optimiser = optimiser_of(kind)
     state = jax.eval_shape(lambda: loop.start(learner, one, optimiser, jax.random.key(0)).state)

@@ -13,7 +13,7 @@ from metarec_jax.data.io.columns import Columns, open_columns
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.eval.streaming import HeldOutUsers
 from metarec_jax.tasks.episodes import episodes
-from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.shards import sharded_tasks
 from metarec_jax.tasks.splits import assign_folds, held_out, split_users
 from metarec_jax.tasks.streamed import Stream
 from metarec_jax.train import distributed, prefetch
@@ -49,7 +49,7 @@ def in_parts(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, parts: int, 
     split = split_users(ratings, seed=seed, query=sizes.query)
     train, mesh = ratings.keep_rows(split.train_rows), sharding.mesh()
     own = distributed.own_parts(parts, mesh)
-    tasks = tasks_in_parts(train, parts=parts, own=own, support=sizes.support, query=sizes.query)
+    tasks = sharded_tasks(train, shards=parts, local=own, support=sizes.support, query=sizes.query)
     tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
     valid, _ = episodes(ratings, split.valid, sizes.support)
     test, kept = episodes(ratings, split.test, sizes.support)

@@ -24,7 +24,7 @@ from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
 from metarec_jax.tasks.users import training_tasks
-from metarec_jax.tasks.users_and_items import split_both
+from metarec_jax.tasks.users_and_items import split_users_and_items
 from metarec_jax.train.store import Store
 from metarec_jax.types import Params
 
@@ -102,14 +102,23 @@ def measure(
     return metrics.per_task(predictions, query.y, query.mask, 0.0, wanted)
 
 
-def predicted(name: str, trained: Trained, ratings: Ratings, held_out: HeldOut) -> Answers:
-    """Predictions of a trained method at one K, and all metrics."""
-    query = held_out.tasks.query
+def predicted(
+    name: str, trained: Trained, ratings: Ratings, held_out: HeldOut, wanted: tuple[Metric, ...] = METRICS
+) -> Answers:
+    """Predictions of a trained method at one K, and metrics."""
     predictions = predict_tasks(name, trained.method, trained.params, held_out.tasks, held_out.users)
-    values = metrics.per_task(predictions, query.y, query.mask, default_threshold(ratings), METRICS)
-    if trained.method.output == "score":  # its units mean nothing
+    return scored(predictions, trained.method.output, ratings, held_out, wanted)
+
+
+def scored(
+    predictions: np.ndarray, output: str, ratings: Ratings, held_out: HeldOut, wanted: tuple[Metric, ...] = METRICS
+) -> Answers:
+    """Predictions [T, Q] of a method with this output as frames, and metrics."""
+    query = held_out.tasks.query
+    values = metrics.per_task(predictions, query.y, query.mask, default_threshold(ratings), wanted)
+    if output == "score":  # its units mean nothing
         undefined = np.full(len(predictions), np.nan, np.float32)
-        values |= {metric.name: undefined for metric in METRICS if metric.needs_units}
+        values |= {metric.name: undefined for metric in wanted if metric.needs_units}
     task, place = np.nonzero(query.mask)
     rows = pl.DataFrame(
         {
@@ -179,7 +188,7 @@ def both_cold_start(
 ) -> Benchmark:
     """New users on new items: nothing that is asked about, and nobody who is asked, occurs in training."""
     default = ("protonet", "maml", "ridge", "attentive_ridge")
-    more = {"hashed": split_both, "recipes": RECIPES, "default": default, "unseen": 1.0}
+    more = {"hashed": split_users_and_items, "recipes": RECIPES, "default": default, "unseen": 1.0}
     return _cold_start("both_cold_start", shots, query, order, split, bounds, **more)
 
 
@@ -191,5 +200,5 @@ def item_warm_up(
     **bounds: Any,
 ) -> Benchmark:
     """A new item after 0, 1, 2 and 3 batches of ratings, in the order of time."""
-    found = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
-    return found._replace(name="item_warm_up")
+    benchmark = item_cold_start([number * batch for number in range(4)], query, order, split, **bounds)
+    return benchmark._replace(name="item_warm_up")

@@ -1,4 +1,4 @@
-"""What a benchmark found: tables, frames, a report."""
+"""The results of a benchmark: tables, frames, a report."""
 
 import json
 import os
@@ -26,6 +26,15 @@ class Result:
 
     def __init__(self, content: dict[str, Any]):
         self.content = results.validate(results.plain(content))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Result":
+        """What `save` wrote.
+
+        Raises:
+          ResultsError: it is damaged; the message names the file.
+        """
+        return cls(results.read_json(path))
 
     def table(self, metric: str | None = None) -> str:
         """Aligned text: the figures, learners against the best baseline, what adaptation adds.
@@ -82,6 +91,10 @@ class PageResult(Result):
     def __init__(self, content: dict[str, Any]):
         self.content = results.plain(content)
 
+    @classmethod
+    def load(cls, path: str | Path) -> "Result":
+        return cls(json.loads(Path(path).read_bytes()))
+
     def table(self, metric: str | None = None) -> str:
         """Aligned text: the figures and all comparisons; there is one metric."""
         del metric
@@ -110,6 +123,11 @@ class Measured(NamedTuple):
     outcomes: dict[str, list[Outcome]]  # by method, of all folds
     store: Store
     timing: dict[str, float]
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """What is kept of all methods and seeds: "predictions", "values" and those of `Answers.more`."""
+        every = [outcome for own in self.outcomes.values() for outcome in own]
+        return {name: pl.concat([outcome.frames[name] for outcome in every]) for name in every[0].frames}
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of results.json, one a method and K, with the settings on the first seed."""

@@ -3,17 +3,17 @@
 What a method has done is kept in the store as soon as it exists, and not done again.
 """
 
-import io
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Outcome
-from metarec_jax.benchmarks.fitting import fitted
+from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Key, Outcome, Trained
+from metarec_jax.benchmarks.fitting import fitted, train
 from metarec_jax.benchmarks.result import Measured, Result, compose
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import PredictionError
@@ -64,7 +64,14 @@ def run(
     bind(store, table, folds)
     timing: dict[str, float] = {}
     outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
+    known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
+
+    def trained(name: str, fold: Fold) -> Trained:
+        return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
+
     for seed, of_seed in folds.items():
+        for fold in of_seed:
+            fold.prepare(partial(trained, fold=fold))
         for recipe in methods:
             for fold in of_seed:
                 outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
@@ -72,11 +79,11 @@ def run(
                 label, seconds = fold.label(recipe.name), outcome.info["seconds"]
                 on_method(label, seed, seconds)
                 timing[label] = timing.get(label, 0.0) + seconds
-    every = [outcome for own in outcomes.values() for outcome in own]
-    store.save("predictions.parquet", parquet(pl.concat([outcome.predictions for outcome in every])))
-    store.save("values.parquet", parquet(pl.concat([outcome.values for outcome in every])))
     timing["total"] = time.perf_counter() - begun
-    return (benchmark.result or compose)(Measured(benchmark, table, methods, folds, outcomes, store, timing))
+    measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
+    for name, frame in measured.frames().items():
+        store.save_frame(f"{name}.parquet", frame)
+    return (benchmark.result or compose)(measured)
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:
@@ -85,18 +92,18 @@ def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recip
     Raises:
       ValueError: as of `run`.
     """
-    found = []
+    resolved = []
     for recipe in recipes:
         if isinstance(recipe, str) and recipe not in benchmark.recipes:
             raise ValueError(f"unknown method {recipe!r}; {benchmark.name} knows {', '.join(benchmark.recipes)}.")
-        found.append(benchmark.recipes[recipe] if isinstance(recipe, str) else recipe)
-    names = [recipe.name for recipe in found]
-    if not found:
+        resolved.append(benchmark.recipes[recipe] if isinstance(recipe, str) else recipe)
+    names = [recipe.name for recipe in resolved]
+    if not resolved:
         raise ValueError("there is no method to run.")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two methods are called {name!r}; give one another name, recipe._replace(name=...).")
-    return found
+    return resolved
 
 
 def bind(store: Store, table: Any, folds: dict[int, list[Fold]]) -> None:
@@ -127,37 +134,48 @@ def run_method(
     if kept:
         return kept
     begun, fit = time.perf_counter(), benchmark.fit or fitted
-    answers: dict[Shots, Answers] = {}
+    answers: dict[Key, Answers] = {}
     try:
-        for trained, shots in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
-            for k, own in benchmark.answer(recipe.name, trained, fold, shots).items():
-                answers[k] = own._replace(settings=trained.settings | own.settings)
+        for ready, keys in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
+            for key, own in benchmark.answer(recipe.name, ready, fold, keys).items():
+                answers[key] = own._replace(settings=ready.settings | own.settings)
     except (TrainingError, PredictionError):
         store.drop(folder)  # nothing worth resuming
         raise
+    outcome_frames = frames(recipe.name, fold.seed, answers)
     info = {"kind": recipe.kind, "output": recipe.output, "transductive": recipe.transductive}
-    info |= {"seconds": time.perf_counter() - begun, "settings": {str(k): a.settings for k, a in answers.items()}}
-    outcome = Outcome(*frames(recipe.name, fold.seed, answers), info)
+    info |= {"seconds": time.perf_counter() - begun, "frames": list(outcome_frames)}
+    info["settings"] = {str(shots_of(key)): own.settings for key, own in answers.items()}
+    outcome = Outcome(outcome_frames, info)
     save_outcome(store, folder, outcome)
     return outcome
 
 
-def frames(name: str, seed: int, answers: dict[Shots, Answers]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Predictions and values of a method as frames."""
-    order = sorted(answers, key=lambda k: (isinstance(k, str), k))
+def shots_of(key: Key) -> Shots:
+    """The K of what an answer is found by."""
+    return key[0] if isinstance(key, tuple) else key
 
-    def marked(frame: pl.DataFrame, k: Shots) -> pl.DataFrame:
-        own = (pl.lit(answers[k].name or name).alias("name"), pl.lit(str(k)).alias("shots"))
-        return frame.with_columns(*own, pl.lit(seed, pl.Int32).alias("seed"))
 
-    def values(found: Answers) -> pl.DataFrame:
-        columns = {"task": np.arange(len(found.users), dtype=np.int32), "user": found.users} | found.values
+def frames(name: str, seed: int, answers: dict[Key, Answers]) -> dict[str, pl.DataFrame]:
+    """What a method did, by the name of the file: K after K, and several answers at one K in their order."""
+    head = ("name", "shots", "seed")
+
+    def place(key: Key) -> tuple[bool, Shots]:
+        return isinstance(shots_of(key), str), shots_of(key)
+
+    def values(own: Answers) -> pl.DataFrame:
+        columns = {"task": np.arange(len(own.users), dtype=np.int32), "user": own.users} | own.values
         return pl.DataFrame(columns)
 
-    predictions = pl.concat([marked(answers[k].rows, k).select(ROWS) for k in order])
-    each = pl.concat([marked(values(answers[k]), k) for k in order])
-    head = ("name", "shots", "seed", "task", "user")
-    return predictions, each.select(*head, pl.exclude(head))
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for key in sorted(answers, key=place):
+        own = answers[key]
+        labels = (pl.lit(own.name or name).alias("name"), pl.lit(str(shots_of(key))).alias("shots"))
+        for file, frame in {"predictions": own.rows, "values": values(own), **own.more}.items():
+            marked = frame.with_columns(*labels, pl.lit(seed, pl.Int32).alias("seed"))
+            parts.setdefault(file, []).append(marked.select(*head, pl.exclude(head)))
+    joined = {file: pl.concat(several) for file, several in parts.items()}
+    return joined | {"predictions": joined["predictions"].select(ROWS)}
 
 
 def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
@@ -170,22 +188,14 @@ def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
     info = store.load_json(f"{folder}/info.json", remedy)  # written last
     if info is None:
         return None
-    try:
-        parts = [pl.read_parquet(io.BytesIO(store.load(f"{folder}/{part}.parquet"))) for part in Outcome._fields[:2]]
-    except (TypeError, OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"{store.where(folder)} is damaged; {remedy}") from error
-    return Outcome(*parts, info)
+    kept = {file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}
+    if any(frame is None for frame in kept.values()):
+        raise StoreError(f"{store.where(folder)} is damaged; {remedy}")
+    return Outcome(kept, info)
 
 
 def save_outcome(store: Store, folder: str, outcome: Outcome) -> None:
     """Keep what a method did."""
-    for part in Outcome._fields[:2]:
-        store.save(f"{folder}/{part}.parquet", parquet(getattr(outcome, part)))
+    for file, frame in outcome.frames.items():
+        store.save_frame(f"{folder}/{file}.parquet", frame)
     store.save(f"{folder}/info.json", json.dumps(outcome.info, indent=1).encode())
-
-
-def parquet(frame: pl.DataFrame) -> bytes:
-    """A frame as the content of a Parquet file."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()

@@ -1,5 +1,8 @@
-"""Data sets as tables: each file turns one official layout, or anybody's file, into the one table type of its kind,
-`Ratings` or `classes.Classes`."""
+"""Data sets as tables.
+
+Ratings become a `table.Ratings`, labelled images and texts a `classes.Classes`. `sets/` has one file a data set, `io/`
+reads anybody's files, `fetch/` downloads, `features/` turns side information into columns, and `synthetic/` generates.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,15 +30,15 @@ TEXT_SETS: dict[str, Callable[[Path | None], Texts]] = {
 
 
 def load(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
-    """The data set called `name`, fetched into the data directory if it is missing there.
+    """The ratings data set called `name`, fetched into the data directory if it is missing there.
 
     Args:
       name: a key of `DATASETS`.
       data_dir: the data directory; None means METAREC_DATA_DIR, else the user's cache folder.
-      content: groups of item features, for example ("genre", "year", "title"); None means what the set has by default.
+      content: groups of item features, for example ("genre", "year", "title"); None means the set's default groups.
 
     Raises:
-      DataError: an unknown name, a group that the set has not, or whatever the loader finds wrong.
+      DataError: an unknown name, a group that the set does not have, or an error of the loader.
     """
     if name not in DATASETS:
         raise DataError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}.")

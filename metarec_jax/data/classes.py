@@ -1,4 +1,4 @@
-"""The table type of few-shot classification: labelled examples by class, and which classes are for what."""
+"""The table type of few-shot classification: labelled examples by class, and the split of the classes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ PARTS = ("train", "valid", "test")
 
 
 class Classes(NamedTuple):
-    """Labelled examples sorted by class. No class is in two parts."""
+    """Labelled examples sorted by class. A class belongs to one part of the split at most."""
 
     name: str
     x: Any  # pytree of [N, ...], compact: uint8 ink [N, 28, 28] (1 is ink), float32 features [N, F], uint8 bytes [N, L]
@@ -25,22 +25,30 @@ class Classes(NamedTuple):
 
     @property
     def sizes(self) -> np.ndarray:
-        """[C] examples of each class."""
+        """[C] number of examples of each class."""
         return np.diff(self.offsets)
 
 
 def by_class(labels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """(order [N], offsets [C + 1]): `x[order]` is sorted by class, examples of a class as they came.
+    """(order [N], offsets [C + 1]): `x[order]` is sorted by class; examples of a class keep their order.
 
     Args:
       labels: [N] whole numbers 0..number-1.
-      number: of classes, C.
+      number: C, the number of classes.
     """
     return np.argsort(labels, kind="stable"), np.concatenate([[0], np.bincount(labels, minlength=number).cumsum()])
 
 
 def hashed_parts(names: Sequence[str], sizes: Mapping[str, int], seed: int = 0) -> dict[str, np.ndarray]:
-    """Classes dealt out to parts by a seeded hash of their names, `sizes` of them to each.
+    """Split classes by a seeded hash of their names.
+
+    Args:
+      names: [C] of the classes.
+      sizes: part -> number of its classes; they add up to C.
+      seed: another seed gives another split.
+
+    Returns:
+      part -> numbers of its classes, ascending.
 
     Raises:
       ValueError: the sizes do not add up to the number of names.
@@ -52,36 +60,43 @@ def hashed_parts(names: Sequence[str], sizes: Mapping[str, int], seed: int = 0) 
     return {part: np.sort(order[end - size : end]) for (part, size), end in zip(sizes.items(), ends, strict=True)}
 
 
-def check(classes: Classes, where: Path | str) -> Classes:
-    """The classes again, if rows, names and parts fit together.
+def check(classes: Classes, source: Path | str) -> Classes:
+    """Return `classes` if rows, names and parts are consistent.
+
+    Args:
+      classes: the table.
+      source: the folder or file that it came from, for the error.
 
     Raises:
-      DataError: they do not; the message names the set, `where` it was read and the class.
+      DataError: they are not; the message names the source, the set and the class.
     """
     rows = {len(leaf) for leaf in jax.tree.leaves(classes.x)}
     if rows != {int(classes.offsets[-1])} or len(classes.class_names) != len(classes.offsets) - 1:
-        raise DataError(f"{where}: {classes.name}: {rows} rows do not fit {len(classes.class_names)} classes.")
+        raise DataError(f"{source}: {classes.name}: {rows} rows do not fit {len(classes.class_names)} classes.")
     if (empty := classes.sizes.min()) == 0:
         name = classes.class_names[int(classes.sizes.argmin())]
-        raise DataError(f"{where}: {classes.name}: class {name!r} has {empty} examples; an edited copy.")
+        raise DataError(f"{source}: {classes.name}: class {name!r} has {empty} examples; an edited copy.")
     members = np.concatenate(list(classes.parts.values()))
     twice, times = np.unique(members, return_counts=True)
     if set(classes.parts) != set(PARTS) or (times > 1).any():
         first = [classes.class_names[member] for member in twice[times > 1][:1]]
-        raise DataError(f"{where}: {classes.name}: parts {', '.join(classes.parts)} share classes {first}.")
+        raise DataError(f"{source}: {classes.name}: parts {', '.join(classes.parts)} share classes {first}.")
     return classes
 
 
 def join(first: Classes, second: Classes, taken: Mapping[str, Sequence[str]]) -> Classes:
-    """Train and validate on classes of one set, test on those of another.
+    """A table that trains and validates on classes of one set and tests on those of another.
 
     Args:
-      first: whose classes train and validate; x as in `second`.
-      second: whose test classes are kept.
-      taken: "train" and "valid" -> the parts of `first` that they are made of.
+      first: the set whose classes train and validate; x has the shapes of that of `second`.
+      second: the set whose test classes are kept.
+      taken: "train" and "valid" -> the parts of `first` that make it up.
     """
     number = len(first.class_names)
-    parts = {part: np.sort(np.concatenate([first.parts[own] for own in of])) for part, of in taken.items()}
+    parts = {
+        part: np.sort(np.concatenate([first.parts[source_part] for source_part in source_parts]))
+        for part, source_parts in taken.items()
+    }
     return Classes(
         f"{first.name}, tested on {second.name}",
         jax.tree.map(lambda a, b: np.concatenate([a, b]), first.x, second.x),

@@ -1,9 +1,9 @@
-"""Numbers that depend on a name alone: the same on every machine and in every process."""
+"""Hashes that are the same on every machine and in every process."""
 
 import hashlib
 
 
-def seeded_hash(*parts: object) -> int:
-    """63 bits that depend on these parts alone, not on what else there is."""
-    text = "\x1f".join(map(str, parts))
+def seeded_hash(*values: object) -> int:
+    """A 63-bit hash of the values' texts; the first value is usually a seed."""
+    text = "\x1f".join(map(str, values))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -25,12 +25,12 @@ class Features:
         return cls((), np.zeros((rows, 0), np.float32))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # equal and hashed as the object that it is
+@dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity
 class Ratings:
     """Ratings as flat arrays, sorted by user and within a user by time (by order in the file without timestamps).
 
-    Users and items are numbered 0..U-1 and 0..I-1 by first appearance of their raw id in sorted order; `user_ids`
-    and `item_ids` lead back to the raw ids. Memory is linear in the number of ratings.
+    Users are numbered 0..U-1 and items 0..I-1 in the sorted order of their raw ids; `user_ids` and `item_ids` give the
+    raw ids. Memory is linear in the number of ratings.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Ratings:
     item_titles: np.ndarray  # [I] str; the raw id where the data set has no titles
     source: str  # where the files came from, for people
     sha256: str  # of the ratings themselves, whatever file layout they came in
-    roles: tuple[str, str] = ("user", "item")  # what `user` and `item` hold: the reverse in a transposed table
+    roles: tuple[str, str] = ("user", "item")  # what `user` and `item` hold; reversed in a transposed table
 
     @property
     def num_users(self) -> int:
@@ -78,10 +78,10 @@ class Ratings:
         return np.unique(self.rating)
 
     def transposed(self) -> "Ratings":
-        """Users and items exchanged: what reads users as tasks reads items as tasks. Features change places too.
+        """The table with users and items exchanged, features too, so that items become tasks.
 
-        In the result `user` holds the items and `item` the users; `roles` says so. Titles stay with the items: a user
-        is called by the raw id.
+        In the result `user` holds the items and `item` the users, as `roles` says. Titles are not exchanged:
+        `item_titles` of the result are the raw ids of the users.
         """
         if self.timestamp is None:
             order = self.item_order
@@ -102,8 +102,11 @@ class Ratings:
         )
 
     def keep_rows(self, rows: np.ndarray) -> "Ratings":
-        """Only the ratings in `rows` ([R'] row numbers). Users without any are dropped and the rest renumbered in the
-        same order; items are NOT renumbered, so an item may be left without ratings."""
+        """The ratings in `rows` ([R'] row numbers) only.
+
+        Users without ratings are dropped and the others renumbered in the same order. Items are NOT renumbered, so an
+        item may be left without ratings.
+        """
         rows = np.sort(rows)
         users, index = np.unique(self.user[rows], return_inverse=True)
         return dataclasses.replace(
@@ -122,14 +125,14 @@ def _offsets(index: np.ndarray, size: int) -> np.ndarray:
 
 
 def id_order(ids: list[str]) -> list[str]:
-    """Numbers by value, everything else by text: 2 before 10, "a10" before "a2"."""
+    """Raw ids sorted: numbers by value, before everything else by text: 2 before 10, "a10" before "a2"."""
     return sorted(ids, key=lambda s: (0, int(s), s) if s.isascii() and s.isdigit() else (1, 0, s))
 
 
 def content_hash(frame: pl.DataFrame) -> str:
     """sha256 of a frame's rows as sorted tab-separated text: independent of row order and of the source file."""
-    ordered = frame.sort(frame.columns)
-    return hashlib.sha256(ordered.write_csv(separator="\t").encode()).hexdigest()
+    sorted_rows = frame.sort(frame.columns)
+    return hashlib.sha256(sorted_rows.write_csv(separator="\t").encode()).hexdigest()
 
 
 def build(
@@ -143,8 +146,13 @@ def build(
 ) -> Ratings:
     """The table of a frame with columns user (str), item (str), rating (float32) and optionally timestamp (int64).
 
-    Features come with the raw ids of their rows, in any order; entities without ratings are left out, entities
-    without features get zeros.
+    Args:
+      name: of the data set.
+      frame: the ratings.
+      source: where the files came from, for people.
+      user_features, item_features: (raw ids of the rows, features), in any order. Entities without ratings are left
+        out; entities without features get zeros.
+      item_titles: raw id -> title; an item without one is called by its raw id.
 
     Raises:
       DataError: no rows, a missing value, a rating that is not finite, or a (user, item) pair that occurs twice. The
@@ -176,7 +184,12 @@ def build(
 
 
 def aligned(features: tuple[list[str], Features] | None, ids: list[str]) -> Features:
-    """Feature rows in the order of `ids`; those of others are left out, and ids without get zeros."""
+    """Feature rows in the order of `ids`: rows of other ids are left out, and ids without a row get zeros.
+
+    Args:
+      features: (raw ids of the rows, features) or None, which gives no features.
+      ids: [M] raw ids.
+    """
     if features is None:
         return Features.none(len(ids))
     given, table = features

@@ -1,4 +1,4 @@
-"""Labelled texts by class: what the text sets are read into, before `text_features` turns them into numbers."""
+"""Labelled texts by class: the table that text sets are read into, before `features.text` turns it into numbers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +22,12 @@ class Texts(NamedTuple):
     source: str
 
     def classes(self, x: Any) -> Classes:
-        """The table with x, a pytree of [N, ...], in the place of the texts."""
+        """The table with x, a pytree of [N, ...], instead of the texts."""
         named = Classes(self.name, x, self.offsets, self.class_names, self.parts, self.source)
         return check(named, self.source)
 
     def rows(self, part: str) -> np.ndarray:
-        """The rows of the classes of one part."""
+        """Row numbers of the texts whose class is in one part ("train", "valid" or "test")."""
         return np.concatenate([np.arange(self.offsets[c], self.offsets[c + 1]) for c in self.parts[part]])
 
 
@@ -38,10 +38,17 @@ def build(
     parts: Mapping[str, np.ndarray],
     folder: Path,
 ) -> Texts:
-    """The table of (text, class) pairs, in the order of the files within a class.
+    """The table of (text, class) pairs; texts of a class keep the order of the files.
+
+    Args:
+      name: of the data set, a key of `sources.SPECS`.
+      labelled: (text, class name) pairs.
+      class_names: [C] all classes.
+      parts: "train", "valid", "test" -> numbers of their classes.
+      folder: where the files were read, for the source and for errors.
 
     Raises:
-      DataError: a class that is not among `class_names`, or not the official numbers of texts and classes.
+      DataError: a class is not among `class_names`, or the numbers of texts and classes are not the official ones.
     """
     place = {known: number for number, known in enumerate(class_names)}
     if unknown := {label for _, label in labelled} - set(class_names):

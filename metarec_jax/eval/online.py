@@ -36,20 +36,20 @@ def again(method: Learner | Baseline, params: Params, history: Examples) -> Arra
     return jax.lax.map(at, places)
 
 
-def follow(method: Learner | Baseline, params: Params, history: Examples, share: Array | float = 1.0) -> Array:
+def follow(method: Learner | Baseline, params: Params, history: Examples, fraction: Array | float = 1.0) -> Array:
     """[L] predictions of a history, each made before `update` takes the rating in.
 
     Args:
-      method: with `update`, and with `forget` where share < 1.
+      method: with `update`, and with `forget` where fraction < 1.
       params, history: as in `again`.
-      share: of what was learnt, the part that is kept from one rating to the next.
+      fraction: of what was learnt, kept from one rating to the next.
     """
     rows = jax.tree.map(lambda leaf: leaf[:, None], history)
     nothing = jax.tree.map(lambda leaf: leaf[:0], history)
 
     def step(fast, row: Examples):
         if method.forget is not None:  # time has passed since the last one
-            fast = method.forget(fast, jnp.float32(share))
+            fast = method.forget(fast, jnp.float32(fraction))
         return method.update(fast, row), method.predict(fast, row.x)[0]
 
     return jax.lax.scan(step, method.adapt(params, nothing), rows)[1]

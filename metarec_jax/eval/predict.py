@@ -17,6 +17,14 @@ class PredictionError(FloatingPointError):
     """A prediction that is not a finite number; the message names the method and the task."""
 
 
+class Classified(NamedTuple):
+    """What a classifier did on T tasks of Q queries."""
+
+    accuracy: np.ndarray  # [T] float32, see `metrics.accuracy`
+    predicted: np.ndarray  # [T, Q] int32 the class of the highest output, of several the first
+    target: np.ndarray  # [T, Q] int32
+
+
 def fixed_tasks(tasks: Tasks, key: Array, number: int) -> Episode:
     """`number` tasks of a distribution, always the same for a key; [number] leading on every leaf."""
     return jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, jax.random.split(key, number))
@@ -50,6 +58,12 @@ def predict_tasks(
       PredictionError: a prediction of a real query row is NaN or infinite.
     """
     predictions = raw_predictions(method, params, tasks, batch=batch)
+    check_finite(name, predictions, tasks, task_names)
+    return predictions
+
+
+def check_finite(name: str, predictions: np.ndarray, tasks: Episode, task_names: np.ndarray) -> None:
+    """Raises PredictionError where one of the predictions [T, Q] is not; the arguments are those of `predict_tasks`."""
     broken = (~np.isfinite(predictions) & (np.asarray(tasks.query.mask) > 0)).any(1)
     if broken.any():
         first = int(np.argmax(broken))
@@ -57,7 +71,6 @@ def predict_tasks(
             f"{name} predicts {predictions[first][~np.isfinite(predictions[first])][0]} for task {task_names[first]} "
             f"({int(broken.sum())} of {len(broken)} tasks); lower its learning rates or mend its fit."
         )
-    return predictions
 
 
 def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
@@ -80,14 +93,6 @@ def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *
 def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
     predictions = _predict(adapt, predict, params, tasks, batch=batch)
     return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
-
-
-class Classified(NamedTuple):
-    """What a classifier did on T tasks of Q queries."""
-
-    accuracy: np.ndarray  # [T] float32, see `metrics.accuracy`
-    predicted: np.ndarray  # [T, Q] int32 the class of the highest output, of several the first
-    target: np.ndarray  # [T, Q] int32
 
 
 def classify(

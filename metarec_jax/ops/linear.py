@@ -128,18 +128,18 @@ def absorb(
     return jax.lax.scan(take, (weights, covariance), rows)[0]
 
 
-def relax(weights: Array, covariance: Array, mean: Array, prior: Array, share: Array) -> tuple[Array, Array]:
-    """A posterior N(weights, covariance) after the taste has drifted: `share` of the deviation from the prior is left.
+def relax(weights: Array, covariance: Array, mean: Array, prior: Array, fraction: Array) -> tuple[Array, Array]:
+    """A posterior N(weights, covariance) after a drift: `fraction` of the deviation from the prior remains.
 
-    w' - mean = share (w - mean) + sqrt(1 - share^2) e with e ~ N(0, prior), an autoregression that leaves the prior
-    N(mean, prior) as it is; the prediction step of the Kalman filter. share = 1 changes nothing.
+    w' - mean = fraction (w - mean) + sqrt(1 - fraction^2) e with e ~ N(0, prior), an autoregression that leaves the
+    prior N(mean, prior) as it is; the prediction step of the Kalman filter. fraction = 1 changes nothing.
 
     Args:
       weights, covariance: [D] and [D, D].
       mean, prior: [D] and [D, D] of the prior.
-      share: [] in 0..1.
+      fraction: [] in 0..1.
     """
-    return mean + share * (weights - mean), prior + share**2 * (covariance - prior)
+    return mean + fraction * (weights - mean), prior + fraction**2 * (covariance - prior)
 
 
 def gaussian_posterior(

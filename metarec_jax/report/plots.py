@@ -57,8 +57,8 @@ def curves_figure(results: Results) -> Figure:
 def _means(results: Results, metric: str, kind: str) -> dict[str, list[float]]:
     """Name -> the defined means of a metric, in the order of K; nobody without one."""
     ks = r.shots(results)
-    found = {name: [r.figures(results, name, k, metric) for k in ks] for name in r.names(results, kind)}
-    return {name: [f["mean"] for f in row if f] for name, row in found.items() if any(row)}
+    rows = {name: [r.figures(results, name, k, metric) for k in ks] for name in r.names(results, kind)}
+    return {name: [f["mean"] for f in row if f] for name, row in rows.items() if any(row)}
 
 
 def _styles(results: Results, panels: list[str], learning: Collection[str]) -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""Task distributions and splits, a file a protocol."""
+"""Task distributions and splits, one file a protocol."""
 
 from metarec_jax.tasks.augment import jittered
 from metarec_jax.tasks.catalogue import liked_only, split_liked, training_catalogue
@@ -9,7 +9,7 @@ from metarec_jax.tasks.sinusoid import sinusoids
 from metarec_jax.tasks.split_file import read_split, write_split
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.users import training_tasks
-from metarec_jax.tasks.users_and_items import split_both
+from metarec_jax.tasks.users_and_items import split_users_and_items
 
 __all__ = [
     "Split",
@@ -20,7 +20,7 @@ __all__ = [
     "n_way",
     "read_split",
     "sinusoids",
-    "split_both",
+    "split_users_and_items",
     "split_liked",
     "split_users",
     "training_catalogue",

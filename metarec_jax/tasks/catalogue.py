@@ -1,8 +1,8 @@
-"""Ranking the whole catalogue for a cold user: the support are K items that were liked, every other item a candidate.
+"""Ranking the whole catalogue for a cold user: the support is K liked items, and every other item is a candidate.
 
-Feedback is implicit: an item is liked or nothing is known of it, and y is 1 or 0. A held-out user's relevant items are
-the same for every K. The candidates of all episodes are the same rows in the same order, so nothing of the size of the
-catalogue depends on the user but y, the mask and the scores: under `vmap` ids and content stay as they are.
+Feedback is implicit: an item is liked or nothing is known about it, and y is 1 or 0. A held-out user's relevant items
+are the same for every K. The candidates of all episodes are the same rows in the same order, so of the arrays of the
+size of the catalogue only y, the mask and the scores depend on the user: `vmap` does not copy ids and content.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 
 def default_threshold(ratings: Ratings) -> float:
-    """The rating from which an item is liked, three quarters up the scale: 4 of 1..5, 8 of 0..10."""
+    """The least rating of a liked item, three quarters up the scale: 4 for 1..5, 7.5 for 0..10."""
     low, high = float(ratings.levels[0]), float(ratings.levels[-1])
     return low + 0.75 * (high - low)
 
 
 def liked_only(ratings: Ratings, threshold: float) -> Ratings:
-    """The rows rated at least `threshold` (-inf: any interaction), each with a rating of 1; users without are dropped.
+    """The rows rated at least `threshold` (-inf: any interaction), with rating 1; users without such a row are dropped.
 
     Raises:
       DataError: there is no such row.
@@ -39,10 +39,10 @@ def liked_only(ratings: Ratings, threshold: float) -> Ratings:
 
 
 def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
-    """Whatever the users of `train` rated, liked or not, each row with a rating of 1; users and items as there.
+    """All items that the users of `train` rated, liked or not, with rating 1 and the users and items of `train`.
 
     Args:
-      ratings: all of them, with the items of `train`.
+      ratings: the whole table, with the items of `train`.
       train: the training part of `liked_only`.
     """
     rows = np.flatnonzero(np.isin(ratings.user_ids, train.user_ids)[ratings.user])
@@ -52,44 +52,44 @@ def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
 def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15) -> Split:
     """80% of the users train, 10% validate, 10% test, as in user cold start.
 
-    A held-out user's liked items are put in order by a hash of (seed, user, item): the first `support` can be revealed,
-    all after them are relevant.
+    A held-out user's liked items are sorted by a hash of (seed, user, item): the first `support` can be revealed, all
+    others are relevant.
 
     Args:
-      liked: from `liked_only`.
-      seed: another seed, another split.
+      liked: a table from `liked_only`.
+      seed: another seed gives another split.
       support: the largest K.
-      least: held-out users have at least so many liked items; others are left out.
+      least: number of liked items that a held-out user has at least; other users are left out.
 
     Raises:
-      DataError: `least` leaves nothing relevant, or no user is left in a part.
+      DataError: `least` leaves no relevant item, or a part of the split is empty.
     """
     if least <= support:
         raise DataError(f"users with {least} liked items have none left after a support of {support}; ask for more.")
     counts = np.diff(liked.user_offsets)
-    parts = np.array([seeded_hash(seed, user) % 10 for user in liked.user_ids])
+    folds = np.array([seeded_hash(seed, user) % 10 for user in liked.user_ids])
 
-    def held_out(part: int) -> HeldOut:
-        users = np.flatnonzero((parts == part) & (counts >= least))
+    def held_out(fold: int) -> HeldOut:
+        users = np.flatnonzero((folds == fold) & (counts >= least))
         orders = [in_hash_order(liked, np.arange(*liked.user_offsets[[user, user + 1]]), seed) for user in users]
         supports, relevant = [rows[:support] for rows in orders], [rows[support:] for rows in orders]
         return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
 
-    return make_split(liked, np.flatnonzero((parts < 8)[liked.user]), held_out(8), held_out(9))
+    return make_split(liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9))
 
 
 class ImplicitUser(NamedTuple):
     """One user as a task, at a size that does not depend on the catalogue. Items are indices, -1 is padding."""
 
-    support: Array  # [S] int32, what is known to be liked
-    relevant: Array  # [R] int32, what is to be found
-    context: Array  # [G] float32
+    support: Array  # [S] int32, items known to be liked
+    relevant: Array  # [R] int32, held-out items that should be ranked high
+    context: Array  # [G] float32, the user's side features
 
 
 def held_out_implicit_users(liked: Ratings, held_out: HeldOut, shots: int) -> ImplicitUser:
     """The held-out users with their first `shots` support items; leading [T] on every leaf (numpy).
 
-    The support is as wide as for the largest K, so that one compiled program serves every K.
+    The support has the width of the largest K, so that one compiled program serves every K.
     """
     support = np.where(np.arange(held_out.support.shape[1]) < shots, held_out.support, -1)
 
@@ -100,11 +100,11 @@ def held_out_implicit_users(liked: Ratings, held_out: HeldOut, shots: int) -> Im
 
 
 def catalogue_episode(content: Array, user: ImplicitUser) -> Episode:
-    """The user's support, and all items as a query whose y and mask are 0 at the support.
+    """The user's support, and all items as the query, with y and mask 0 at the items of the support.
 
     Args:
-      content: [I, F] of all items.
-      user: without a leading axis.
+      content: [I, F] side features of all items.
+      user: one user, without a leading axis.
     """
     number = content.shape[0]
     flags = jnp.zeros(number)
@@ -117,14 +117,14 @@ def catalogue_episode(content: Array, user: ImplicitUser) -> Episode:
 
 
 def liked_support(content: Array, user: ImplicitUser) -> Examples:
-    """What is known of the user, each y 1."""
+    """The user's support as examples with y = 1; `content` is [I, F] of all items."""
     ids = jnp.maximum(user.support, 0)
     real = (user.support >= 0).astype(jnp.float32)
     return Examples(candidates(ids, content[ids], user.context), jnp.ones(len(ids)), real)
 
 
 def candidates(ids: Array, content: Array, context: Array) -> Inputs:
-    """Items [N] with their content [N, F], for a user of context [G]."""
+    """Items `ids` [N] with `content` [N, F] as inputs for a user of `context` [G]."""
     return Inputs(ids, content, _every_row(context, len(ids)))
 
 
@@ -136,24 +136,24 @@ class _TrainData(NamedTuple):
     start: Array  # [U] int32 first row of each training user
     count: Array  # [U] int32 number of liked items
     item: Array  # [R] int32
-    user: Array  # [R] int32 whose it is, in the numbering of `start`
+    user: Array  # [R] int32 the user of each row, in the numbering of `start`
     content: Array  # [I, F] float32
     context: Array  # [U, G] float32
 
 
 def training_catalogue(train: Ratings, *, support: int = 10) -> Tasks:
-    """Training users as a task distribution on the device; a user is drawn as often as he likes items.
+    """Training users as a task distribution on the device; a user's probability is proportional to the liked items.
 
-    An episode has K liked items of the user as support, K drawn uniformly from 0..support but smaller than the number
-    that he has, and all his others as positives: no candidate is a negative that he likes, and a learner that keeps
-    counts over the training users can take this one out of them.
+    An episode has K liked items of the user as support, with K uniform on 0..support but smaller than the user's number
+    of liked items, and all other liked items as positives. So no liked item is a negative, and a learner with counts
+    over the training users can subtract this user's (`models.neighbours.leave_out`).
 
-    A ranking has as many hits as relevant items on top, whoever's they are. A loss that is a mean over the positives
-    counts an item of a user with n of them 1 / n times; drawing the user n times as often makes up for it, so that
-    without support the best ranking is by popularity, as it should be.
+    A ranking metric counts every relevant item alike. A loss that is a mean over a user's n positives weighs an item by
+    1 / n; drawing the user with a probability proportional to n cancels that weight, so that without support the best
+    ranking is by popularity.
 
     Args:
-      train: the training part of `liked_only`; users with a single item cannot be a task and are passed over.
+      train: the training part of a table from `liked_only`; users with one item only cannot be a task and are left out.
       support: the largest K.
 
     Raises:
@@ -179,13 +179,13 @@ def training_catalogue(train: Ratings, *, support: int = 10) -> Tasks:
         bits = jax.random.bits(key, (2 + support,))
         user = data.user[below(bits[0], data.user.shape[0])]
         start, count = data.start[user], data.count[user]
-        known = jnp.minimum(below(bits[1], support + 1), count - 1)
-        own = jnp.arange(longest)
-        liker = ImplicitUser(
-            support=jnp.where(jnp.arange(support) < known, data.item[start + draw_distinct(bits[2:], count)], -1),
-            relevant=jnp.where(own < count, data.item[start + jnp.minimum(own, count - 1)], -1),
+        num_support = jnp.minimum(below(bits[1], support + 1), count - 1)
+        position = jnp.arange(longest)
+        implicit_user = ImplicitUser(
+            support=jnp.where(jnp.arange(support) < num_support, data.item[start + draw_distinct(bits[2:], count)], -1),
+            relevant=jnp.where(position < count, data.item[start + jnp.minimum(position, count - 1)], -1),
             context=data.context[user],
         )
-        return catalogue_episode(data.content, liker)
+        return catalogue_episode(data.content, implicit_user)
 
     return Tasks(data, sample)

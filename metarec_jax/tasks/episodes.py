@@ -1,4 +1,4 @@
-"""Held-out tasks as episodes: rows of a ratings table as padded examples."""
+"""Held-out tasks as episodes of padded examples."""
 
 import numpy as np
 
@@ -8,16 +8,19 @@ from metarec_jax.types import Episode, Examples, Inputs
 
 
 def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: int = 0) -> tuple[Episode, np.ndarray]:
-    """The held-out tasks with the first `shots` support ratings (None: all), as a task batch.
+    """The held-out tasks with the first `shots` support ratings, as a task batch.
 
-    The support is padded to `width` at least, so that one compiled program serves every K up to it.
+    Args:
+      ratings: the table.
+      held_out: the tasks.
+      shots: K, the number of support ratings; tasks with fewer are left out. None: all support ratings of every task.
+      width: the support is padded to this length at least, so that one compiled program serves every K up to it.
 
     Returns:
-      Episode with leading [T'] on every leaf (numpy), and [T'] the positions in `held_out` of these tasks: only users
-      with `shots` support ratings are in it.
+      Episode with leading [T'] on every leaf (numpy), and [T'] positions of its tasks in `held_out`.
 
     Raises:
-      DataError: no user has that many.
+      DataError: no user has `shots` support ratings.
     """
     available = (held_out.support >= 0).sum(1)
     if shots is None:
@@ -37,7 +40,16 @@ def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: i
 
 
 def row_examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examples:
-    """Table rows [T, N] (-1 padding) as examples with leading [T, N]; padding repeats row 0 under a mask of 0."""
+    """Rows of the table as examples.
+
+    Args:
+      ratings: the table.
+      users: [T] the user of each task.
+      rows: [T, N] row numbers; -1 is padding.
+
+    Returns:
+      Examples with leading [T, N] (numpy); padding repeats row 0 with mask 0.
+    """
     safe = np.maximum(rows, 0)
     items = ratings.item[safe]
     context = ratings.user_features.values[users]

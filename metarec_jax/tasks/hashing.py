@@ -1,4 +1,4 @@
-"""Who goes where, and in which order, by seeded hashes of raw ids: new rows move no old one."""
+"""Random orders by seeded hashes of raw ids, which do not change when rows are added."""
 
 import numpy as np
 
@@ -7,6 +7,6 @@ from metarec_jax.data.table import Ratings
 
 
 def in_hash_order(ratings: Ratings, rows: np.ndarray, seed: int) -> np.ndarray:
-    """The rows by a hash of (seed, raw user id, raw item id), so that a new rating moves no other one."""
+    """The row numbers `rows`, sorted by a hash of (seed, raw user id, raw item id)."""
     pairs = zip(ratings.user_ids[ratings.user[rows]], ratings.item_ids[ratings.item[rows]], strict=True)
     return rows[np.argsort([seeded_hash(seed, *pair) for pair in pairs])]

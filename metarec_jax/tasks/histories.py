@@ -1,4 +1,4 @@
-"""Online: a task is a user's ratings in the order of time, each to be predicted before it is revealed."""
+"""Online evaluation: a task is a user's ratings in time order; each is predicted before it is revealed."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def histories(ratings: Ratings, held_out: HeldOut, length: int) -> Examples:
 
     Args:
       ratings: the table, with timestamps.
-      held_out: whose; what of theirs is support or query does not matter.
-      length: the most ratings of a user; positions are 0 to length - 1.
+      held_out: the users; their division into support and query is ignored.
+      length: the largest number of ratings of a user; positions are 0 to length - 1.
 
     Raises:
       DataError: the table has no timestamps.

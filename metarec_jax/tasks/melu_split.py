@@ -1,7 +1,7 @@
 """MeLU's four partitions (Lee et al. 2019, arXiv:1908.00413): warm and cold users, warm and cold items.
 
-On MovieLens-1M the cold items are the films from 1998 on and the cold users those who joined last; training sees warm
-users on warm items. A task is a user with 13 to 100 ratings in a partition, of which 10 are the query.
+On MovieLens-1M the cold items are the films from 1998 on and the cold users those who joined last. Training uses the
+ratings of warm users on warm items. A task is a user with 13 to 100 ratings in a partition; 10 of them are the query.
 """
 
 import json
@@ -15,11 +15,11 @@ from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.splits import Split, held_out, make_split
 
 LEAST, MOST = 13, 100  # ratings of a task, support and query together
-VALID_USERS, VALID_ITEMS = 0.1, 0.15  # shares of the warm ones that choose settings
+VALID_USERS, VALID_ITEMS = 0.1, 0.15  # fractions of the warm users and items that validate
 
 
 class Partition(NamedTuple):
-    """Who is asked about what."""
+    """Whether the test users and the test items are cold."""
 
     cold_users: bool
     cold_items: bool
@@ -44,60 +44,60 @@ def read_cold(path: Path, ratings: Ratings) -> Cold:
     """Read a JSON object of lists of raw ids: warm_users, cold_users, warm_items and cold_items.
 
     Raises:
-      DataError: no such file, not of this form, or a user or item of the table in no list, or in both.
+      DataError: the file is missing or not of this form, or a user or item of the table is in neither list or in both.
     """
     try:
         content = json.loads(path.read_text())
-        groups = {key: {str(raw) for raw in content[key]} for side in ("users", "items") for key in _both(side)}
+        groups = {key: {str(raw) for raw in content[key]} for side in ("users", "items") for key in _list_names(side)}
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give its place with --partition.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not four lists warm_users, cold_users, warm_items, cold_items ({error}).") from error
-    found = []
+    cold_masks = []
     for side, ids in (("users", ratings.user_ids), ("items", ratings.item_ids)):
-        warm, cold = (np.array([raw in groups[key] for raw in ids]) for key in _both(side))
+        warm, cold = (np.array([raw in groups[key] for raw in ids]) for key in _list_names(side))
         if (odd := warm == cold).any():
-            where = "both lists" if warm[odd][0] else "neither list"
-            raise DataError(f"{path}: {ids[odd][0]} of {ratings.name} is in {where} of {side}.")
-        found.append(cold)
-    return Cold(*found)
+            lists = "both lists" if warm[odd][0] else "neither list"
+            raise DataError(f"{path}: {ids[odd][0]} of {ratings.name} is in {lists} of {side}.")
+        cold_masks.append(cold)
+    return Cold(*cold_masks)
 
 
-def _both(side: str) -> tuple[str, str]:
+def _list_names(side: str) -> tuple[str, str]:
     return f"warm_{side}", f"cold_{side}"
 
 
 def split_partition(ratings: Ratings, cold: Cold, partition: Partition, *, seed: int, query: int) -> Split:
-    """The tasks of one partition, what may be learnt from, and validation tasks that look like them.
+    """The test tasks of one partition, its training ratings, and validation tasks of the same kind.
 
-    A tenth of the warm users (by hash) validate and do not train. Where cold items are asked about, they validate on
-    warm items that are left out of training for it. In the partition of warm users and warm items the query ratings are
-    left out of training, the support is not.
+    A tenth of the warm users (by hash) validate and do not train. Where test items are cold, validation is on warm
+    items that are left out of training for this purpose. In the partition of warm users and warm items the query
+    ratings are left out of training, but the support is not.
 
     Args:
       ratings: the table.
-      cold: who is cold.
-      partition: what is asked.
-      seed: of which ratings are the query, and of who validates.
+      cold: which users and items are cold.
+      partition: which of them are tested.
+      seed: of the choice of query ratings and validation users.
       query: ratings of a task that are predicted.
 
     Raises:
-      DataError: a part is empty.
+      DataError: a part of the split is empty.
     """
     chance = 2.0**-63
-    validates = np.array([seeded_hash(seed, user) * chance < VALID_USERS for user in ratings.user_ids]) & ~cold.users
-    kept_out = np.zeros(ratings.num_items, bool)
+    valid_users = np.array([seeded_hash(seed, user) * chance < VALID_USERS for user in ratings.user_ids]) & ~cold.users
+    valid_items = np.zeros(ratings.num_items, bool)
     if partition.cold_items:
         hashed = np.array([seeded_hash(seed, "item", item) * chance for item in ratings.item_ids])
-        kept_out = (hashed < VALID_ITEMS) & ~cold.items
+        valid_items = (hashed < VALID_ITEMS) & ~cold.items
     tasks = {"seed": seed, "query": query, "order": "random"}
-    asked_items = cold.items if partition.cold_items else ~cold.items
-    count = np.bincount(ratings.user[asked_items[ratings.item]], minlength=ratings.num_users)
-    asked_users = (
-        (cold.users if partition.cold_users else ~cold.users & ~validates) & (count >= LEAST) & (count <= MOST)
+    test_items = cold.items if partition.cold_items else ~cold.items
+    count = np.bincount(ratings.user[test_items[ratings.item]], minlength=ratings.num_users)
+    test_users = (
+        (cold.users if partition.cold_users else ~cold.users & ~valid_users) & (count >= LEAST) & (count <= MOST)
     )
-    test = held_out(ratings, asked_users, asked_items, **tasks)
-    valid = held_out(ratings, validates, kept_out if partition.cold_items else ~cold.items, **tasks)
-    training = (~cold.users & ~validates)[ratings.user] & (~cold.items & ~kept_out)[ratings.item]
+    test = held_out(ratings, test_users, test_items, **tasks)
+    valid = held_out(ratings, valid_users, valid_items if partition.cold_items else ~cold.items, **tasks)
+    training = (~cold.users & ~valid_users)[ratings.user] & (~cold.items & ~valid_items)[ratings.item]
     training[test.query.ravel()] = False
     return make_split(ratings, np.flatnonzero(training), valid, test)

@@ -1,8 +1,8 @@
-"""N-way K-shot classification: an episode is some classes, K known examples of each and more to tell apart.
+"""N-way K-shot classification: an episode has N classes, K support examples of each, and query examples.
 
-Vinyals et al. 2016, arXiv:1606.04080. Classes are drawn without replacement, and examples of a class without
-replacement, the known before the unknown, so that none is both. The first class drawn is called 0: the name of a class
-says nothing. Quarter turns of pictures may count as further classes (Santoro et al. 2016, arXiv:1605.06065).
+Vinyals et al. 2016, arXiv:1606.04080. Classes are drawn without replacement, and so are the examples of a class, so
+that no example is both support and query. Labels are the order of drawing and carry no information. Rotations of
+pictures by 90 degrees may count as further classes (Santoro et al. 2016, arXiv:1605.06065).
 """
 
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ TURNS = 4
 
 
 class Pool(NamedTuple):
-    """The classes of one part, on the device."""
+    """The classes of one part of the split, on the device."""
 
     x: Any  # pytree of [N, ...], compact
     start: Array  # [C] int32 first row of each class
-    count: Array  # [C] int32 its rows
+    count: Array  # [C] int32 number of its rows
 
 
 def n_way(
@@ -40,21 +40,21 @@ def n_way(
 
     Args:
       classes: the labelled examples.
-      part: whose classes are drawn, for example "train".
-      ways: classes of an episode.
-      shots: known examples of each class; or the least and the most, and each class has a number between them of its
-        own, both included, all equally likely.
-      query: examples of each class to tell apart.
-      rotations: the quarter turns of a class of pictures are four classes. For pictures only.
-      mirrored: the mirror image of a class of pictures, and of each quarter turn, is another class: more to train on.
+      part: the part of the split whose classes are drawn, for example "train".
+      ways: number of classes of an episode.
+      shots: support examples of each class; or (least, most), and each class has its own number of shots, uniform on
+        least..most.
+      query: query examples of each class.
+      rotations: a class of pictures and its three rotations by 90 degrees are four classes. For pictures only.
+      mirrored: the mirror image of a class of pictures, and of each rotation, is another class. For pictures only.
 
     Returns:
-      Tasks whose x is as in `classes`, save for pictures: uint8 [H, W] of the table are float32 [H, W, 1] here. y is
-      the int32 number of the class in the episode, 0..ways-1. Examples stand class by class; the support has
-      ways * (most shots) rows, of which the mask tells the real ones. Drawing takes O(ways * (shots + query)^2).
+      Tasks whose x is as in `classes`, except that pictures, uint8 [H, W], become float32 [H, W, 1]. y is the int32
+      label of the class in the episode, 0..ways-1. Examples are grouped by class; the support has ways * (most shots)
+      rows, and the mask says which are real. Drawing takes O(ways * (shots + query)^2).
 
     Raises:
-      ValueError: there are not as many classes, or a class has not as many examples.
+      ValueError: there are fewer classes than `ways`, or a class has too few examples.
     """
     least, most = (shots, shots) if isinstance(shots, int) else shots
     members = classes.parts[part]
@@ -89,15 +89,15 @@ def n_way(
 
 
 def turned(pictures: Array, side: Array, turn: Array) -> Array:
-    """Pictures [N, H, H] in a mirror where `side` [] is 1, then by a number of quarter turns, [] 0..3, against the
-    clock; as `numpy.rot90` does."""
+    """Pictures [N, H, H] mirrored where `side` [] is 1, then rotated `turn` [] (0..3) times by 90 degrees
+    counter-clockwise, as by `numpy.rot90`."""
     pictures = jnp.where(side == 1, pictures[:, :, ::-1], pictures)
     half = jnp.where(turn >= 2, pictures[:, ::-1, ::-1], pictures)
     return jnp.where(turn % 2 == 1, jnp.rot90(half, axes=(1, 2)), half)
 
 
 def shown(leaf: Array) -> Array:
-    """Pictures, uint8 [N, H, W], as float32 [N, H, W, 1]; everything else as it is."""
+    """Pictures, uint8 [N, H, W], as float32 [N, H, W, 1]; any other array unchanged."""
     if leaf.ndim == 3 and leaf.dtype == jnp.uint8:
         return leaf[..., None].astype(jnp.float32)
     return leaf

@@ -1,8 +1,8 @@
 """Sinusoid regression: each task is one sine wave, seen at K points. Finn, Abbeel and Levine 2017, arXiv:1703.03400.
 
 y = A sin(x - phase) without noise, A uniform on [0.1, 5], phase on [0, pi], x on [-5, 5] (section 5.1; the minus sign
-is that of the authors' code). Over all tasks y averages not 0 but -2.55 (2 / pi) cos x: there is something to know
-before the first point is seen.
+is that of the authors' code). The mean of y over tasks is not 0 but -2.55 (2 / pi) cos x, so a prediction at K = 0 can
+be better than 0.
 """
 
 import math
@@ -15,7 +15,7 @@ from metarec_jax.types import Array, Episode, Examples, Tasks
 
 
 class Family(NamedTuple):
-    """The ranges, [2] each, that waves and inputs are drawn from uniformly."""
+    """The ranges, [2] each, of the uniform distributions of waves and inputs."""
 
     amplitude: Array
     phase: Array
@@ -26,13 +26,13 @@ def sinusoids(*, support: int, query: int, even_query: bool = False) -> Tasks:
     """Tasks of one wave each, from the paper's ranges.
 
     Args:
-      support: examples to adapt to, K.
-      query: examples to predict.
-      even_query: query inputs lie evenly from one end of the range to the other instead of at random, so that the mean
-        error is the one over the whole curve. For evaluation.
+      support: K, the number of support examples.
+      query: number of query examples.
+      even_query: query inputs are evenly spaced over the range instead of random, so that the mean error is that of the
+        whole curve. For evaluation.
 
     Returns:
-      Tasks with x of [N, 1] and y of [N]. The wave depends on the key alone, not on K.
+      Tasks with x [N, 1] and y [N]. The wave depends on the key alone, not on K.
     """
 
     def sample(data: Family, key: Array) -> Episode:

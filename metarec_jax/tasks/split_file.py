@@ -1,4 +1,4 @@
-"""A split as a file: columns user,item,rating,role[,timestamp], so that others can run exactly the same tasks.
+"""A split as a file with columns user,item,rating,role[,timestamp], so that others can run exactly the same tasks.
 
 Roles: train, valid_support, valid_query, test_support, test_query. The order of a user's support rows in the file is
 the order in which they are revealed.
@@ -25,7 +25,7 @@ def write_split(path: Path, ratings: Ratings, split: Split) -> None:
 
 
 def split_content(ratings: Ratings, split: Split, suffix: str = ".parquet") -> bytes:
-    """The content of a file of the split."""
+    """The content of the file that `write_split` writes for this suffix."""
     frame = split_frame(ratings, split).sort(ratings.roles[0], "role", "place", maintain_order=True).drop("place")
     buffer = io.BytesIO()
     if suffix == ".parquet":
@@ -36,11 +36,11 @@ def split_content(ratings: Ratings, split: Split, suffix: str = ".parquet") -> b
 
 
 def read_split(path: Path, ratings: Ratings) -> Split:
-    """The split in a file of (some of) the ratings of a table.
+    """Read a split of (some of) the ratings of a table; the format is that of `write_split`.
 
     Raises:
-      DataError: a file that cannot be read, an unknown role, a part without rows, a rating that is not in the table or
-        has another value there, a user in two parts, a held-out user without query ratings.
+      DataError: the file cannot be read, a role is unknown, a part of the split has no rows, a rating is not in the
+        table or has another value there, a user is in two parts, or a held-out user has no query ratings.
     """
     table = read_table(path)
     frame = delimited.ratings_frame(
@@ -54,8 +54,8 @@ def read_split(path: Path, ratings: Ratings) -> Split:
         if role not in frame["role"]:
             raise DataError(f"{path}: no row has the role {role}; a split needs training, validation and test users.")
     frame = frame.with_columns(row=_table_rows(table, frame, ratings), part=pl.col("role").str.split("_").list.first())
-    parts = frame.group_by("user", maintain_order=True).agg(pl.col("part").unique(maintain_order=True))
-    if len(mixed := parts.filter(pl.col("part").list.len() > 1)):
+    user_parts = frame.group_by("user", maintain_order=True).agg(pl.col("part").unique(maintain_order=True))
+    if len(mixed := user_parts.filter(pl.col("part").list.len() > 1)):
         user, names = mixed.row(0)
         owner = ratings.roles[0]
         raise DataError(f"{path}: {owner} {user} has rows in {' and '.join(names)}; it belongs to one part only.")
@@ -64,7 +64,7 @@ def read_split(path: Path, ratings: Ratings) -> Split:
 
 
 def _table_rows(table: delimited.Table, frame: pl.DataFrame, ratings: Ratings) -> pl.Series:
-    """Row number in the ratings table of each row of the file."""
+    """The row number in the ratings table of each row of the file."""
     known = pl.DataFrame(
         {"user": ratings.user_ids[ratings.user], "item": ratings.item_ids[ratings.item], "known": ratings.rating}
     ).with_row_index("row")
@@ -88,9 +88,11 @@ def _held_out(path: Path, frame: pl.DataFrame, ratings: Ratings, part: str) -> H
     for kind in ("support", "query"):
         rows = frame.filter(pl.col("role") == f"{part}_{kind}").group_by("user", maintain_order=True).agg("row")
         lists[kind] = {user: np.array(row) for user, row in rows.iter_rows()}
-    if lonely := [user for user in lists["support"] if user not in lists["query"]]:
+    if without_query := [user for user in lists["support"] if user not in lists["query"]]:
         owner = ratings.roles[0]
-        raise DataError(f"{path}: {owner} {lonely[0]} has {part}_support rows but no {part}_query row to judge it by.")
+        raise DataError(
+            f"{path}: {owner} {without_query[0]} has {part}_support rows but no {part}_query row to judge it by."
+        )
     order = sorted(lists["query"].values(), key=lambda rows: ratings.user[rows[0]])
     users = np.array([ratings.user[rows[0]] for rows in order], np.int32)
     support = [lists["support"].get(str(ratings.user_ids[user]), np.zeros(0, np.int64)) for user in users]

@@ -1,8 +1,9 @@
-"""Training users whose ratings stay on the host: a device is sent those that an episode shows, and no others.
+"""Training tasks of users whose ratings stay on the host; a device receives only the ratings of the episodes drawn.
 
-The episodes are those that `user_cold_start.training_tasks` draws from the same keys for the same users, bit by bit:
-the same code chooses them (`user_episodes.choose`), here on a CPU device for many keys at once, and the same code shows
-them (`user_episodes.show`), on the device that trains. Between the two the ratings are looked up in mapped columns.
+The episodes equal those that `users.training_tasks` draws from the same keys for the same users, bit by bit. The same
+code draws them (`user_episodes.draw_ratings`), here on a CPU device for many keys at once, and the same code builds
+them (`user_episodes.make_episode`), on the device that trains. In between, the ratings are read from memory-mapped
+columns.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,31 +16,32 @@ import numpy as np
 
 from metarec_jax.data.io.columns import Columns
 from metarec_jax.data.table import DataError
-from metarec_jax.tasks.user_episodes import Chosen, Order, Sizes, choose, show
+from metarec_jax.tasks.user_episodes import Draw, EpisodeSizes, Order, draw_ratings, make_episode
 from metarec_jax.types import Array, Episode, Streamed, Tasks
 
-Map = Callable[[Callable[[slice], None], Iterable[slice]], Any]  # as the built-in, perhaps by threads
+Map = Callable[[Callable[[slice], None], Iterable[slice]], Any]  # the built-in `map`, or that of a thread pool
 
 
-class Looked(NamedTuple):
-    """What the device is sent of an episode."""
+class EpisodeRatings(NamedTuple):
+    """The data of an episode that is sent to the device."""
 
-    chosen: Chosen
+    draw: Draw
     item: np.ndarray | Array  # [S + Q] int32
     rating: np.ndarray | Array  # [S + Q] float32
 
 
 class _Shared(NamedTuple):
-    """What stays on the device."""
+    """The data that stays on the device."""
 
     content: Array  # [I, F] float32
     context: Array  # [U, 0] float32: columns have no side features of users
 
 
 class Stream:
-    """A task distribution that a host looks up.
+    """A task distribution whose ratings the host looks up.
 
-    `tasks` is what the device makes of it: its data is a `types.Streamed`, with an empty one to show the shapes.
+    `tasks` is the distribution as the device sees it. Its data is a `types.Streamed` with zeros of the right shapes in
+    the place of the ratings.
     """
 
     tasks: Tasks
@@ -54,12 +56,12 @@ class Stream:
         vary_support: bool = True,
         order: Order = "random",
     ):
-        """Of the training users.
+        """Make the distribution over training users.
 
         Args:
           columns: the ratings.
-          users: [n] ascending; those with a single rating cannot be a task and are passed over.
-          support, query, vary_support, order: see `user_cold_start.training_tasks`.
+          users: [n] training users, ascending; those with a single rating cannot be a task and are left out.
+          support, query, vary_support, order: see `users.training_tasks`.
 
         Raises:
           DataError: time order without timestamps, or no user with two ratings.
@@ -70,32 +72,38 @@ class Stream:
         if len(users) == 0:
             raise DataError(f"{columns.name}: no training user has two ratings, so there is no task to train on.")
         self._columns, self._start = columns, columns.offsets[users]
-        sizes = Sizes(support, query, vary_support, order)
+        sizes = EpisodeSizes(support, query, vary_support, order)
         self._host = jax.local_devices(backend="cpu")[0]
         self._count = jax.device_put(columns.counts[users].astype(np.int32), self._host)
-        self._choose = jax.jit(jax.vmap(partial(choose, sizes=sizes), (None, 0)))
+        self._draw = jax.jit(jax.vmap(partial(draw_ratings, sizes=sizes), (None, 0)))
 
         def sample(data: Streamed, key: Array) -> Episode:
-            del key  # has chosen what is in the data
-            return show(data.shared, sizes, *data.tasks)
+            del key  # the ratings in the data were drawn with it
+            return make_episode(data.shared, sizes, *data.tasks)
 
         shared = _Shared(jnp.asarray(columns.item_features.values), jnp.zeros((len(users), 0)))
         rows = support + query
-        empty = Looked(Chosen(*[jnp.int32(0)] * 3), jnp.zeros(rows, jnp.int32), jnp.zeros(rows))
+        empty = EpisodeRatings(Draw(*[jnp.int32(0)] * 3), jnp.zeros(rows, jnp.int32), jnp.zeros(rows))
         self.tasks = Tasks(Streamed(shared, empty), sample)
 
-    def look_up(self, keys: Array, each: Map = map, pieces: int = 1) -> Looked:
-        """What to send of the episodes of keys [n]: numpy arrays, [n] on every leaf.
+    def look_up(self, keys: Array, mapper: Map = map, blocks: int = 1) -> EpisodeRatings:
+        """Draw the episodes of keys [n] and read their ratings.
 
-        `each` does the `pieces` into which the work is cut.
+        Args:
+          keys: [n] of the episodes.
+          mapper: applies a function to blocks of the episodes, perhaps in threads.
+          blocks: number of blocks.
+
+        Returns:
+          numpy arrays, leading [n] on every leaf.
         """
-        chosen, places = jax.device_get(self._choose(self._count, jax.device_put(keys, self._host)))
-        item, rating = np.empty(places.shape, np.int32), np.empty(places.shape, np.float32)
+        draw, positions = jax.device_get(self._draw(self._count, jax.device_put(keys, self._host)))
+        item, rating = np.empty(positions.shape, np.int32), np.empty(positions.shape, np.float32)
 
-        def fill(part: slice) -> None:
-            rows = self._start[chosen.user[part], None] + places[part]
-            item[part], rating[part] = self._columns.item[rows], self._columns.rating[rows]
+        def fill(block: slice) -> None:
+            rows = self._start[draw.user[block], None] + positions[block]
+            item[block], rating[block] = self._columns.item[rows], self._columns.rating[rows]
 
-        bounds = np.linspace(0, len(places), pieces + 1).astype(int)
-        list(each(fill, map(slice, bounds[:-1], bounds[1:])))
-        return Looked(chosen, item, rating)
+        bounds = np.linspace(0, len(positions), blocks + 1).astype(int)
+        list(mapper(fill, map(slice, bounds[:-1], bounds[1:])))
+        return EpisodeRatings(draw, item, rating)

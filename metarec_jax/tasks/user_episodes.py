@@ -1,8 +1,7 @@
-"""A training episode of a user in two halves: which of the ratings, by chance, and what a learner is shown of them.
+"""A training episode of a user in two steps: draw which ratings it has, then build it from these ratings.
 
-The first half needs to know how many ratings the users have and no more, the second these ratings and no others. So a
-device that holds all ratings does both, and a host may do the first, look the ratings up wherever they are, and send
-them: see `tasks.stream`.
+The first step needs only the number of ratings of each user, the second only the ratings drawn. A device that holds all
+ratings does both (`tasks.users`); or the host does the first, reads the ratings and sends them (`tasks.streamed`).
 """
 
 from typing import Any, Literal, NamedTuple
@@ -17,8 +16,8 @@ from metarec_jax.types import Array, Episode, Examples, Inputs
 Order = Literal["random", "time"]
 
 
-class Sizes(NamedTuple):
-    """What training episodes are like; see `user_cold_start.training_tasks`."""
+class EpisodeSizes(NamedTuple):
+    """Sizes and order of training episodes; see `users.training_tasks`."""
 
     support: int  # S
     query: int  # Q
@@ -26,67 +25,68 @@ class Sizes(NamedTuple):
     order: Order = "random"
 
 
-class Chosen(NamedTuple):
-    """Whose ratings an episode shows, and how many: the first are the support, those after it the query."""
+class Draw(NamedTuple):
+    """The user of an episode and the numbers of ratings: the support comes first, then the query."""
 
-    user: Array  # [] int32 place among the training users
-    supported: Array  # [] int32, S at most
-    queried: Array  # [] int32, Q at most
+    user: Array  # [] int32 position among the training users
+    num_support: Array  # [] int32, S at most
+    num_query: Array  # [] int32, Q at most
 
 
-def choose(count: Array, key: Array, sizes: Sizes) -> tuple[Chosen, Array]:
-    """An episode by chance.
+def draw_ratings(count: Array, key: Array, sizes: EpisodeSizes) -> tuple[Draw, Array]:
+    """Draw the user and the ratings of an episode.
 
     Args:
-      count: [U] int32 ratings of each training user, 2 at least.
+      count: [U] int32 number of ratings of each training user, at least 2.
       key: of the episode.
-      sizes: what it is like.
+      sizes: sizes S and Q, and order.
 
     Returns:
-      What was chosen, and [S + Q] int32 places among the user's ratings, which all exist: those after the query too.
+      The draw, and [S + Q] int32 positions among the user's ratings. All positions are valid, also those after the
+      query, which are padding.
     """
     support, query = sizes.support, sizes.query
     bits = jax.random.bits(key, (2 + support + query,))
     user = below(bits[0], count.shape[0])
-    own = count[user]
-    queried = jnp.minimum(query, own // 2)
-    wanted = below(bits[1], support + 1) if sizes.vary_support else support
-    supported = jnp.minimum(wanted, own - queried)
-    places = draw_distinct(bits[2:], own)
+    available = count[user]
+    num_query = jnp.minimum(query, available // 2)
+    target = below(bits[1], support + 1) if sizes.vary_support else support
+    num_support = jnp.minimum(target, available - num_query)
+    positions = draw_distinct(bits[2:], available)
     if sizes.order == "time":  # ratings of a user are in time order
-        drawn = jnp.arange(support + query) < supported + queried
-        places = jnp.minimum(jnp.sort(jnp.where(drawn, places, own)), own - 1)
-    return Chosen(user, supported, queried), places
+        drawn = jnp.arange(support + query) < num_support + num_query
+        positions = jnp.minimum(jnp.sort(jnp.where(drawn, positions, available)), available - 1)
+    return Draw(user, num_support, num_query), positions
 
 
-def show(data: Any, sizes: Sizes, chosen: Chosen, item: Array, rating: Array) -> Episode:
-    """What a learner is shown.
+def make_episode(data: Any, sizes: EpisodeSizes, draw: Draw, item: Array, rating: Array) -> Episode:
+    """The episode of a draw.
 
     Args:
       data: with `content` [I, F] of items and `context` [U, G] of training users.
-      sizes: those of `choose`.
-      chosen: whose ratings, how many.
-      item, rating: [S + Q] of the chosen places.
+      sizes: those of `draw_ratings`.
+      draw: the user and the numbers of ratings.
+      item, rating: [S + Q] items and ratings at the positions drawn.
     """
 
-    def part(start: Array | int, size: int, real: Array) -> Examples:
+    def examples(start: Array | int, size: int, real: Array) -> Examples:
         items, ratings = (jax.lax.dynamic_slice(values, (start,), (size,)) for values in (item, rating))
-        context = jnp.broadcast_to(data.context[chosen.user], (size, data.context.shape[1]))
+        context = jnp.broadcast_to(data.context[draw.user], (size, data.context.shape[1]))
         mask = (jnp.arange(size) < real).astype(jnp.float32)
         return Examples(Inputs(items, data.content[items], context), ratings, mask)
 
-    support = part(0, sizes.support, chosen.supported)
-    return Episode(support, part(chosen.supported, sizes.query, chosen.queried))
+    support = examples(0, sizes.support, draw.num_support)
+    return Episode(support, examples(draw.num_support, sizes.query, draw.num_query))
 
 
-def hide_ids(unrated: Array, key: Array, episode: Episode, share: float) -> Episode:
-    """The episode with the ids of random ones of the items `unrated` [N], in a `share` of the cases; else as it is."""
+def hide_ids(unrated: Array, key: Array, episode: Episode, fraction: float) -> Episode:
+    """The episode, with all item ids replaced by random ones of `unrated` [N] with probability `fraction`."""
     sizes = [examples.x.id.shape[0] for examples in episode]
     bits = jax.random.bits(key, (1 + sum(sizes),))
-    hide = bits[0] < np.uint32(share * (2**32 - 1))
-    strange = jnp.split(unrated[below(bits[1:], unrated.shape[0])], [sizes[0]])
+    hide = bits[0] < np.uint32(fraction * (2**32 - 1))
+    unrated_ids = jnp.split(unrated[below(bits[1:], unrated.shape[0])], [sizes[0]])
 
     def exchange(examples: Examples, ids: Array) -> Examples:
         return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
 
-    return Episode(*map(exchange, episode, strange))
+    return Episode(*map(exchange, episode, unrated_ids))

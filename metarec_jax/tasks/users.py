@@ -1,4 +1,4 @@
-"""Training tasks of users, drawn on the device."""
+"""Training tasks of users, drawn on the device at a cost that depends on the sizes of support and query only."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.splits import check_order
-from metarec_jax.tasks.user_episodes import Order, Sizes, choose, hide_ids, show
+from metarec_jax.tasks.user_episodes import EpisodeSizes, Order, draw_ratings, hide_ids, make_episode
 from metarec_jax.types import Array, Episode, Tasks
 
 
@@ -31,18 +31,18 @@ def training_tasks(
     order: Order = "random",
     unseen: float = 0.0,
 ) -> Tasks:
-    """Training users as a task distribution on the device; every user is equally likely, all their ratings usable.
+    """Training users as a task distribution on the device; every user is equally likely.
 
     Args:
-      train: the training part of the table; users with a single rating cannot be a task and are passed over.
+      train: the training part of the table; users with a single rating cannot be a task and are left out.
       support, query: the sizes S and Q of an episode. A user with n ratings gives min(Q, n // 2) query ratings and at
-        most S of what is left as support.
-      vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner
-        meets every K in training; else it is S.
-      order: in "time" order no support rating is younger than a query rating.
-      unseen: share of the episodes in which all items have the ids of random items without a training rating (where
-        there are any), and only their content is their own: so a learner meets items that it knows by content alone,
-        and what it learns of such ids is what there is to know of an item that nobody has rated.
+        most S of the others as support.
+      vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner is
+        trained for every K; else it is S.
+      order: in "time" order no support rating is later than a query rating.
+      unseen: fraction of the episodes in which the item ids are replaced by ids of random items without a training
+        rating (where there are any) while the content stays. So a learner is trained on items that it knows by content
+        alone, and the parameters of such ids fit an item without ratings.
 
     Raises:
       DataError: time order without timestamps, or no user with two ratings.
@@ -63,12 +63,12 @@ def training_tasks(
         unrated=jnp.asarray(unrated, jnp.int32),
     )
 
-    sizes = Sizes(support, query, vary_support, order)
+    sizes = EpisodeSizes(support, query, vary_support, order)
 
     def sample(data: _TrainData, key: Array) -> Episode:
-        chosen, places = choose(data.count, key, sizes)
-        rows = data.start[chosen.user] + places
-        episode = show(data, sizes, chosen, data.item[rows], data.rating[rows])
+        draw, positions = draw_ratings(data.count, key, sizes)
+        rows = data.start[draw.user] + positions
+        episode = make_episode(data, sizes, draw, data.item[rows], data.rating[rows])
         if unseen and len(unrated):
             return hide_ids(data.unrated, jax.random.fold_in(key, 1), episode, unseen)
         return episode

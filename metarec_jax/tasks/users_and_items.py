@@ -1,4 +1,4 @@
-"""Both cold: new users on new items. No user and no item of a held-out task occurs in training."""
+"""Cold start of users and items: new users rate new items. No user or item of a held-out task occurs in training."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.tasks.splits import Order, Split, check_order, has_between, held_out, make_split
 
 BUCKETS = 20
-TRAINING_ITEMS = 14  # of the buckets; the rest is divided between validation and test
+TRAINING_ITEMS = 14  # of the buckets; the others are divided between validation and test
 
 
-def split_both(
+def split_users_and_items(
     ratings: Ratings,
     *,
     seed: int,
@@ -20,21 +20,21 @@ def split_both(
     max_ratings: int | None = None,
     filter_training: bool = False,
 ) -> Split:
-    """Users 80/10/10 and items 70/15/15, by seeded hashes of their ids; test users are asked about test items only.
+    """Split users 80/10/10 and items 70/15/15, by seeded hashes of their raw ids.
 
-    A test task is a test user with the ratings of test items, support and query, and the same for validation. Training
-    sees training users on training items; what test users gave to training items is not used at all.
+    A test task has a test user's ratings of test items, in support and query; likewise for validation. Training uses
+    the ratings of training users on training items. Ratings of held-out users on training items are not used at all.
 
     Args:
       ratings: the table.
-      seed: another seed, another split.
-      query: ratings of a held-out user that are predicted.
-      order: how the rest becomes the support.
-      min_ratings, max_ratings: held-out users have at least, at most so many ratings of all items.
-      filter_training: whether these two bounds hold for training users too.
+      seed: another seed gives another split.
+      query: number of query ratings of a held-out user.
+      order: the order of the support, "random" or "time".
+      min_ratings, max_ratings: bounds on the number of ratings, of any items, of a held-out user.
+      filter_training: whether these bounds hold for training users too.
 
     Raises:
-      DataError: time order without timestamps, or a part is empty.
+      DataError: time order without timestamps, or a part of the split is empty.
     """
     check_order(ratings, order)
     fits = has_between(ratings, min_ratings, max_ratings)

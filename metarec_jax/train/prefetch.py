@@ -86,7 +86,7 @@ class _Prefetcher:
 def _draw_keys(root: Array, first: Array | int, batch: int, length: int) -> Array:
     """[length, batch] keys that draw the tasks of steps from `first` on."""
 
-    def of(step: Array) -> Array:
+    def draw_keys(step: Array) -> Array:
         return gradients.split_keys(gradients.task_keys(root, step, batch))[0]
 
-    return jax.vmap(of)(first + jnp.arange(length))
+    return jax.vmap(draw_keys)(first + jnp.arange(length))

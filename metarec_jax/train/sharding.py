@@ -68,10 +68,10 @@ class Sharding(NamedTuple):
     def of_state(self, mesh: Mesh, state: TrainState) -> Any:
         """Where each leaf of a state is: everywhere, save tables that are sharded, rows in order of the devices."""
 
-        def of(path: tuple, leaf: Array) -> NamedSharding:
+        def leaf_sharding(path: tuple, leaf: Array) -> NamedSharding:
             own = self.id_tables == "sharded" and in_table(path)
             if own and leaf.shape[0] % self.devices:
                 raise ShardingError(f"a table of {leaf.shape[0]} rows cannot be cut into {self.devices} equal parts.")
             return NamedSharding(mesh, PartitionSpec(AXIS) if own else PartitionSpec())
 
-        return jax.tree_util.tree_map_with_path(of, state)
+        return jax.tree_util.tree_map_with_path(leaf_sharding, state)

@@ -71,23 +71,23 @@ def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lam
 def take(params: Params, ids: Array) -> Params:
     """The parameters, of tables the rows `ids` [n]; 0 where an id is none."""
 
-    def of(path: tuple, leaf: Array) -> Array:
+    def take_rows(path: tuple, leaf: Array) -> Array:
         if not in_table(path):
             return leaf
         return leaf.at[ids].get(mode="fill", fill_value=0, indices_are_sorted=True)
 
-    return jax.tree_util.tree_map_with_path(of, params)
+    return jax.tree_util.tree_map_with_path(take_rows, params)
 
 
 def add(params: Params, updates: SparseRows) -> Params:
     """The parameters plus updates."""
 
-    def of(path: tuple, leaf: Array, update: Array) -> Array:
+    def add_rows(path: tuple, leaf: Array, update: Array) -> Array:
         if not in_table(path):
             return (leaf + update).astype(leaf.dtype)
         return leaf.at[updates.ids].add(update.astype(leaf.dtype), mode="drop", indices_are_sorted=True)
 
-    return jax.tree_util.tree_map_with_path(of, params, updates.values)
+    return jax.tree_util.tree_map_with_path(add_rows, params, updates.values)
 
 
 class RowAdamState(NamedTuple):

@@ -116,13 +116,13 @@ def _written_down(steps: Callable, batch: int, sharding: Sharding) -> Callable:
         def keys_of(keys: Array) -> Array:
             return jax.lax.dynamic_slice_in_dim(keys, device * own, own)
 
-        def average(found: Any) -> Any:
-            if isinstance(found, sparse_tables.SparseRows):  # all devices have the same ids
-                return found._replace(values=average(found.values))
-            return jax.lax.pmean(found, AXIS)
+        def average(values: Any) -> Any:
+            if isinstance(values, sparse_tables.SparseRows):  # all devices have the same ids
+                return values._replace(values=average(values.values))
+            return jax.lax.pmean(values, AXIS)
 
-        def gather(found: Any) -> Any:
-            return jax.tree.map(partial(jax.lax.all_gather, axis_name=AXIS, tiled=True), found)
+        def gather(values: Any) -> Any:
+            return jax.tree.map(partial(jax.lax.all_gather, axis_name=AXIS, tiled=True), values)
 
         return steps(keys_of, average, gather, data, state, root)
 

@@ -4,10 +4,13 @@ A store is handed to what trains and measures, which knows no folder. `Store` ke
 files that are written whole or not at all, so that a run that was killed goes on from there.
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from metarec_jax.ops.files import write_atomic
 
@@ -50,6 +53,24 @@ class Store:
             return None if content is None else json.loads(content)
         except ValueError as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+
+    def load_frame(self, name: str, remedy: str) -> pl.DataFrame | None:
+        """A frame that was saved, or None where there is none.
+
+        Raises:
+          StoreError: it is damaged; the message ends with the remedy.
+        """
+        content = self.load(name)
+        try:
+            return None if content is None else pl.read_parquet(io.BytesIO(content))
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+
+    def save_frame(self, name: str, frame: pl.DataFrame) -> None:
+        """Keep a frame, as the content of a Parquet file."""
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        self.save(name, buffer.getvalue())
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a record of training: seed, name, step and what was measured."""

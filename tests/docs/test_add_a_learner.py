@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import test_conformance as conformance
 from learner_table import ITEMS, LEARNERS
+from trained import assert_resuming_is_exact, assert_traces_once, assert_trains
 
 from metarec_jax import objectives
 from metarec_jax.baselines import BASELINES
@@ -25,7 +25,7 @@ from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import loop, step
 from metarec_jax.train.config import Config
 from metarec_jax.train.optimisers import adam
-from metarec_jax.types import Examples, Inputs
+from metarec_jax.types import Episode, Examples, Inputs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add_a_learner.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -36,7 +36,7 @@ K, STEPS = 10, 400
 @pytest.fixture(scope="module")
 def written():
     """What the page has people write: the learner's module, the row of the table and the recipe."""
-    module = types.ModuleType("metarec_jax.learners.neighbours")
+    module = types.ModuleType("metarec_jax.learners.metric.neighbours")
     sys.modules[module.__name__] = module
     exec(compile(MODULE, "neighbours.py", "exec"), module.__dict__)
     parts = (Built, Recipe, Config, OneOf, Ratings, TasteNet)
@@ -50,7 +50,7 @@ def written():
 def test_the_learner_is_short_and_the_page_names_where_things_go(written):
     assert sum(block.count("\n") for block in BLOCKS) < 60
     root = Path(__file__).parents[2]
-    for place in ("tests/learner_table.py", "tests/test_conformance.py", "metarec_jax/recipes/metric.py"):
+    for place in ("tests/learner_table.py", "tests/learners/test_conformance.py", "metarec_jax/recipes/metric.py"):
         assert place in PAGE and (root / place).exists()
     for flag in re.findall(r"--(\w+)=", PAGE):
         assert f'"{flag}"' in "".join(path.read_text() for path in (root / "experiments").rglob("*.py")), flag
@@ -61,7 +61,7 @@ def test_a_prediction_worked_out_by_hand(written):
     learner = row()
     x = Inputs(np.array([3, 7]), np.zeros((2, 0)), np.zeros((2, 0)))
     support = Examples(x, np.array([5.0, 2.0], np.float32), np.ones(2, np.float32))
-    params = learner.init(jax.random.key(0), conformance.Episode(support, support))
+    params = learner.init(jax.random.key(0), Episode(support, support))
     assert not jax.tree.leaves(params["net"]["id_bias"])[0].any()  # so that the prior mean is 3.5 everywhere
     f = np.asarray(params["net"]["centre"] + params["net"]["id_taste"]["table"])[[3, 7]]
     w = np.exp(-np.sum((f[0] - f[1]) ** 2))
@@ -71,13 +71,9 @@ def test_a_prediction_worked_out_by_hand(written):
 
 def test_it_conforms(written, monkeypatch, tmp_path):
     monkeypatch.setitem(LEARNERS, "neighbours", written[0])
-    conformance.test_it_trains("neighbours")
-    conformance.test_it_traces_once("neighbours")
-    conformance.test_padding_is_inert("neighbours")
-    conformance.test_order_of_the_support_is_inert("neighbours")
-    conformance.test_adaptation_changes_predictions_and_an_empty_support_does_not("neighbours")
-    conformance.test_resuming_is_exact("neighbours", tmp_path)
-    conformance.test_gradient_equals_finite_differences_in_float64("neighbours")
+    assert_trains("neighbours")
+    assert_traces_once("neighbours")
+    assert_resuming_is_exact("neighbours", tmp_path)
 
 
 def test_its_recipe_learns_to_beat_its_own_cold_start_the_item_mean_and_the_bias_model(written):

@@ -3,7 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
-from test_report import Page
+from page_parser import Page
 
 from metarec_jax.benchmarks.sinusoid import SinusoidResult
 from metarec_jax.benchmarks.sinusoid.published import FIGURES, HARDER, judge_figures, judge_orders

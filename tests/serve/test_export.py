@@ -39,7 +39,9 @@ def some_tasks() -> Episode:
 @functools.cache
 def trained_ridge():
     """A ridge head with every part, none of whose parameters is 0."""
-    rule = ridge(TasteNet(20, 3.0, 4), objectives.squared_error, prior=ChoicePrior(20, 4, width=3), doubt=ItemNoise(20))
+    rule = ridge(
+        TasteNet(20, 3.0, 4), objectives.squared_error, prior=ChoicePrior(20, 4, width=3), item_noise=ItemNoise(20)
+    )
     params = jax.jit(rule.init)(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], some_tasks()))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))

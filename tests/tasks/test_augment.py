@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metarec_jax.tasks.augment import jittered, moved
+from metarec_jax.tasks.augment import affine_warp, jittered
 from metarec_jax.types import Episode, Examples, Tasks
 
 
@@ -17,25 +17,25 @@ def picture() -> np.ndarray:
 
 
 def test_nothing_changes_nothing():
-    np.testing.assert_allclose(moved(picture(), jnp.zeros(6)), picture(), atol=1e-6)
+    np.testing.assert_allclose(affine_warp(picture(), jnp.zeros(6)), picture(), atol=1e-6)
 
 
 def test_a_shift_moves_and_what_leaves_is_gone():
-    down = moved(picture(), jnp.array([0, 0, 0, 0, 2.0, -1.0]))
+    down = affine_warp(picture(), jnp.array([0, 0, 0, 0, 2.0, -1.0]))
     np.testing.assert_allclose(down[2:, :-1], picture()[:-2, 1:], atol=1e-6)
     assert float(jnp.abs(down[:2]).max()) == 0.0
-    assert float(jnp.abs(moved(picture(), jnp.array([0, 0, 0, 0, 9.0, 0]))).max()) == 0.0
+    assert float(jnp.abs(affine_warp(picture(), jnp.array([0, 0, 0, 0, 9.0, 0]))).max()) == 0.0
 
 
 def test_a_quarter_turn_is_that_of_numpy():
-    turned = moved(picture(), jnp.array([jnp.pi / 2, 0, 0, 0, 0, 0]))
+    turned = affine_warp(picture(), jnp.array([jnp.pi / 2, 0, 0, 0, 0, 0]))
     assert any(np.allclose(turned, np.rot90(picture(), k), atol=1e-5) for k in (1, 3))
 
 
 def test_twice_as_tall_has_twice_the_ink_and_a_slant_keeps_rows():
-    tall = moved(picture(), jnp.array([0, jnp.log(2.0), 0, 0, 0, 0]))
+    tall = affine_warp(picture(), jnp.array([0, jnp.log(2.0), 0, 0, 0, 0]))
     assert abs(float(tall[:, 3].sum()) - 2 * picture()[:, 3].sum()) <= 1.5  # at the ends
-    slanted = moved(picture(), jnp.array([0, 0, 0, 1.0, 0, 0]))
+    slanted = affine_warp(picture(), jnp.array([0, 0, 0, 1.0, 0, 0]))
     np.testing.assert_allclose(slanted.sum(1)[2:7], picture().sum(1)[2:7], atol=1e-5)
     assert np.argmax(slanted[2]) == np.argmax(picture()[2]) - 2  # two rows above the middle
 

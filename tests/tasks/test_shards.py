@@ -10,7 +10,7 @@ from learner_table import ITEMS, LEARNERS
 
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.shards import tasks_in_parts
+from metarec_jax.tasks.shards import sharded_tasks
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import distributed, loop, step
 from metarec_jax.train.checkpoint import CheckpointError
@@ -28,7 +28,7 @@ def ratings() -> Ratings:
 
 
 def everyone() -> Tasks:
-    return tasks_in_parts(ratings(), parts=PARTS, own=range(PARTS), **SIZES)
+    return sharded_tasks(ratings(), shards=PARTS, local=range(PARTS), **SIZES)
 
 
 def test_every_user_is_in_one_part():
@@ -46,7 +46,7 @@ def test_every_user_is_in_one_part():
 
 
 def test_a_host_reads_its_own_parts_only():
-    two = tasks_in_parts(ratings(), parts=PARTS, own=[2, 5], **SIZES).data
+    two = sharded_tasks(ratings(), shards=PARTS, local=[2, 5], **SIZES).data
     chex.assert_trees_all_equal(two, jax.tree.map(lambda leaf: leaf[[2, 5]], everyone().data))
 
 
@@ -60,8 +60,8 @@ def test_the_tasks_of_a_part_are_those_of_its_users():
 
 
 def test_more_parts_than_users_are_refused():
-    with pytest.raises(DataError, match="61 training users are too few for 62 parts"):
-        tasks_in_parts(ratings(), parts=62, own=[0], **SIZES)
+    with pytest.raises(DataError, match="61 training users are too few for 62 shards"):
+        sharded_tasks(ratings(), shards=62, local=[0], **SIZES)
 
 
 def trained(folder=None, stop=20, **how) -> loop.TrainState:

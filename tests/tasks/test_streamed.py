@@ -73,7 +73,7 @@ def both(stored):
 
         def episodes(seed):
             keys = jax.random.split(jax.random.key(seed), 16)
-            data = stream.tasks.data._replace(tasks=stream.look_up(keys, pieces=3))
+            data = stream.tasks.data._replace(tasks=stream.look_up(keys, blocks=3))
             return from_host(data, keys), in_memory(resident.data, keys)
 
         return episodes

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.splits import split_frame
-from metarec_jax.tasks.users_and_items import split_both
+from metarec_jax.tasks.users_and_items import split_users_and_items
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.sampled_from(["random", "time"]))
 def test_no_user_and_no_item_is_in_two_parts(seed, order):
     table = random_table(3, users=150, items=60, least=20, most=40)
-    frame = split_frame(table, split_both(table, seed=seed, query=2, order=order))
+    frame = split_frame(table, split_users_and_items(table, seed=seed, query=2, order=order))
     frame = frame.with_columns(part=pl.col("role").str.split("_").list.first())
     for column in ("user", "item"):
         assert frame.group_by(column).agg(pl.col("part").n_unique())["part"].max() == 1
@@ -26,7 +26,7 @@ def test_no_user_and_no_item_is_in_two_parts(seed, order):
 
 def test_shares_are_those_of_the_docstring():
     table = random_table(0, users=400, items=400, least=40, most=60)
-    split = split_both(table, seed=0, query=1)
+    split = split_users_and_items(table, seed=0, query=1)
     shares = [
         len(np.unique(table.item[rows[rows >= 0]])) / table.num_items
         for rows in (split.train_rows, split.valid.query, split.test.query)
@@ -44,11 +44,11 @@ def test_a_new_user_and_a_new_item_move_nobody():
     roles = []
     for rows in (frame, pl.concat([frame, extra])):
         table = table_of(rows)
-        found = split_frame(table, split_both(table, seed=0, query=2)).filter(pl.col("user") != "u999")
+        found = split_frame(table, split_users_and_items(table, seed=0, query=2)).filter(pl.col("user") != "u999")
         roles.append(set(found.select("user", "item", "role").iter_rows()))
     assert roles[0] == roles[1]
 
 
 def test_too_many_query_ratings_are_an_error():
     with pytest.raises(DataError, match="fewer query ratings"):
-        split_both(random_table(0, users=50, items=20), seed=0, query=19)
+        split_users_and_items(random_table(0, users=50, items=20), seed=0, query=19)

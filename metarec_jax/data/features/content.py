@@ -1,7 +1,7 @@
-"""Side features of items by group, those asked for only: what every data set has, and what optional files add.
+"""Side features of items in named groups, from the data set itself and from optional files.
 
-A group is what stands before "=" in the names of its columns. Where an item lacks a group (a film without a poster),
-its row is 0 in all columns of the group; that is how models tell that it is missing (`models.content`).
+The name of a column is `group=value`. Where an item lacks a group (a film without a poster), its row is 0 in all
+columns of the group; models read this as missing (`models.content`).
 """
 
 from collections import Counter
@@ -13,48 +13,50 @@ import numpy as np
 from metarec_jax.data.features.encoders import joined, multi_hot
 from metarec_jax.data.table import DataError, Features
 
-Groups = Mapping[str, Callable[[], Features]]  # a group's name -> its columns, made when they are asked for
+Groups = Mapping[str, Callable[[], Features]]  # a group's name -> a function that makes its columns
 
 
-def chosen(name: str, groups: Groups, content: Sequence[str] | None, default: Sequence[str]) -> Features:
-    """The groups `content` of data set `name` side by side in this order, or the `default` ones.
+def select_groups(name: str, groups: Groups, content: Sequence[str] | None, default: Sequence[str]) -> Features:
+    """The groups `content` of data set `name` side by side in this order, or the `default` ones where it is None.
 
     Raises:
-      DataError: the set has no such group, a group is asked for twice, or what its loader finds wrong.
+      DataError: the set has no such group, a group is named twice, none is named, or an error of a group's loader.
     """
-    wanted = tuple(default if content is None else content)
-    for group in wanted:
+    names = tuple(default if content is None else content)
+    for group in names:
         if group not in groups:
             raise DataError(f"{name} has no item features {group!r}; choose among {', '.join(groups)}.")
-        if wanted.count(group) > 1:
+        if names.count(group) > 1:
             raise DataError(f"item features {group!r} are asked for twice; name them once.")
-    tables = [groups[group]() for group in wanted]
+    tables = [groups[group]() for group in names]
     if not tables:
         raise DataError(f"{name}: no item features are asked for; choose among {', '.join(groups)}.")
     return joined(*tables)
 
 
 def creators(group: str, values: Sequence[Iterable[str]], least: int = 2) -> Features:
-    """`multi_hot` of the people behind M items; who has fewer than `least` items says nothing of others and is left
-    out."""
-    values = [tuple(dict.fromkeys(name for name in several if name)) for several in values]
-    items = Counter(name for several in values for name in several)
+    """`multi_hot` of the creators of M items: authors, directors, actors.
+
+    A creator of fewer than `least` items says nothing about other items and is left out.
+    """
+    values = [tuple(dict.fromkeys(name for name in names_of_item if name)) for names_of_item in values]
+    items = Counter(name for names_of_item in values for name in names_of_item)
     return multi_hot(group, values, sorted(name for name, count in items.items() if count >= least))
 
 
-def optional_file(path: Path, what: str) -> Path:
-    """The path of a file that a data set may lack.
+def optional_file(path: Path, contents: str) -> Path:
+    """Return `path`, of a file that a data set may lack; `contents` it holds is named in the error.
 
     Raises:
-      DataError: it does.
+      DataError: there is no such file.
     """
     if not path.is_file():
-        raise DataError(f"{what} are looked for in {path}, which does not exist; put it there or do without them.")
+        raise DataError(f"{contents} are looked for in {path}, which does not exist; put it there or do without them.")
     return path
 
 
 def poster_features(path: Path, ids: Sequence[str]) -> Features:
-    """Numbers that describe the items' pictures, standardised over the items that have one.
+    """Features of the items' pictures, standardised over the items that have one.
 
     Args:
       path: a .npz with `item_id`, [P] whole numbers, and one or more tables [P, C], for example of principal components
@@ -87,7 +89,7 @@ def poster_features(path: Path, ids: Sequence[str]) -> Features:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a poster file, checked but for their rows."""
+    """The arrays of a poster file, with names, shapes and dtypes checked."""
     try:
         with np.load(path, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened}
@@ -106,16 +108,16 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def by_row(table_ids: Sequence[str], values: Sequence[str], ids: Sequence[str], path: Path) -> list[str]:
-    """The values of a table in the order of `ids`, "" where it does not name one.
+def values_in_order(table_ids: Sequence[str], values: Sequence[str], ids: Sequence[str], path: Path) -> list[str]:
+    """The values of a table in the order of `ids`, "" where the table lacks an id.
 
     Raises:
       DataError: a row of the table (1 is the first below the header) names an id that is not in `ids`, or one twice.
     """
-    known, found = set(ids), {}
+    known, value_by_id = set(ids), {}
     for row, (raw, value) in enumerate(zip(table_ids, values, strict=True)):
-        if raw not in known or raw in found:
-            complaint = "is there twice" if raw in found else "is not in this data set"
+        if raw not in known or raw in value_by_id:
+            complaint = "is there twice" if raw in value_by_id else "is not in this data set"
             raise DataError(f"{path}: row {row + 1}: item {raw} {complaint}; correct it or delete the row.")
-        found[raw] = value
-    return [found.get(raw, "") for raw in ids]
+        value_by_id[raw] = value
+    return [value_by_id.get(raw, "") for raw in ids]

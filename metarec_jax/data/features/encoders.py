@@ -8,29 +8,28 @@ import numpy as np
 from metarec_jax.data.table import Features
 
 AGE_EDGES = (18, 25, 35, 45, 50, 56)  # the buckets of MovieLens-1M
-# Films crowd the last decades, where a decade says little about what is new: five years a bin from 1980.
+# Most films are recent, so bins are five years wide from 1980.
 FILM_YEAR_EDGES = (*range(1930, 1980, 10), *range(1980, 2025, 5))
 
 
 def multi_hot(group: str, values: Sequence[Iterable[str]], vocabulary: Sequence[str] | None = None) -> Features:
-    """One column a value: 1 where the entity has it.
+    """One column a value: 1 where the entity has it, else 0.
 
     Args:
       group: what stands before "=" in the names.
       values: for each of M entities the values that it has.
-      vocabulary: the values that become columns, in this order; all that occur, sorted, where None. Others
-        are dropped.
+      vocabulary: the values that become columns, in this order; other values are dropped. None: all that occur, sorted.
 
     Returns:
       Features of [M, len(vocabulary)].
     """
     values = [tuple(v) for v in values]
     if vocabulary is None:
-        vocabulary = sorted({v for several in values for v in several})
+        vocabulary = sorted({v for entity_values in values for v in entity_values})
     column = {value: index for index, value in enumerate(vocabulary)}
     table = np.zeros((len(values), len(column)), np.float32)
-    for row, several in enumerate(values):
-        table[row, [column[v] for v in several if v in column]] = 1
+    for row, entity_values in enumerate(values):
+        table[row, [column[v] for v in entity_values if v in column]] = 1
     return Features(tuple(f"{group}={v}" for v in vocabulary), table)
 
 
@@ -40,7 +39,7 @@ def one_hot(group: str, values: Sequence[str | None], vocabulary: Sequence[str] 
 
 
 def binned(group: str, values: Sequence[float | None], edges: Sequence[int], *, first: str, last: str) -> Features:
-    """One column for each bin of whole numbers that occurs; None gives a row of zeros.
+    """One column for each bin that occurs, 1 where the number is in it; None gives a row of zeros.
 
     Args:
       group: what stands before "=" in the names.
@@ -64,7 +63,7 @@ def ages(values: Sequence[float]) -> Features:
 
 
 def film_years(titles: Sequence[str]) -> Features:
-    """Bins of the year that ends a film's title, as in "Heat (1995)": decades to 1979, then five years."""
+    """Bins of the year that ends a film's title, as in "Heat (1995)": ten years wide to 1979, then five."""
     edges = FILM_YEAR_EDGES
     years = [title_year(title) for title in titles]
     return binned("year", years, edges, first=f"before {edges[0]}", last=f"from {edges[-1]}")
@@ -72,8 +71,8 @@ def film_years(titles: Sequence[str]) -> Features:
 
 def title_year(title: str) -> int | None:
     """The last bracketed year of a title: 1995 of "Heat (1995)", 2006 of "Death Note (2006–2007)"."""
-    found = re.findall(r"\((\d{4})(?:[-–]\d*)?\)", title)
-    return int(found[-1]) if found else None
+    years = re.findall(r"\((\d{4})(?:[-–]\d*)?\)", title)
+    return int(years[-1]) if years else None
 
 
 def joined(*tables: Features) -> Features:

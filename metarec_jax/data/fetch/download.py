@@ -1,8 +1,8 @@
-"""Finding a data set on this machine, and fetching it from its official place where it is missing.
+"""Finding a data set on this machine, and downloading it from its official source where it is missing.
 
-A set lives in the folder `<data_dir>/<name>`, in the layout that the official archive unpacks to. A download
-is checked, unpacked in a temporary folder beside its destination and renamed when it is complete, so that a
-failure leaves nothing behind and nobody ever sees half a set.
+A set is in the folder `<data_dir>/<name>`, in the layout of the official archive. A download is checked, unpacked in a
+temporary folder beside its destination and renamed when it is complete, so a failure leaves nothing behind and no
+reader ever sees an incomplete set.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from metarec_jax.data.fetch.sources import SPECS, Spec
 from metarec_jax.data.table import DataError, Ratings
 
 VARIABLE = "METAREC_DATA_DIR"
-_NOTE = "SOURCE.txt"  # in a fetched folder: where it came from and under which terms
+_NOTE = "SOURCE.txt"  # in a fetched folder: where it came from and its licence
 _TIMEOUT = 30  # seconds without a byte
 
 
 class Unreachable(DataError):
-    """A place that could not be read from, so that another may be tried."""
+    """A source could not be read; another one may be tried."""
 
 
 def data_root(data_dir: Path | None = None) -> Path:
@@ -40,70 +40,77 @@ def data_root(data_dir: Path | None = None) -> Path:
 
 
 def cache_root() -> Path:
-    """The folder metarec_jax in the user's cache, for what can be made again."""
+    """The folder metarec_jax in the user's cache, for files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "metarec_jax"
 
 
 def locate(name: str, data_dir: Path | None = None) -> Path:
-    """The folder of data set `name`, fetched from its official place if the data directory lacks it.
+    """The folder of data set `name`, downloaded from its official source if the data directory lacks it.
 
     Args:
       name: a key of `SPECS`.
       data_dir: see `data_root`.
 
     Raises:
-      DataError: the folder lacks a file, or there is no folder and nothing could be fetched, checked and
-        unpacked. The data directory is then as it was before.
+      DataError: the folder lacks a file, or there is no folder and the set could not be fetched, checked and unpacked.
+        The data directory is then unchanged.
     """
     spec = SPECS[name]
     folder = data_root(data_dir) / name
     if not folder.is_dir():
         _fetch(name, spec, folder)
     elif spec.prepare and _lacking(folder, spec):
-        spec.prepare(folder)  # from what was put there by hand, if it is that
+        spec.prepare(folder)  # from archives that somebody put there by hand
     if lacking := _lacking(folder, spec):
         raise DataError(f"{folder} has no {lacking}; put it there, or delete the folder to fetch it again.")
     return folder
 
 
 def source(folder: Path) -> str:
-    """Where the files of a folder came from: the note that a download left there, else the folder itself."""
+    """Where the files of a folder came from: the note that a download wrote there, else the folder itself."""
     note = folder / _NOTE
     return note.read_text().strip() if note.is_file() else str(folder)
 
 
-def check_counts(name: str, found: Mapping[str, int], folder: Path) -> None:
-    """Raise DataError unless the numbers `found` are the official ones of data set `name`.
+def check_counts(name: str, counts: Mapping[str, int], folder: Path) -> None:
+    """Compare counts with the official ones of data set `name`.
 
     Args:
       name: a key of `SPECS`.
-      found: what was counted -> how many; what has no official figure is not checked.
-      folder: where it was read, for the error.
+      counts: quantity, for example "ratings" -> its count; a quantity without an official count is not checked.
+      folder: where the set was read, for the error.
+
+    Raises:
+      DataError: a count is not the official one.
     """
-    for what, official in SPECS[name].counts.items():
-        if found[what] != official:
+    for quantity, official in SPECS[name].counts.items():
+        if counts[quantity] != official:
             raise DataError(
-                f"{folder}: {found[what]:,} {what} where {name} has {official:,}: an edited or truncated "
+                f"{folder}: {counts[quantity]:,} {quantity} where {name} has {official:,}: an edited or truncated "
                 "copy; delete the folder so that it is fetched again."
             )
 
 
 def table_counts(table: Ratings) -> dict[str, int]:
-    """What is counted of a ratings table."""
+    """The counts of a ratings table that `check_counts` compares."""
     return {"ratings": len(table.rating), "users": table.num_users, "rated items": table.num_items}
 
 
 def check_levels(table: Ratings, folder: Path, levels: range) -> None:
-    """Raise DataError if any rating is not one of `levels`."""
-    if others := set(table.levels.tolist()) - set(levels):
+    """Check that all ratings are among `levels`.
+
+    Raises:
+      DataError: a rating is not.
+    """
+    if unknown := set(table.levels.tolist()) - set(levels):
         raise DataError(
-            f"{folder}: rating {min(others):g} where {table.name} has {levels[0]} to {levels[-1]}: an edited "
+            f"{folder}: rating {min(unknown):g} where {table.name} has {levels[0]} to {levels[-1]}: an edited "
             "copy; delete the folder so that it is fetched again."
         )
 
 
 def _fetch(name: str, spec: Spec, folder: Path) -> None:
-    """Make the folder complete or not at all."""
+    """Make the folder, complete or not at all."""
     try:
         with _workspace(folder.parent, name) as work:
             fresh, origin = _obtain(name, spec, work, folder)
@@ -125,7 +132,7 @@ def _fetch(name: str, spec: Spec, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _workspace(root: Path, name: str) -> Iterator[Path]:
-    """A temporary folder in `root`, which is made if need be; on failure both are gone again."""
+    """A temporary folder in `root`, which is made if it is missing; on failure both are removed."""
     new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -149,11 +156,11 @@ def _obtain(name: str, spec: Spec, work: Path, folder: Path) -> tuple[Path, str]
             archives.unpack(archive, work)
         else:
             fresh.mkdir()
-            for place, url in enumerate(spec.urls):
-                path = fresh / (spec.names[place] if spec.names else _file_name(url))
+            for index, url in enumerate(spec.urls):
+                path = fresh / (spec.names[index] if spec.names else _file_name(url))
                 _download(url, path)
                 if spec.sums:
-                    _check_sum(url, path, spec.sums[place])
+                    _check_sum(url, path, spec.sums[index])
             if spec.prepare:
                 spec.prepare(fresh)
         return fresh, ", ".join(spec.urls)
@@ -176,7 +183,7 @@ def _file_name(url: str) -> str:
 
 
 def _download(url: str, path: Path) -> None:
-    """Fetch to `path` with a progress bar. Raises Unreachable when the place cannot be read to the end."""
+    """Fetch to `path` with a progress bar. Raises Unreachable when the url cannot be read to the end."""
     logging.info("fetching %s", url)
     reply = _networked(url, urllib.request.urlopen, url, timeout=_TIMEOUT)
     size = int(reply.headers.get("Content-Length") or 0)
@@ -191,7 +198,7 @@ def _download(url: str, path: Path) -> None:
 
 
 def _networked(url: str, call: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-    """Call, and turn a failure of the network into Unreachable; other OSErrors are then those of our disk."""
+    """call(*args, **settings), with network failures as Unreachable; any other OSError comes from the local disk."""
     try:
         return call(*args, **settings)
     except (OSError, http.client.HTTPException) as error:
@@ -201,14 +208,14 @@ def _networked(url: str, call: Callable[..., Any], *args: Any, **settings: Any) 
 def _published_md5(spec: Spec, archive: Path) -> str:
     companion = archive.with_suffix(".md5")
     _download(spec.urls[0] + ".md5", companion)
-    found = re.search(r"\b[0-9a-fA-F]{32}\b", companion.read_text(errors="replace"))
-    if not found:
+    digest = re.search(r"\b[0-9a-fA-F]{32}\b", companion.read_text(errors="replace"))
+    if not digest:
         raise DataError(f"{spec.urls[0]}.md5 holds no checksum; fetch the archive by hand.")
-    return found[0].lower()
+    return digest[0].lower()
 
 
 def _check_sum(url: str, path: Path, expected: str) -> None:
-    """By md5 or by sha256, as the length of `expected` tells."""
+    """Check a file by md5 or by sha256, depending on the length of `expected`."""
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
     if actual != expected:
@@ -219,5 +226,5 @@ def _check_sum(url: str, path: Path, expected: str) -> None:
 
 
 def _lacking(folder: Path, spec: Spec) -> str | None:
-    """The first file that the loader needs and the folder has not."""
+    """The first file that the loader needs and the folder lacks, or None."""
     return next((file for file in spec.files if not (folder / file).is_file()), None)

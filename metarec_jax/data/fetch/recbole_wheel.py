@@ -1,8 +1,8 @@
-"""MovieLens-100K out of a Python wheel, for machines that reach a package index and nothing else.
+"""MovieLens-100K from a Python wheel, for machines that can reach a package index only.
 
-The wheel recbole 1.2.1 carries the set as an example. `convert` turns it into the official layout, so that
-one parser reads both. Ratings, users and genres come out equal to the official files, and titles once blanks
-at their ends are stripped; release dates and addresses at IMDb are not in the wheel and stay empty.
+The wheel recbole 1.2.1 contains the set as an example. `convert` writes it in the official layout, so that one parser
+reads both. Ratings, users and genres equal those of the official files, and so do titles without surrounding blanks.
+Release dates and IMDb addresses are not in the wheel and stay empty.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _GENRES = (
 
 
 class NoWheel(DataError):
-    """The wheel could not be had."""
+    """The wheel could not be downloaded."""
 
 
 def fetch(work: Path) -> Path:
@@ -34,7 +34,7 @@ def fetch(work: Path) -> Path:
 
     Raises:
       NoWheel: pip is missing or failed.
-      DataError: the wheel's sha256 is not the known one.
+      DataError: the sha256 of the wheel is not `SHA256`.
     """
     logging.info("fetching the wheel %s", REQUIREMENT)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -66,8 +66,10 @@ def convert(wheel: Path, folder: Path) -> None:
 
 
 def _film(film: str, title: str, year: str, genres: str) -> list[str]:
-    """The wheel cut the last bracket off the title, "(V)" of videos included, and wrote "unkonwn" where none
-    was."""
+    """A row of u.item.
+
+    The wheel has cut the last bracket off the title ("(V)" of a video too) and says "unkonwn" where there was none.
+    """
     full = "unknown" if year == "unkonwn" else f"{title} ({year})"
     flags = ["1" if genre in genres.split() else "0" for genre in _GENRES]
     return [film, full, "", "", "", *flags]

@@ -1,4 +1,4 @@
-"""Where each data set comes from, under which terms, and what it must hold."""
+"""Where each data set comes from, its licence, its checksums and its official counts."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -9,15 +9,15 @@ from metarec_jax.data.sets import omniglot_pack
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """Where a set comes from and what it must hold."""
+    """Where a data set comes from and what it must contain."""
 
     urls: tuple[str, ...]  # one .zip that unpacks to the folder, or the files of the folder
     files: tuple[str, ...]  # what the loader needs
     licence: str
     sums: tuple[str, ...] = ()  # md5 or sha256 of each url; (): a .zip's is published as `<url>.md5`, files have none
-    names: tuple[str, ...] = ()  # of the files of the folder; (): as in their urls
-    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # official figures, those that are fixed
-    prepare: Callable[[Path], None] | None = None  # makes `files` out of what was fetched into a folder
+    names: tuple[str, ...] = ()  # names of the files in the folder; (): as in their urls
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # official counts, where they are fixed
+    prepare: Callable[[Path], None] | None = None  # makes `files` from the fetched files in a folder
     in_wheel: bool = False  # also in the wheel of `recbole_wheel`
 
     @property
@@ -27,9 +27,9 @@ class Spec:
 
 
 def _ratings(ratings: int, users: int | None = None, items: int | None = None) -> dict[str, int]:
-    """Official figures of a ratings table."""
-    found = {"ratings": ratings, "users": users, "rated items": items}
-    return {what: number for what, number in found.items() if number is not None}
+    """Official counts of a ratings table, those that are given."""
+    figures = {"ratings": ratings, "users": users, "rated items": items}
+    return {quantity: number for quantity, number in figures.items() if number is not None}
 
 
 _RAW = "https://raw.githubusercontent.com/"

@@ -1,6 +1,7 @@
-"""Ratings as columns on disk, for more of them than fit a device, or the memory: a folder of arrays that are mapped.
+"""Ratings as memory-mapped arrays in a folder, for tables that do not fit a device or the host's memory.
 
-The arrays are those of `table.Ratings`, in the same order: numpy's .npy files, and columns.json with what they must be.
+The arrays are those of `table.Ratings`, in the same order, as numpy's .npy files; columns.json has their shapes, dtypes
+and checksums.
 
     offsets.npy    [U + 1] int64    the ratings of user u are rows offsets[u] to offsets[u + 1]
     item.npy       [R] int32
@@ -8,7 +9,7 @@ The arrays are those of `table.Ratings`, in the same order: numpy's .npy files, 
     timestamp.npy  [R] int64        where the file has times
     user_ids.npy   [U] str          raw ids
     item_ids.npy   [I] str
-    content.npy    [I, F] float32   side features of items, whose names are in columns.json
+    content.npy    [I, F] float32   side features of items; their names are in columns.json
 """
 
 import dataclasses
@@ -29,12 +30,12 @@ HEADER = "columns.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Columns:
-    """A folder of columns. Long arrays are mapped: what is read of them is in memory as long as the system likes."""
+    """A folder of columns. Arrays of length R are memory-mapped; the operating system decides what stays in memory."""
 
     name: str
-    source: str  # the file that they came from, for people
+    source: str  # the file that the ratings came from, for people
     sha256: str  # of the arrays
-    offsets: np.ndarray  # [U + 1] int64, in memory, as are the ids
+    offsets: np.ndarray  # [U + 1] int64, in memory, like the ids
     item: np.ndarray  # [R] int32
     rating: np.ndarray  # [R] float32
     timestamp: np.ndarray | None  # [R] int64
@@ -44,11 +45,11 @@ class Columns:
 
     @property
     def counts(self) -> np.ndarray:
-        """[U] int64 ratings of each user."""
+        """[U] int64 number of ratings of each user."""
         return np.diff(self.offsets)
 
     def table(self, users: np.ndarray) -> Ratings:
-        """The ratings of some users ([n] ascending), all in memory, as `Ratings.keep_rows` would have them."""
+        """The ratings of `users` ([n] user numbers, ascending) in memory, numbered as by `Ratings.keep_rows`."""
         counts = self.counts[users]
         rows = np.repeat(self.offsets[users] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
         return Ratings(
@@ -68,14 +69,15 @@ class Columns:
 
 
 def open_columns(folder: Path, *, check: bool = False) -> Columns:
-    """The columns in a folder that `convert.write_columns` made.
+    """Open a folder that `convert.write_columns` made.
 
     Args:
-      folder: which.
-      check: whether to read all of them and compare their checksums.
+      folder: the folder.
+      check: whether to read all arrays and compare their checksums.
 
     Raises:
-      DataError: it is no such folder, of another format, or a file is missing, cut, of another shape, or altered.
+      DataError: it is not such a folder or has another format, or a file is missing, truncated, of another shape, or
+        (with `check`) altered.
     """
     try:
         header = json.loads((folder / HEADER).read_text())
@@ -90,7 +92,7 @@ def open_columns(folder: Path, *, check: bool = False) -> Columns:
             if sha256_of(folder / f"{name}.npy") != about["sha256"]:
                 raise DataError(f"{folder / name}.npy is not what was written; make the folder anew.")
     for name in ("item", "rating", "timestamp"):
-        if name in arrays:  # a user's rows are few and anywhere: no use to read ahead
+        if name in arrays:  # a user's rows are few and at random positions: reading ahead is wasted
             advise(arrays[name], mmap.MADV_RANDOM)
     digest = hashlib.sha256("".join(about["sha256"] for about in header["arrays"].values()).encode()).hexdigest()
     return Columns(
@@ -108,24 +110,36 @@ def open_columns(folder: Path, *, check: bool = False) -> Columns:
 
 
 def describe(folder: Path, path: Path, features: Sequence[str], arrays: Iterable[str]) -> dict[str, Any]:
-    """The header of a folder whose `arrays`, of the file `path`, are written."""
-    about = {}
-    for array in arrays:
-        found = np.load(folder / f"{array}.npy", mmap_mode="r")
-        digest = sha256_of(folder / f"{array}.npy")
-        about[array] = {"shape": list(found.shape), "dtype": found.dtype.str, "sha256": digest}
+    """The header of a folder of columns.
+
+    Args:
+      folder: with the arrays.
+      path: the ratings file that they came from.
+      features: names of the item features.
+      arrays: names of the arrays.
+    """
+    arrays_header = {}
+    for name in arrays:
+        values = np.load(folder / f"{name}.npy", mmap_mode="r")
+        digest = sha256_of(folder / f"{name}.npy")
+        arrays_header[name] = {"shape": list(values.shape), "dtype": values.dtype.str, "sha256": digest}
     names = {"name": path.name, "source": str(path), "features": list(features)}
-    return {"format": FORMAT, **names, "arrays": about}
+    return {"format": FORMAT, **names, "arrays": arrays_header}
 
 
 def blocks_of_users(counts: np.ndarray, rows: int) -> Iterator[slice]:
-    """Users next to each other with about `rows` of their ratings, one user at least; `counts` [U] are of each."""
+    """Slices of consecutive users with about `rows` ratings together, at least one user each.
+
+    Args:
+      counts: [U] ratings of each user.
+      rows: ratings in a slice, about.
+    """
     bounds = [0, *(1 + np.flatnonzero(np.diff(np.cumsum(counts) // rows))), len(counts)]
     return map(slice, bounds[:-1], bounds[1:])
 
 
 def advise(array: np.ndarray, use: int) -> None:
-    """Tell the system of the use of a mapped array: one of `mmap.MADV_...`."""
+    """Tell the operating system how a mapped array is used: `use` is one of `mmap.MADV_...`."""
     assert isinstance(array.base, mmap.mmap)
     array.base.madvise(use)
 

@@ -1,9 +1,9 @@
-"""From a ratings file of any length to a folder of `columns`, in memory that does not depend on its length.
+"""Convert a ratings file of any length to a folder of `columns`, in memory that does not depend on its length.
 
-The file is read twice, block by block: who is there and how often, which says where each user's rows go, and then the
-ratings, each to its place. So the rows may come in any order; in order of users, as in MovieLens, they are written from
-front to back. Memory is that of a block, of the ids, and of the longest user; pages that are written belong to the
-system, which has them on disk when it likes.
+The file is read twice, block by block. The first pass counts each user's ratings, which fixes the position of the
+user's rows; the second writes the ratings there. Rows may come in any order; if they are sorted by user, as in
+MovieLens, they are written sequentially. Memory is that of a block, of the ids, and of the user with the most ratings;
+the operating system writes mapped pages to disk.
 """
 
 import json
@@ -20,18 +20,18 @@ from metarec_jax.data.io.folders import new_folder
 from metarec_jax.data.io.ratings_file import read_blocks
 from metarec_jax.data.table import DataError, Features, aligned, id_order
 
-ROWS = 4_000_000  # put in order of time at once
-LET_GO = mmap.MADV_DONTNEED  # takes pages off this process; what was written to them is the system's, and stays
+ROWS = 4_000_000  # sorted by time at once
+LET_GO = mmap.MADV_DONTNEED  # frees pages of this process; what was written to them is kept by the operating system
 DTYPES = {"item": np.dtype(np.int32), "rating": np.dtype(np.float32), "timestamp": np.dtype(np.int64)}
 
 
 class Census(NamedTuple):
-    """Who is in a file."""
+    """Users and items of a file, and which columns it has."""
 
     user_ids: list[str]  # [U] in the order of `table.id_order`
     item_ids: list[str]  # [I]
-    counts: np.ndarray  # [U] int64 ratings of each user
-    columns: list[str]  # of `DTYPES`, those that the file has
+    counts: np.ndarray  # [U] int64 number of ratings of each user
+    columns: list[str]  # those of `DTYPES` that the file has
 
 
 def write_columns(
@@ -40,55 +40,55 @@ def write_columns(
     columns: dict[str, str] | None = None,
     item_features: tuple[list[str], Features] | None = None,
 ) -> None:
-    """Make a folder of columns, whole or not at all; what is in it is what `files.read_ratings` would read.
+    """Write a folder of columns, complete or not at all, with the same ratings as `ratings_file.read_ratings` reads.
 
     Args:
-      path: .csv or .tsv file, as `files.read_ratings` takes it.
-      folder: to make.
-      columns: the file's names of our columns.
-      item_features: as `table.build` takes them.
+      path: a .csv or .tsv file, see `ratings_file.read_ratings`.
+      folder: the new folder.
+      columns: the file's names of our columns, see `ratings_file.read_ratings`.
+      item_features: see `table.build`.
 
     Raises:
-      DataError: what `files.read_ratings` finds wrong, `folder` is there already, or the disk is too small.
+      DataError: an error of `ratings_file.read_ratings`, `folder` exists already, or the disk has too little space.
     """
     with new_folder(folder) as temporary:
         census = _census(path, columns)
         total = int(census.counts.sum())
         _check_space(temporary, total * sum(DTYPES[name].itemsize for name in census.columns))
         offsets = np.concatenate([[0], np.cumsum(census.counts)])
-        long = {name: _create(temporary, name, total) for name in census.columns}
-        _scatter(path, columns, census, offsets, long)
-        _order_by_time(path, columns, census, offsets, long)
-        for array in long.values():
+        rating_arrays = {name: _create(temporary, name, total) for name in census.columns}
+        _scatter(path, columns, census, offsets, rating_arrays)
+        _order_by_time(path, columns, census, offsets, rating_arrays)
+        for array in rating_arrays.values():
             array.flush()
-        short = {"offsets": offsets, "user_ids": np.array(census.user_ids), "item_ids": np.array(census.item_ids)}
+        id_arrays = {"offsets": offsets, "user_ids": np.array(census.user_ids), "item_ids": np.array(census.item_ids)}
         content = aligned(item_features, census.item_ids)
-        short["content"] = content.values
-        for name, array in short.items():
+        id_arrays["content"] = content.values
+        for name, array in id_arrays.items():
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-        header = describe(temporary, path, content.names, [*long, *short])
+        header = describe(temporary, path, content.names, [*rating_arrays, *id_arrays])
         (temporary / HEADER).write_text(json.dumps(header, indent=1) + "\n")
 
 
 def _census(path: Path, columns: dict[str, str] | None) -> Census:
     users = pl.DataFrame(schema={"user": pl.String, "count": pl.UInt32})
     items = pl.Series("item", [], pl.String)
-    found: list[str] = []
+    file_columns: list[str] = []
     for frame in read_blocks(path, columns):
-        here = frame.group_by("user").agg(pl.len().alias("count"))
-        users = pl.concat([users, here]).group_by("user").agg(pl.col("count").sum())
+        block_counts = frame.group_by("user").agg(pl.len().alias("count"))
+        users = pl.concat([users, block_counts]).group_by("user").agg(pl.col("count").sum())
         items = pl.concat([items, frame["item"]]).unique()
-        found = frame.columns
+        file_columns = frame.columns
     if users.is_empty():
         raise DataError(f"{path.name}: no ratings; the file is empty or holds a header only.")
     user_ids = id_order(users["user"].to_list())
     users = users.sort(pl.col("user").cast(pl.Enum(user_ids)))
-    kept = [name for name in DTYPES if name in found]
-    return Census(user_ids, id_order(items.to_list()), users["count"].to_numpy().astype(np.int64), kept)
+    columns_kept = [name for name in DTYPES if name in file_columns]
+    return Census(user_ids, id_order(items.to_list()), users["count"].to_numpy().astype(np.int64), columns_kept)
 
 
 def _check_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free  # a mapped file that finds no room kills the process
+    free = shutil.disk_usage(folder).free  # writing a mapped page to a full disk would kill the process
     if free < size:
         raise DataError(f"{folder.parent}: the columns take {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
 
@@ -98,52 +98,52 @@ def _create(folder: Path, name: str, size: int) -> np.memmap:
 
 
 def _scatter(
-    path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, long: dict[str, np.memmap]
+    path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, rating_arrays: dict[str, np.memmap]
 ) -> None:
-    """Write each rating among its user's rows, which are in the order of the file."""
-    of_users, of_items = pl.Enum(census.user_ids), pl.Enum(census.item_ids)
+    """Write each rating to the next free row of its user, so that a user's rows keep the order of the file."""
+    user_enum, item_enum = pl.Enum(census.user_ids), pl.Enum(census.item_ids)
     free = offsets[:-1].copy()
     for frame in read_blocks(path, columns):
-        user = frame["user"].cast(of_users).to_physical().to_numpy()
+        user = frame["user"].cast(user_enum).to_physical().to_numpy()
         order = np.argsort(user, kind="stable")
-        here = np.bincount(user, minlength=len(free))
-        rows = np.repeat(free - (np.cumsum(here) - here), here) + np.arange(len(user))
-        free += here
-        values = frame.with_columns(item=pl.col("item").cast(of_items).to_physical())
-        for name, array in long.items():
+        block_counts = np.bincount(user, minlength=len(free))
+        rows = np.repeat(free - (np.cumsum(block_counts) - block_counts), block_counts) + np.arange(len(user))
+        free += block_counts
+        values = frame.with_columns(item=pl.col("item").cast(item_enum).to_physical())
+        for name, array in rating_arrays.items():
             array[rows] = values[name].to_numpy()[order]
             advise(array, LET_GO)
 
 
 def _order_by_time(
-    path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, long: dict[str, np.memmap]
+    path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, rating_arrays: dict[str, np.memmap]
 ) -> None:
-    """Put each user's rows in order of time, where there are times.
+    """Sort each user's rows by time, where there are times.
 
     Raises:
       DataError: a user rates an item twice.
     """
     for users in blocks_of_users(census.counts, ROWS):
         start, end = offsets[users.start], offsets[users.stop]
-        who = np.repeat(np.arange(users.start, users.stop), census.counts[users])
-        item = long["item"][start:end]
-        pairs = np.sort(who * len(census.item_ids) + item)
-        if (twice := np.diff(pairs) == 0).any():
-            raise _repeated(path, columns, census, int(pairs[twice.argmax()]))
-        if "timestamp" in long:
-            order = np.lexsort((long["timestamp"][start:end], who))
-            for array in long.values():
+        user = np.repeat(np.arange(users.start, users.stop), census.counts[users])
+        item = rating_arrays["item"][start:end]
+        pairs = np.sort(user * len(census.item_ids) + item)
+        if (repeated := np.diff(pairs) == 0).any():
+            raise _repeated(path, columns, census, int(pairs[repeated.argmax()]))
+        if "timestamp" in rating_arrays:
+            order = np.lexsort((rating_arrays["timestamp"][start:end], user))
+            for array in rating_arrays.values():
                 array[start:end] = array[start:end][order]
-        for array in long.values():
+        for array in rating_arrays.values():
             advise(array, LET_GO)
 
 
 def _repeated(path: Path, columns: dict[str, str] | None, census: Census, pair: int) -> DataError:
-    """The error of a pair that occurs twice, with its rows, which are looked for now."""
+    """The error of a (user, item) pair that occurs twice; the file is read again to find its rows."""
     user, item = census.user_ids[pair // len(census.item_ids)], census.item_ids[pair % len(census.item_ids)]
-    rows, above = [], 1
+    rows, rows_above = [], 1
     for frame in read_blocks(path, columns):
-        same = (frame["user"] == user) & (frame["item"] == item)
-        rows += [above + int(row) for row in same.arg_true()]
-        above += len(frame)
+        matches = (frame["user"] == user) & (frame["item"] == item)
+        rows += [rows_above + int(row) for row in matches.arg_true()]
+        rows_above += len(frame)
     return DataError(f"{path.name}: user {user} rates item {item} in rows {rows[0]} and {rows[1]}; keep one of them.")

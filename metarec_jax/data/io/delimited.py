@@ -1,8 +1,7 @@
-"""Delimited text and Parquet files as frames that can say where in the file a row stands.
+"""Delimited text and Parquet files as tables that know the line of the file that a row came from.
 
-Everything is read as text first and turned into numbers afterwards, so that a bad value can be quoted with
-its line. The fast path is polars; Python's csv module walks the file again only where a message needs a line
-number.
+All values are read as text and converted to numbers afterwards, so that an error can quote a bad value with its line.
+Polars reads the file; Python's csv module reads it again only where a message needs a line number.
 """
 
 import csv
@@ -17,22 +16,22 @@ import polars as pl
 
 from metarec_jax.data.table import DataError
 
-_UNIT = "\x1f"  # stands in for separators of several characters, which polars does not know
+_UNIT = "\x1f"  # replaces separators of several characters, which polars does not support
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A file's columns, and the place of a row for messages."""
+    """A file's columns, and the position of a row in the file for messages."""
 
     path: Path
-    frame: pl.DataFrame  # text files: strings only, "" where nothing stands
+    frame: pl.DataFrame  # of text files: strings only, "" for an empty field
     place: Callable[[int], str]  # row index -> "line 7"
 
     def column(self, name: str) -> pl.Series:
         """One column; text is stripped of surrounding blanks.
 
         Raises:
-          DataError: the file has no such column; the message lists those it has.
+          DataError: the file has no such column; the message lists its columns.
         """
         if name not in self.frame.columns:
             raise DataError(
@@ -46,7 +45,7 @@ class Table:
         """A column of raw ids as text.
 
         Raises:
-          DataError: a row has none, or they are neither text nor whole numbers.
+          DataError: an id is missing, or the column holds neither text nor whole numbers.
         """
         series = self.column(name)
         if not (series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum)):
@@ -56,10 +55,10 @@ class Table:
         return series
 
     def numbers(self, name: str, *, gaps: bool = False) -> pl.Series:
-        """A column as float32, with nulls for empty fields if `gaps` are allowed.
+        """A column as float32; with `gaps` an empty field is null, else an error.
 
         Raises:
-          DataError: at the first value that is not a finite number.
+          DataError: a value is not a finite number; the message names the first.
         """
         text = self._numeric(name)
         series = text.cast(pl.Float32, strict=False)
@@ -73,7 +72,7 @@ class Table:
         """A column of times as int64 seconds since 1970; fractions are cut off.
 
         Raises:
-          DataError: at the first value that is not a time.
+          DataError: a value is not a time; the message names the first.
         """
         series = self.column(name)
         if series.dtype in (pl.Datetime, pl.Date):
@@ -104,12 +103,15 @@ class Table:
 
 
 def ratings_frame(table: Table, columns: dict[str, str]) -> pl.DataFrame:
-    """The frame that `table.build` takes, from the file columns that `columns` gives for user, item, rating
-    and, where there are times, timestamp.
+    """The frame for `table.build`: columns user, item, rating and, where there are times, timestamp.
+
+    Args:
+      table: the file.
+      columns: our column name -> the file's.
 
     Raises:
-      DataError: a missing column, an empty id, a rating or a time that is not a number; file and line are
-        named.
+      DataError: a missing column, an empty id, a rating or a time that is not a number; the message names file and
+        line.
     """
     series = {
         "user": table.ids(columns["user"]),
@@ -139,13 +141,13 @@ def read_text(
       quotes: whether a field may stand in double quotes, as in CSV.
 
     Raises:
-      DataError: the file is missing, empty, not in this encoding, has a line with too many or too few fields,
-        or names a column twice.
+      DataError: the file is missing, empty, not in this encoding, has a line with too many or too few fields, or names
+        a column twice.
     """
     text = Text(path, separator if len(separator) == 1 else _UNIT, quotes)
     data = _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
 
-    def again() -> bytes:  # the file is read again, lest every table keep its text alive for the sake of an error
+    def again() -> bytes:  # reads the file again, so that a table need not keep its text for an error message
         return _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
 
     return text.table(data, names, again)
@@ -161,7 +163,7 @@ def read_parquet(path: Path) -> Table:
 
 
 def _normalised(path: Path, encoding: str) -> bytes:
-    """The file as UTF-8 with newlines that polars knows and none at the end."""
+    """The file as UTF-8 with newlines that polars recognises and none at the end."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -177,9 +179,9 @@ def _normalised(path: Path, encoding: str) -> bytes:
 
 
 def lines(data: bytes) -> bytes:
-    """Text with newlines that polars knows and none at the end."""
+    """Text with newlines that polars recognises and none at the end."""
     data = data.rstrip(b"\r\n")
-    return data if b"\n" in data else data.replace(b"\r", b"\n")  # some lines end in a carriage return alone
+    return data if b"\n" in data else data.replace(b"\r", b"\n")  # in some files lines end with a carriage return only
 
 
 class Text(NamedTuple):
@@ -191,11 +193,17 @@ class Text(NamedTuple):
     above: int = 0  # lines of the file above this text
 
     def table(self, data: bytes, names: Sequence[str] | None, again: Callable[[], bytes]) -> Table:
-        """All records, of columns `names` or those that the first record names; `again` gives the data once more."""
+        """All records as a table.
+
+        Args:
+          data: the text.
+          names: of the columns; None: the first record names them.
+          again: returns the text once more, for error messages.
+        """
         first = next(self.records(data))[1]
         width = len(first if names is None else names)
         frame = self.frame(data, width)
-        # polars fills up short lines with "" in silence; a full last column proves that there are none.
+        # polars silently fills short lines with ""; if the last column has no "", there are none.
         if width > 1 and (frame[:, -1] == "").any():
             self.check_widths(data, width)
         header = 0
@@ -250,7 +258,7 @@ class Text(NamedTuple):
             raise DataError(f"{self.path}: line {line} is not UTF-8 text; save the file as UTF-8.") from error
 
     def check_widths(self, data: bytes, width: int) -> None:
-        """Raise DataError at the first record that has not `width` fields."""
+        """Raise DataError at the first record that does not have `width` fields."""
         for line, fields in self.records(data):
             if len(fields) != width:
                 raise DataError(

@@ -1,4 +1,4 @@
-"""A folder of files that is there whole or not at all."""
+"""Writing a folder of files completely or not at all."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from metarec_jax.data.table import DataError
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to write files in, which becomes `path` at the end of the block.
+    """A temporary folder to write files in, which is renamed to `path` at the end of the `with` block.
 
-    An error in the block, or an interrupt, leaves nothing behind; a kill leaves a hidden folder beside `path`, which
-    itself is never half written.
+    An error in the block, or an interrupt, leaves nothing behind. A kill leaves a hidden folder beside `path`, but
+    `path` itself is never incomplete.
 
     Raises:
-      DataError: there is something at `path`.
+      DataError: `path` exists already.
       OSError: the folder cannot be made or written.
     """
     if path.exists():
@@ -26,8 +26,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        for part in [*temporary.iterdir(), temporary]:
-            _to_disk(part)  # the bytes, before the name
+        for path_written in [*temporary.iterdir(), temporary]:
+            _to_disk(path_written)  # the content reaches the disk before the name does
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # gone already when the rename happened

@@ -1,4 +1,4 @@
-"""Anybody's ratings file: CSV, TSV or Parquet, with the columns named by the caller."""
+"""Reading any ratings file: CSV, TSV or Parquet, with the columns named by the caller."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,18 +16,17 @@ _EXAMPLE = "write for example user=uid,item=isbn,rating=stars,timestamp=ts"
 def parse_columns(text: str) -> dict[str, str]:
     """Column names from a flag: "user=uid,rating=stars" -> {"user": "uid", "rating": "stars"}.
 
-    Blanks around names are dropped; a column of the file may contain "=" but no comma. "" is no renaming at
-    all.
+    Blanks around names are dropped. A column name of the file may contain "=" but no comma. "" renames nothing.
 
     Raises:
-      DataError: a part without "=", without a name on either side, an unknown or a repeated key, or one
-        column of the file under two names.
+      DataError: an assignment without "=" or without a name on either side, an unknown or a repeated key, or one column
+        of the file for two keys.
     """
     columns: dict[str, str] = {}
-    for part in text.split(",") if text.strip() else ():
-        key, equals, name = (piece.strip() for piece in part.partition("="))
+    for assignment in text.split(",") if text.strip() else ():
+        key, equals, name = (piece.strip() for piece in assignment.partition("="))
         if not (key and equals and name):
-            raise DataError(f"columns: {part!r} is not of the form key=column; {_EXAMPLE}.")
+            raise DataError(f"columns: {assignment!r} is not of the form key=column; {_EXAMPLE}.")
         if key in columns:
             raise DataError(f"columns: {key} is given twice, as {columns[key]!r} and {name!r}; keep one.")
         columns[key] = name
@@ -40,17 +39,16 @@ def read_ratings(path: Path, columns: dict[str, str] | None = None) -> Ratings:
 
     Args:
       path: the file. Text must be UTF-8 with a header line; CSV fields may be quoted.
-      columns: the file's names of our columns user, item, rating and timestamp, where they are not these
-        words themselves. A file may do without a timestamp column, unless `columns` names one. Other columns
-        are ignored.
+      columns: our column name (user, item, rating or timestamp) -> the file's, where it differs. The timestamp column
+        may be missing unless `columns` names it. Other columns are ignored.
 
     Returns:
       Ratings without features, named after the file.
 
     Raises:
-      DataError: a wrong extension, a missing column, an empty id, a rating or time that is not a number, a
-        line with too many or too few fields, a repeated (user, item) pair, or an unreadable file. Text files
-        are cited by line (the header is line 1), Parquet files by row.
+      DataError: a wrong extension, a missing column, an empty id, a rating or time that is not a number, a line with
+        too many or too few fields, a repeated (user, item) pair, or an unreadable file. Messages name the line of a
+        text file (the header is line 1), or the row of a Parquet file.
     """
     _check(columns or {})
     table = read_table(Path(path))
@@ -58,10 +56,10 @@ def read_ratings(path: Path, columns: dict[str, str] | None = None) -> Ratings:
 
 
 def read_blocks(path: Path, columns: dict[str, str] | None = None) -> Iterator[pl.DataFrame]:
-    """The same ratings of a .csv or .tsv file, some rows at a time, as frames that `table.build` would take.
+    """Yield the ratings of a .csv or .tsv file in blocks of rows, as frames for `table.build`; see `read_ratings`.
 
     Raises:
-      DataError: as `read_ratings` does, save for repeated pairs.
+      DataError: an error of `read_ratings`; repeated pairs are not checked.
     """
     _check(columns or {})
     separator = _SEPARATORS.get(path.suffix.lower())
@@ -72,10 +70,10 @@ def read_blocks(path: Path, columns: dict[str, str] | None = None) -> Iterator[p
 
 
 def column_names(table: delimited.Table, columns: dict[str, str] | None) -> dict[str, str]:
-    """The names in a table of our columns, see `read_ratings`.
+    """Our column name -> the table's, for every column that is read; see `read_ratings`.
 
     Raises:
-      DataError: it has no such column.
+      DataError: the table lacks a column.
     """
     columns = columns or {}
     names = {key: columns.get(key, key) for key in COLUMNS}
@@ -83,15 +81,15 @@ def column_names(table: delimited.Table, columns: dict[str, str] | None) -> dict
         del names["timestamp"]
     for key, name in names.items():
         if name not in table.frame.columns:
-            found = ", ".join(map(repr, table.frame.columns))
+            existing = ", ".join(map(repr, table.frame.columns))
             raise DataError(
-                f"{table.path}: no column {name!r} for the {key}; it has {found}; choose with --columns={key}=NAME."
+                f"{table.path}: no column {name!r} for the {key}; it has {existing}; choose with --columns={key}=NAME."
             )
     return names
 
 
 def read_table(path: Path) -> delimited.Table:
-    """A .csv, .tsv or .parquet file as a table that can name its lines.
+    """A .csv, .tsv or .parquet file as a table that knows the lines of its rows.
 
     Raises:
       DataError: another extension, or an unreadable file.

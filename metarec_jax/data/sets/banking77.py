@@ -1,7 +1,7 @@
-"""Banking77: what customers ask a bank, 77 intents of one domain, 75 to 227 questions each.
+"""Banking77: questions of bank customers, 77 intents of one domain, 75 to 227 questions each.
 
-Casanueva et al. 2020, "Efficient Intent Detection with Dual Sentence Encoders", arXiv:2003.04807. All classes are near
-to each other. They are split 40 / 12 / 25 by a hash of their names, as no split is published.
+Casanueva et al. 2020, "Efficient Intent Detection with Dual Sentence Encoders", arXiv:2003.04807. The classes are all
+similar. They are split 40 / 12 / 25 by a hash of their names, because no split is published.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""CLINC150: what people say to an assistant, 150 intents of 10 domains with 150 sentences each.
+"""CLINC150: requests to an assistant, 150 intents of 10 domains with 150 sentences each.
 
 Larson et al. 2019, "An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction", arXiv:1909.02027. The
-out-of-scope sentences are left out. Classes are split by DOMAIN: what is asked for in a test episode is from another
-field of life than everything in training.
+out-of-scope sentences are left out. Classes are split by DOMAIN: the classes of a test episode are from domains that do
+not occur in training.
 """
 
 import json

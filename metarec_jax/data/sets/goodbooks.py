@@ -2,32 +2,31 @@
 
 Z. Zajac, "Goodbooks-10k: a new dataset for book recommendations", FastML, 2017.
 
-Item features: genres (where the folder has a book_genres.csv of book_id and comma-separated genres: the
-  official
-repository has none), language, bin of the year of first publication. The columns average_rating,
-ratings_count, work_ratings_count, work_text_reviews_count and ratings_1 to ratings_5 of books.csv are NEVER
-used: they were counted over all users, test users included, so they leak what is to be predicted.
+Item features by default: genre (if the folder has a book_genres.csv with book_id and comma-separated genres, which the
+official repository lacks), language, and year, the bin of the year of first publication. The columns average_rating,
+ratings_count, work_ratings_count, work_text_reviews_count and ratings_1 to ratings_5 of books.csv are NEVER used: they
+are computed over all users, test users included, so they leak the test ratings.
 
-By `content` the groups can be named one by one: these, author (those of two or more books), title (hashed
-n-grams of it, which names the series and the volume too) and sentence (`data.titles`).
+`content` names other groups: these, author (of two or more books), title (hashed n-grams of it, which include the
+series and the volume) and sentence (`features.titles`).
 
-Samples of this set are common and the official file is not versioned, so its size is not checked. Checked:
-ratings are 1, 2, 3, 4 or 5, and every rated book is listed in books.csv.
+Samples of this set are common and the official file is not versioned, so its size is not checked. Checked: ratings are
+1, 2, 3, 4 or 5, and every rated book is listed in books.csv.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from metarec_jax.data.features.content import chosen, creators, optional_file
+from metarec_jax.data.features.content import creators, optional_file, select_groups
 from metarec_jax.data.features.encoders import binned, multi_hot, one_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
 from metarec_jax.data.io.delimited import Table, ratings_frame, read_text
 from metarec_jax.data.table import DataError, Features, Ratings, build
 
-# The frequent shelves that say what a book is, with other spellings of the same. Shelves such as "to-read"
-# and the catch-alls "fiction" (9 of 10 books) and "literature" are left out.
+# The frequent shelves that are genres, with other spellings. Shelves such as "to-read" and the general "fiction" (9 of
+# 10 books) and "literature" are left out.
 _GENRES = {
     "adult-fiction": (), "american-literature": ("american-fiction",), "autobiography": (),
     "biography": ("biography-memoir",), "british-literature": ("english-literature",),
@@ -53,7 +52,7 @@ def load(data_dir: Path | None = None, content: Sequence[str] | None = None) -> 
     """goodbooks-10k, the full set or a sample of it, with the item features that `content` names.
 
     Raises:
-      DataError: it cannot be found or fetched, holds other ratings than 1 to 5, or a line is bad.
+      DataError: it cannot be found or fetched, has ratings other than 1 to 5, or a line is bad.
     """
     folder = download.locate("goodbooks-10k", data_dir)
     columns = {"user": "user_id", "item": "book_id", "rating": "rating"}
@@ -87,7 +86,7 @@ def _book_features(folder: Path, books: Table, ids: list[str], content: Sequence
         "title": partial(title_features, titles),
         "sentence": partial(sentence_features, titles),
     }
-    return chosen(folder.name, groups, content, ("genre",) * shelves.is_file() + ("language", "year"))
+    return select_groups(folder.name, groups, content, ("genre",) * shelves.is_file() + ("language", "year"))
 
 
 def _languages(books: Table) -> Features:
@@ -108,4 +107,4 @@ def _genres(path: Path, ids: list[str]) -> Features:
     table = read_text(optional_file(path, "genres"), ",", quotes=True)
     shelves = dict(zip(table.ids("book_id"), table.column("genres"), strict=True))
     genres = [[_CANONICAL.get(shelf, "") for shelf in shelves.get(book, "").split(",")] for book in ids]
-    return multi_hot("genre", genres, tuple(_GENRES))  # "" is no genre and falls away
+    return multi_hot("genre", genres, tuple(_GENRES))  # "" is not a genre and is dropped

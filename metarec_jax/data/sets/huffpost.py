@@ -1,8 +1,9 @@
 """HuffPost headlines: 41 kinds of news with 900 headlines each, in lower case.
 
 Misra 2018, "News Category Dataset"; the few-shot version of Bao et al. 2020, arXiv:1908.06039, as Jiang et al. 2023
-(arXiv:2306.00618, MetaPrompter) publish it: kinds by number only, and 20 / 5 / 16 of them for training, validation and
-test, as there. Two kinds may be much alike ("arts" and "arts & culture"), so no method comes near 100%.
+(arXiv:2306.00618, MetaPrompter) publish it: classes are numbers without names, and 20 / 5 / 16 of them are for
+training, validation and test, as in that paper. Some classes are very similar ("arts" and "arts & culture"), so no
+method comes near 100%.
 """
 
 import json

@@ -1,21 +1,28 @@
 """MovieLens: 100K, 1M, and the csv layout of latest-small, 25M and 32M.
 
-F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015. Ratings
-are stars: 1 to 5, in halves in the csv sets. Ratings, users and rated films are counted against the official
-  figures, since many
-copies on the web are edited. In some copies of 1M a timestamp of 0 stands for "unknown"; it stays 0.
+F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015. Ratings are stars: 1
+to 5, with half stars in the csv sets. The numbers of ratings, users and rated films are compared with the official
+ones, because many copies on the web are edited. In some copies of 1M a timestamp of 0 means "unknown"; it stays 0.
 
-Item features by default: genre and year, the bin of the year in the title. Every loader has a `content` that names the
-groups wanted: these, title (hashed n-grams of it) and sentence (`data.titles`), and of two sets what files add that are
-not in the archives: poster (100K: poster_features.npz, see `content.poster_features`), and director, actor and rated
-(1M: movies_extra.csv with columns movie_id, directors, actors, of names with "|" between them, and rated, as in PG-13).
+Item features by default: genre and year (the bin of the year in the title). The argument `content` of a loader names
+other groups: these, title (hashed n-grams of it) and sentence (`features.titles`). Two sets have more groups, from
+files that are not in the archives: poster (100K: poster_features.npz, see `content.poster_features`), and director,
+actor and rated (1M: movies_extra.csv with columns movie_id; directors and actors, names separated by "|"; and rated,
+for example PG-13).
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from metarec_jax.data.features.content import Groups, by_row, chosen, creators, optional_file, poster_features
+from metarec_jax.data.features.content import (
+    Groups,
+    creators,
+    optional_file,
+    poster_features,
+    select_groups,
+    values_in_order,
+)
 from metarec_jax.data.features.encoders import ages, film_years, joined, multi_hot, one_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
@@ -101,7 +108,7 @@ def load_32m(data_dir: Path | None = None, content: Sequence[str] | None = None)
 def load_csv(name: str, data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
     """A set with ratings.csv and movies.csv, with times.
 
-    Users have no features. Items: genres, bin of the year in the title; more by `content`.
+    Users have no features. Item features: genres, bin of the year in the title; more by `content`.
 
     Raises:
       DataError: it cannot be found or fetched, is not the official set, or a line is bad.
@@ -152,14 +159,14 @@ def _table(
     content: Sequence[str] | None,
     more: Groups | None = None,
 ) -> Ratings:
-    """Put the pieces of the set in `folder` together and count them; `more` are groups that only this set has."""
+    """Build the table of the set in `folder` and check its counts; `more` are groups that only this set has."""
     groups = {
         "genre": partial(multi_hot, "genre", genres),
         "year": partial(film_years, titles),
         "title": partial(title_features, titles),
         "sentence": partial(sentence_features, titles),
     }
-    features = chosen(folder.name, groups | (more or {}), content, ("genre", "year"))
+    features = select_groups(folder.name, groups | (more or {}), content, ("genre", "year"))
     table = build(
         folder.name,
         ratings_frame(ratings, columns),
@@ -173,11 +180,11 @@ def _table(
 
 
 def _extra(path: Path, film_ids: list[str]) -> Groups:
-    """The groups of a movies_extra.csv, which is read when one of them is asked for."""
+    """The groups of a movies_extra.csv, which is read only when one of them is used."""
 
     def column(name: str) -> list[str]:
         table = read_text(optional_file(path, "directors, actors and ratings"), ",", quotes=True)
-        return by_row(table.ids("movie_id").to_list(), table.column(name).to_list(), film_ids, path)
+        return values_in_order(table.ids("movie_id").to_list(), table.column(name).to_list(), film_ids, path)
 
     def people(group: str, name: str) -> Features:
         return creators(group, [text.split("|") for text in column(name)])

@@ -1,18 +1,18 @@
 """MovieTweetings, the 100K snapshot: ratings 0 to 10 that people tweeted from IMDb, 2013, with times.
 
-S. Dooms, T. De Pessemier and L. Martens, "MovieTweetings: a movie rating dataset collected from Twitter",
-CrowdRec at RecSys 2013. Most users have few ratings: cold start as it really is. There are no user features;
-the project's file of Twitter ids is personal data and is not fetched.
+S. Dooms, T. De Pessemier and L. Martens, "MovieTweetings: a movie rating dataset collected from Twitter", CrowdRec at
+RecSys 2013. Most users have few ratings, a realistic cold start. There are no user features; the project's file of
+Twitter ids is personal data and is not fetched.
 
-The files have no published checksum. Checked: 100,000 ratings, each a whole number from 0 to 10. The numbers
-of users and films are not checked.
+The files have no published checksum. Checked: 100,000 ratings, each a whole number from 0 to 10. The numbers of users
+and films are not checked.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from metarec_jax.data.features.content import chosen
+from metarec_jax.data.features.content import select_groups
 from metarec_jax.data.features.encoders import film_years, multi_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
@@ -23,8 +23,10 @@ _COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}
 
 
 def load_100k(data_dir: Path | None = None, content: Sequence[str] | None = None) -> Ratings:
-    """MovieTweetings 100K. Item features: genre and year, the bin of that in the title, or the groups that `content`
-    names, among which are also title and sentence (`data.titles`).
+    """MovieTweetings 100K.
+
+    Item features: genre and year (the bin of the year in the title) by default, or the groups that `content` names:
+    genre, year, title and sentence (`features.titles`).
 
     Raises:
       DataError: it cannot be found or fetched, is not the whole snapshot, or a line is bad.
@@ -43,7 +45,7 @@ def load_100k(data_dir: Path | None = None, content: Sequence[str] | None = None
         folder.name,
         ratings_frame(read_text(folder / "ratings.dat", "::", names=tuple(_COLUMNS)), _COLUMNS),
         source=download.source(folder),
-        item_features=(film_ids, chosen(folder.name, groups, content, ("genre", "year"))),
+        item_features=(film_ids, select_groups(folder.name, groups, content, ("genre", "year"))),
         item_titles=dict(zip(film_ids, titles, strict=True)),
     )
     download.check_counts(table.name, download.table_counts(table), folder)

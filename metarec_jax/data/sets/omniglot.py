@@ -1,6 +1,6 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, each drawn once by 20 people. Lake et al., Science 350, 2015.
 
-The classes are split 1,028 / 172 / 423 as in Vinyals et al. 2016 (arXiv:1606.04080) and in most papers since; the lists
+The classes are split 1,028 / 172 / 423 as in Vinyals et al. 2016 (arXiv:1606.04080) and most papers since; the lists
 are those of torchmeta.
 """
 
@@ -54,12 +54,14 @@ def read_packed(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _listed(path: Path, names: list[str]) -> np.ndarray:
-    """The classes that a list names, ascending; it reads {"background": {alphabet: [character]}, "evaluation": ...}."""
+    """The classes in a list, ascending; the file holds {"background": {alphabet: [character]}, "evaluation": ...}."""
     place = {name: index for index, name in enumerate(names)}
     try:
         lists = json.loads(path.read_text())
-        wanted = [f"{alphabet}/{c}" for half in lists.values() for alphabet, found in half.items() for c in found]
-        return np.sort([place[name] for name in wanted])
+        characters = [
+            f"{alphabet}/{c}" for half in lists.values() for alphabet, names_drawn in half.items() for c in names_drawn
+        ]
+        return np.sort([place[name] for name in characters])
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it.") from error
     except KeyError as error:

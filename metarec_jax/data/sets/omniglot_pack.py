@@ -21,13 +21,13 @@ _MEMBER = re.compile(r"images_\w+/([^/]+)/(character\d+)/\d+_(\d\d)\.png")
 
 
 def ink(png: bytes) -> np.ndarray:
-    """A drawing, black on white with 1 bit a pixel, as [28, 28] uint8, 1 where there is ink.
+    """A PNG drawing, black on white with 1 bit a pixel, as [28, 28] uint8, 1 where there is ink.
 
-    Every (105/28)-th pixel, as in the field: of such pictures Pillow takes the nearest pixel whatever filter is asked
-    for, and so did the code of the MAML paper.
+    Resized to the nearest pixel, as usual in the literature: Pillow does so for 1-bit pictures whatever the filter, and
+    so did the code of the MAML paper.
 
     Raises:
-      ValueError: not a picture, or not of 1 bit.
+      ValueError: not a picture, or not of 1 bit a pixel.
     """
     try:
         with Image.open(io.BytesIO(png)) as picture:
@@ -39,10 +39,10 @@ def ink(png: bytes) -> np.ndarray:
 
 
 def prepare(folder: Path) -> None:
-    """Write `PACKED` into a folder that holds the two archives, and remove these; nothing is done without both.
+    """Write `PACKED` into a folder that holds the two archives, and delete these. Does nothing if one is missing.
 
     Raises:
-      DataError: an archive is damaged, or not what it should be.
+      DataError: an archive is damaged, or does not hold 20 drawings of each character.
       OSError: the folder cannot be written.
     """
     archives = [folder / name for name in ARCHIVES]
@@ -62,19 +62,21 @@ def prepare(folder: Path) -> None:
 
 
 def _read(archive: Path) -> tuple[list[str], np.ndarray]:
-    """Characters in order of name, [C], and their packed drawings by drawer, [C, 20, 98] uint8."""
-    found: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+    """Names of the characters, [C] sorted, and their packed drawings by drawer, [C, 20, 98] uint8."""
+    drawings_by_name: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.namelist():
                 if match := _MEMBER.fullmatch(member):
-                    found[f"{match[1]}/{match[2]}"][int(match[3]) - 1] = np.packbits(ink(opened.read(member)))
+                    drawings_by_name[f"{match[1]}/{match[2]}"][int(match[3]) - 1] = np.packbits(
+                        ink(opened.read(member))
+                    )
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise DataError(f"{archive}: damaged ({error}); delete it and fetch it again.") from error
-    for name, drawings in found.items():
+    for name, drawings in drawings_by_name.items():
         if sorted(drawings) != list(range(DRAWERS)):
             raise DataError(f"{archive}: {name} has {len(drawings)} drawings, not {DRAWERS}; fetch it again.")
-    if not found:
+    if not drawings_by_name:
         raise DataError(f"{archive}: no drawings in it; fetch it again.")
-    names = sorted(found)
-    return names, np.stack([[found[name][drawer] for drawer in range(DRAWERS)] for name in names])
+    names = sorted(drawings_by_name)
+    return names, np.stack([[drawings_by_name[name][drawer] for drawer in range(DRAWERS)] for name in names])

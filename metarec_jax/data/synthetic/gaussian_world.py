@@ -1,14 +1,13 @@
-"""A world whose best predictor is known: Gaussian latent factors, and the exact posterior mean of a new user.
+"""Synthetic ratings whose best predictor is known: Gaussian latent factors, and the exact posterior mean of a new user.
 
     v_j ~ N(W g_j, S)        item vectors, g_j the item's features
     u_i ~ N(M f_i, I)        user vectors, f_i the user's features
     b_j ~ N(0, item_bias^2)  c_i ~ N(0, user_bias^2)
     rating = mean + b_j + c_i + v_j . u_i + N(0, noise^2), neither rounded nor clipped
 
-Which items a user rates depends on their popularity alone, never on the ratings, so nothing is missing in a
-telling way. Given the items, a user is a Bayesian linear regression (Bishop, Pattern Recognition and Machine
-Learning, section 3.3), so no learner can beat `bayes_optimal` in expected squared error: it is the floor to
-measure others against.
+Which items a user rates depends on their popularity alone, never on the ratings: ratings are missing completely at
+random. Given the items, a user is a Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
+section 3.3), so no learner can beat `bayes_optimal` in expected squared error. It is a lower bound for the others.
 """
 
 import dataclasses
@@ -27,7 +26,7 @@ from metarec_jax.types import Array, Baseline, Examples, Inputs
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """The ratings table and the truth behind it. Row i of a true array is user i or item i of the table."""
+    """The ratings table and the parameters it was drawn from. Row i of an array is user i or item i of the table."""
 
     ratings: Ratings
     mean: float
@@ -43,8 +42,8 @@ class World:
 
 
 class Truth(NamedTuple):
-    """What `bayes_optimal` knows. The user's unknowns are z = (u, c / user_bias_scale), so that their prior
-    is unit."""
+    """What `bayes_optimal` knows. The user's unknowns are z = (u, c / user_bias_scale), so that their prior covariance
+    is the identity."""
 
     mean: Array  # []
     noise: Array  # []
@@ -54,7 +53,7 @@ class Truth(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """A user after some ratings: z ~ N(cov (prior mean + evidence), cov)."""
+    """The posterior of a user after some ratings: z ~ N(cov (prior mean + evidence), cov)."""
 
     truth: Truth
     cov: Array  # [D + 1, D + 1]
@@ -82,11 +81,11 @@ def make_world(
 
     Args:
       seed: of numpy's generator; the same seed and sizes give the same world.
-      users, items, ratings_per_user: sizes; every user rates as many items, and every item is rated.
+      users, items, ratings_per_user: sizes; every user rates the same number of items, and every item is rated.
       dims: D, the length of the vectors.
       user_groups, item_groups: G and F, numbers of feature columns; a user is in one group, an item in any
         number.
-      mean, noise, user_bias, item_bias: see the module; the last three are standard deviations in rating
+      mean, noise, user_bias, item_bias: see the module docstring; the last three are standard deviations in rating
         units.
       item_scale: standard deviation of an item vector's entries around their mean.
       feature_scale: standard deviation of the entries of M; times item_scale, of W.
@@ -109,9 +108,9 @@ def make_world(
     v = g @ item_map.T + rng.normal(size=(items, dims)) @ mixing.T
     b, c = item_bias * rng.normal(size=items), user_bias * rng.normal(size=users)
     chosen = _chosen_items(rng, users, items, ratings_per_user, popularity)
-    who, what = np.repeat(np.arange(users), ratings_per_user), chosen.ravel()
-    signal = mean + b[what] + c[who] + np.sum(u[who] * v[what], axis=1)
-    ratings = _table(who, what, signal + noise * rng.normal(size=len(who)), f, g, f"synthetic-{seed}")
+    user, item = np.repeat(np.arange(users), ratings_per_user), chosen.ravel()
+    signal = mean + b[item] + c[user] + np.sum(u[user] * v[item], axis=1)
+    ratings = _table(user, item, signal + noise * rng.normal(size=len(user)), f, g, f"synthetic-{seed}")
     return World(ratings, mean, noise, user_bias, u, c, user_map, v, b, item_map, mixing @ mixing.T)
 
 
@@ -119,13 +118,13 @@ def _chosen_items(rng: np.random.Generator, users: int, items: int, per_user: in
     """[users, per_user] distinct items a user, popular ones more often (Gumbel top-k), each at least once."""
     keys = rng.gumbel(size=(users, items)) + popularity * rng.normal(size=items)
     item = np.arange(items)
-    keys[item % users, item] = np.inf  # user j mod users is sure to rate item j
+    keys[item % users, item] = np.inf  # user j mod users always rates item j
     chosen = np.argpartition(-keys, per_user - 1, axis=1)[:, :per_user]
     return rng.permuted(chosen, axis=1)
 
 
-def _table(who: np.ndarray, what: np.ndarray, rating: np.ndarray, f: np.ndarray, g: np.ndarray, name: str) -> Ratings:
-    frame = pl.DataFrame({"user": who, "item": what, "rating": rating}).cast(
+def _table(user: np.ndarray, item: np.ndarray, rating: np.ndarray, f: np.ndarray, g: np.ndarray, name: str) -> Ratings:
+    frame = pl.DataFrame({"user": user, "item": item, "rating": rating}).cast(
         {"user": pl.String, "item": pl.String, "rating": pl.Float32}
     )
 
@@ -144,14 +143,13 @@ def _table(who: np.ndarray, what: np.ndarray, rating: np.ndarray, f: np.ndarray,
 
 
 def bayes_optimal(world: World) -> Baseline:
-    """The exact posterior mean of a new user's ratings, knowing everything but the user: tasks are users.
+    """The exact posterior mean of a new user's ratings, given all parameters but the user's own. Tasks are users.
 
-    `adapt` reads the support's item ids and ratings; `predict` reads item ids and the user's features from
-    the context, so that an empty support gives the prior mean. `fit` learns nothing and returns the truth as
-    jax arrays.
+    `adapt` reads the support's item ids and ratings; `predict` reads item ids and the user's features from the context,
+    so an empty support gives the prior mean. `fit` learns nothing and returns the true parameters as jax arrays.
 
     Raises (from fit):
-      ValueError: the training table numbers other items than the world.
+      ValueError: the training table has other items than the world.
     """
 
     def fit(train: Ratings) -> Truth:
@@ -170,7 +168,7 @@ def bayes_optimal(world: World) -> Baseline:
 
 
 def predictive_variance(posterior: Posterior, x: Inputs) -> Array:
-    """[N] variance of a new rating around the posterior mean, noise included: the squared error to expect."""
+    """[N] variance of a new rating around the posterior mean, noise included: the expected squared error."""
     a = posterior.truth.design[x.id]
     return jnp.sum((a @ posterior.cov) * a, axis=1) + posterior.truth.noise**2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import data
-from metarec_jax.data.features.content import by_row, chosen, creators, poster_features
+from metarec_jax.data.features.content import creators, poster_features, select_groups, values_in_order
 from metarec_jax.data.features.encoders import multi_hot
 from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError
@@ -15,8 +15,8 @@ GROUPS = {"genre": lambda: multi_hot("genre", ["a", "b"]), "year": lambda: multi
 
 
 def test_groups_come_in_the_order_asked_for():
-    assert chosen("toy", GROUPS, None, ("genre",)).names == ("genre=a", "genre=b")
-    found = chosen("toy", GROUPS, ("year", "genre"), ("genre",))
+    assert select_groups("toy", GROUPS, None, ("genre",)).names == ("genre=a", "genre=b")
+    found = select_groups("toy", GROUPS, ("year", "genre"), ("genre",))
     assert found.names == ("year=x", "genre=a", "genre=b")
     np.testing.assert_array_equal(found.values, [[1, 1, 0], [1, 0, 1]])
 
@@ -31,7 +31,7 @@ def test_groups_come_in_the_order_asked_for():
 )
 def test_wrong_groups_are_refused(content, message):
     with pytest.raises(DataError, match=message):
-        chosen("toy", GROUPS, content, ("genre",))
+        select_groups("toy", GROUPS, content, ("genre",))
 
 
 def test_creators_of_one_item_are_left_out():
@@ -42,10 +42,10 @@ def test_creators_of_one_item_are_left_out():
 
 
 def test_rows_find_their_items(tmp_path):
-    assert by_row(["7", "2"], ["x", "y"], ["2", "5", "7"], tmp_path) == ["y", "", "x"]
+    assert values_in_order(["7", "2"], ["x", "y"], ["2", "5", "7"], tmp_path) == ["y", "", "x"]
     for ids, message in ((["2", "9"], "row 2: item 9 is not in this data set"), (["2", "2"], "row 2: item 2 is there")):
         with pytest.raises(DataError, match=message):
-            by_row(ids, ["x", "y"], ["2", "5"], tmp_path)
+            values_in_order(ids, ["x", "y"], ["2", "5"], tmp_path)
 
 
 def posters(tmp_path, **changes):

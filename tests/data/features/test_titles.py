@@ -7,8 +7,8 @@ import pytest
 
 from metarec_jax.data.features.titles import (
     article_first,
+    hashed_column,
     ngrams,
-    place,
     sentence_features,
     title_features,
     without_year,
@@ -42,8 +42,8 @@ def test_ngrams_by_hand():
 
 def test_the_hash_is_the_same_everywhere():
     """The first 8 bytes of blake2b, as `b2sum -l 64` prints them: the last bit is the sign, the others the column."""
-    assert place("heat", 256) == ((0x9E6CD5A077390D30 >> 1) % 256, 1.0)
-    assert place("rocky", 1000) == ((0x07E1A34CC32DB42F >> 1) % 1000, -1.0)
+    assert hashed_column("heat", 256) == ((0x9E6CD5A077390D30 >> 1) % 256, 1.0)
+    assert hashed_column("rocky", 1000) == ((0x07E1A34CC32DB42F >> 1) % 1000, -1.0)
 
 
 def test_titles_weigh_what_they_share_by_how_rare_it_is():
@@ -52,13 +52,13 @@ def test_titles_weigh_what_they_share_by_how_rare_it_is():
     shared = {"alien": 2, "| ali|": 3, "|alie|": 3, "|lien|": 3, "| alie|": 3, "|alien|": 3, "|ien |": 2, "|lien |": 2}
     shared |= {"big": 3, "| big|": 3, "|big |": 3, "| big |": 3}
     width = 4096  # wide enough for no two of them to share a column
-    assert len({place(ngram, width)[0] for ngram in shared}) == len(shared)
+    assert len({hashed_column(ngram, width)[0] for ngram in shared}) == len(shared)
     features = title_features(titles, width)
     assert features.names[:2] == ("title=0", "title=1") and features.values.shape == (4, width)
     weights = {ngram: np.log(4 / df) for ngram, df in shared.items() if ngram in ngrams(titles[0])}
     expected = np.zeros(width)
     for ngram, weight in weights.items():
-        column, sign = place(ngram, width)
+        column, sign = hashed_column(ngram, width)
         expected[column] = sign * weight
     np.testing.assert_allclose(features.values[0], expected / np.linalg.norm(expected), atol=1e-6)
 
