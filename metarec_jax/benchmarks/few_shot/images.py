@@ -48,6 +48,7 @@ def pictures(
     mirrored: bool = False,
     jitter: bool = False,
     episodes: int = 600,
+    validation: int = 100,
     minutes: float | None = None,
 ) -> Benchmark:
     """New classes of pictures, from K of each; the data are `Classes` of uint8 [N, 28, 28], 1 where there is ink.
@@ -62,13 +63,13 @@ def pictures(
       rotations: quarter turns are classes of their own.
       mirrored: mirror images are classes of their own too, in training.
       jitter: every picture of training is drawn a little otherwise.
-      episodes: test episodes.
+      episodes, validation: test and validation episodes.
       minutes: of training of each learner, instead of its steps.
     """
     protocol = Protocol(
         tuple(shapes),
         episodes,
-        validation=100,
+        validation,
         rotations=rotations,
         mirrored=mirrored,
         augment=jittered if jitter else None,

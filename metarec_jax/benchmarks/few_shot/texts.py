@@ -62,6 +62,7 @@ def texts(
     features: Kind = "ngrams",
     vectors: Path | None = None,
     episodes: int = 600,
+    validation: int = 200,
     minutes: float | None = None,
 ) -> Benchmark:
     """New kinds of texts, from K of each; the data are `Texts`.
@@ -70,12 +71,12 @@ def texts(
       shapes: of the test episodes.
       features: what stands for a text.
       vectors: folder of the sentence vectors; None: in the user's cache.
-      episodes: test episodes.
+      episodes, validation: test and validation episodes.
       minutes: of training of each learner, instead of its steps.
     """
     own = {"ngrams": _ngrams, "bytes": _bytes, "sentences": partial(_sentences, vectors)}[features]()
     # As many queries as in the test: what is right for methods that look at them all depends on their number.
-    protocol = Protocol(tuple(shapes), episodes, validation_query=15, minutes=minutes)
+    protocol = Protocol(tuple(shapes), episodes, validation, validation_query=15, minutes=minutes)
     learners = recipes(own)
 
     def table(data: Texts) -> FewShotData:
