@@ -36,7 +36,6 @@ from metarec_jax import data
 from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.gradient.maml import maml
-from metarec_jax.models.mlp import MLP
 from metarec_jax.objectives import squared_error
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes.base import hyperparameters, rating_net

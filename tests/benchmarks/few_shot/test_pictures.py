@@ -1,4 +1,4 @@
-"""Few-shot classification of made pictures: learners train and beat chance, shapes share a training, published figures."""
+"""Few-shot classification of made pictures: learners train and beat chance, shapes share a training."""
 
 from functools import partial
 
