@@ -32,11 +32,11 @@ def work(options: Options) -> None:
     recipe = recipe if options.steps is None else recipe.configured(steps=options.steps)
     vary = varied(options.vary)
     plan(recipe, vary, options.seeds)  # before anything is read
-    found = sweep(recipe, door.load_ratings(options), vary=vary, seeds=options.seeds, benchmark=benchmark)
+    result = sweep(recipe, door.load_ratings(options), vary=vary, seeds=options.seeds, benchmark=benchmark)
     path = Path(options.out) / "results.json"
-    write_atomic(path, json.dumps(found.content, indent=1, allow_nan=False).encode() + b"\n")
-    print(found.table())
-    milliseconds = found.content["ms_per_step_of_all"]
+    write_atomic(path, json.dumps(result.content, indent=1, allow_nan=False).encode() + b"\n")
+    print(result.table())
+    milliseconds = result.content["ms_per_step_of_all"]
     print(f"\nA step of all {len(found.runs)} runs took {milliseconds:.2f} ms; the curves: {path}")
 
 

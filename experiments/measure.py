@@ -147,11 +147,14 @@ def configured(options: Options, recipes: list[Recipe], tuned: Tuned | None = No
             raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
         changes[name][key] = value
     try:
-        found = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
+        configured_recipes = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
     except ValueError as error:
         raise ValueError(f"--set: {error}") from error
     grids = tuned.grids if tuned else {}
-    return [recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe for recipe in found]
+    return [
+        recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe
+        for recipe in configured_recipes
+    ]
 
 
 def log_tuned(options: Options, plan: Plan, dataset: str) -> None:

@@ -69,15 +69,15 @@ def work(options: Options) -> None:
         ratings = data.load(options.dataset, door.data_dir(options))
     else:
         ratings = Path(options.columns_dir)
-    found = run(recipe, ratings, config, Path(options.out))
+    result = run(recipe, ratings, config, Path(options.out))
     if distributed.is_first():
-        found.save(Path(options.out))
-        show(found, Path(options.out))
+        result.save(Path(options.out))
+        show(result, Path(options.out))
 
 
-def show(found: Found, folder: Path) -> None:
+def show(result: Found, folder: Path) -> None:
     """Print what was found, and where the rest is."""
-    results = found.results
+    results = result.results
     print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")
     print(f"validation RMSE {results['best_valid_rmse']:.4f}; parameters: {folder / 'params.msgpack'}")
     for metric, value in results.get("test", {}).items():

@@ -152,12 +152,12 @@ def measure(jobs: dict[str, Job], ask: Ask | None, rounds: int) -> list[dict[str
             seconds, norms[name, "here"] = in_its_stride(job.run)
             times.setdefault((name, "here"), []).append(seconds)
             for other in PEERS_OF[name] if ask else ():
-                found = in_its_stride(functools.partial(ask, other))
-                norms[name, other] = found["norm"]
-                times.setdefault((name, other), []).append(found["seconds"])
+                timing = in_its_stride(functools.partial(ask, other))
+                norms[name, other] = timing["norm"]
+                times.setdefault((name, other), []).append(timing["seconds"])
     rows = []
-    for (name, who), found in times.items():
-        seconds = float(np.median(found[1:]))
+    for (name, who), seconds_each in times.items():
+        seconds = float(np.median(seconds_each[1:]))
         row = {
             "job": name,
             "who": who,
@@ -196,8 +196,8 @@ def work(options: Options) -> None:
             f"{row['norm_difference']:12.1e}"
         )
     if options.json:
-        found = {"rows": rows, "tasks": tasks, "inner_steps": steps, "ways": ways, "jax": jax.__version__}
-        write_atomic(Path(options.json), json.dumps(found, indent=1).encode())
+        content = {"rows": rows, "tasks": tasks, "inner_steps": steps, "ways": ways, "jax": jax.__version__}
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
 
 SHARED = ("inner_steps", "query", "devices", "torch_python", "threads", "rounds", "json")

@@ -57,16 +57,16 @@ def measure(table: Ratings, options: Options) -> dict[str, float]:
     built = RECIPES[options.learner].build(table)
     people, rounds = options.people, options.rounds
     history = some(table, people, 10)
-    one = jax.tree.map(lambda leaf: leaf[0], history)
+    person = jax.tree.map(lambda leaf: leaf[0], history)
     params = built.params
     if params is None:
-        params = built.method.init(jax.random.key(0), Episode(one, one))
-    many = live(built.method, params, one)
+        params = built.method.init(jax.random.key(0), Episode(person, person))
+    many = live(built.method, params, person)
     every = table.num_items
     catalogue = Inputs(
         jnp.arange(every)[None],
         jnp.asarray(table.item_features.values)[None],
-        jnp.broadcast_to(one.x.context[:1], (every, one.x.context.shape[1]))[None],
+        jnp.broadcast_to(person.x.context[:1], (every, person.x.context.shape[1]))[None],
     )
 
     @jax.jit
@@ -89,12 +89,12 @@ def measure(table: Ratings, options: Options) -> dict[str, float]:
 def work(options: Options) -> None:
     """Measure, print, write."""
     table = data.load(options.dataset, data_dir(options))
-    found = measure(table, options)
+    milliseconds = measure(table, options)
     print(f"{options.learner} on {table.name}, milliseconds")
-    for what, value in found.items():
+    for what, value in milliseconds.items():
         print(f"{what:<60}{value:>10.2f}")
     if options.json:
-        figures = {"dataset": table.name, "learner": options.learner, "milliseconds": found}
+        figures = {"dataset": table.name, "learner": options.learner, "milliseconds": milliseconds}
         write_atomic(Path(options.json), json.dumps(figures, indent=1).encode())
 
 

@@ -172,7 +172,9 @@ def measure(jobs: dict[str, Job], ask: Ask | None, ways: list[str], rounds: int)
         norms = {"here": float(optax.tree.norm(job.gradient()))} | {way: answers[name, way]["norm"] for way in ways}
         compiling = {"here": job.compiled[1]}
         compiling |= {way: answers[name, way]["first_seconds"] for way in ways if way == "maml_compile"}
-        rows += rows_of(name, job.work.batch, {who: found[1:] for who, found in times[name].items()}, norms, compiling)
+        rows += rows_of(
+            name, job.work.batch, {who: clocks[1:] for who, clocks in times[name].items()}, norms, compiling
+        )
     return rows
 
 
@@ -185,9 +187,9 @@ def rows_of(
     over the median.
     """
     rows, (ours, our_cpu) = [], np.median(times["here"], 0)
-    for who, found in times.items():
-        low, middle, high = (float(value) for value in np.quantile([clock for clock, _ in found], [0.25, 0.5, 0.75]))
-        cpu = float(np.median([cpu for _, cpu in found]))
+    for who, clocks in times.items():
+        low, middle, high = (float(value) for value in np.quantile([clock for clock, _ in clocks], [0.25, 0.5, 0.75]))
+        cpu = float(np.median([cpu for _, cpu in clocks]))
         row = {"job": job, "who": who, "step_ms": 1e3 * middle, "tasks_per_second": batch / middle}
         row |= {"ratio": middle / float(ours), "spread": (high - low) / 2 / middle}
         row |= {"cpu_ms": 1e3 * cpu, "cpu_ratio": cpu / float(our_cpu)}
@@ -254,9 +256,9 @@ def work(options: Options) -> None:
         rows = measure(jobs, ask, ways, options.rounds)
     print_table(rows, options)
     if options.json:
-        found = {"rows": rows, "inner_steps": options.inner_steps, "rounds": options.rounds}
-        found |= {"threads": options.threads, "dataset": options.dataset, "jax": jax.__version__}
-        write_atomic(Path(options.json), json.dumps(found | {"cores": os.cpu_count()}, indent=1).encode())
+        content = {"rows": rows, "inner_steps": options.inner_steps, "rounds": options.rounds}
+        content |= {"threads": options.threads, "dataset": options.dataset, "jax": jax.__version__}
+        write_atomic(Path(options.json), json.dumps(content | {"cores": os.cpu_count()}, indent=1).encode())
     if options.plot:
         save_figure(figure_of(rows), options.plot)
 

@@ -141,7 +141,7 @@ def along(axis: str, sizes: list[int], options: Options) -> list[dict[str, Any]]
     for _ in range(options.rounds + 1):
         for size, program in programs.items():
             times[size].append(program.step())
-    medians = {size: float(np.median(found[1:])) for size, found in times.items()}  # the first warms up
+    medians = {size: float(np.median(seconds[1:])) for size, seconds in times.items()}  # the first warms up
     slope = np.polyfit(np.log(sizes), np.log(list(medians.values())), 1)[0] if len(sizes) > 1 else float("nan")
     return [
         {
@@ -164,9 +164,9 @@ def sent(chips: int, kind: TableUpdates, items: int, row_scale: bool) -> list[Se
     sharding = Sharding(chips, id_tables=kind, shards=True)
     mesh, learner = sharding.mesh(), learner_of(point)
     tasks = sharded_tasks(made_up(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
-    one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
+    first_shard = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
     optimiser = optimiser_of(kind, row_scale)
-    state = jax.eval_shape(lambda: loop.start(learner, one, optimiser, jax.random.key(0)).state)
+    state = jax.eval_shape(lambda: loop.start(learner, first_shard, optimiser, jax.random.key(0)).state)
     places = sharding.of_state(mesh, state)
     state = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places
@@ -182,9 +182,17 @@ def between_devices(chips: list[int], row_scale: bool) -> list[dict[str, Any]]:
     rows = []
     for number in chips:
         for kind in ("dense", "rows", "sharded"):
-            found = sent(number, kind, 65_536, row_scale)
-            each = sum(one.by_each(number) for one in found)
-            rows.append({"axis": "devices", "size": number, "id_tables": kind, "operations": len(found), "bytes": each})
+            sent_operations = sent(number, kind, 65_536, row_scale)
+            each = sum(operation.by_each(number) for operation in sent_operations)
+            rows.append(
+                {
+                    "axis": "devices",
+                    "size": number,
+                    "id_tables": kind,
+                    "operations": len(sent_operations),
+                    "bytes": each,
+                }
+            )
             print(f"devices      {number:>10,} {kind:8} {len(found):3} operations, {each / 1e3:10,.1f} kB sent by each")
     return rows
 
@@ -212,19 +220,19 @@ def work(options: Options) -> None:
     rows: list[dict[str, Any]] = []
     print(f"{'axis':20} {'size':>10} {'ms/step':>8} {'ratio':>6} {'scratch MB':>10} {'state MB':>9} {'x table':>8}")
     for axis in (name for name in sizes if name != "devices"):
-        found = along(axis, sizes[axis], options)
-        for row in found:
+        axis_rows = along(axis, sizes[axis], options)
+        for row in axis_rows:
             print(
                 f"{axis:20} {row['size']:>10,} {row['step_ms']:8.2f} {row['ratio']:6.2f} {row['scratch_mb']:10.1f} "
                 f"{row['state_mb']:9.1f} {row['x_table']:8.2f}",
                 flush=True,
             )
         print(f"{axis:20} exponent of time {found[0]['exponent']:.2f}\n")
-        rows += found
+        rows += axis_rows
     rows += between_devices(chips, options.row_scale) if "devices" in sizes else []
     if options.json:
-        found = {"rows": rows, "jax": jax.__version__, "cores": os.cpu_count()}
-        write_atomic(Path(options.json), json.dumps(found, indent=1).encode())
+        content = {"rows": rows, "jax": jax.__version__, "cores": os.cpu_count()}
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
 
 SHARED = ("row_scale", "length", "rounds", "json")

@@ -103,12 +103,12 @@ def measure(columns: Columns, options: Options) -> dict[str, float]:
     for _ in range(options.rounds):
         times["in memory"].append(resident.seconds(contextlib.nullcontext(resident.steps)))
         times["streamed"].append(streamed.seconds(fed(stream, streamed, options)))
-    found = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+    medians = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
     ratios = np.array(times["streamed"]) / np.array(times["in memory"])
     return {
         "ratings": len(columns.item),
-        "step_ms_streamed": found["streamed"],
-        "step_ms_in_memory": found["in memory"],
+        "step_ms_streamed": medians["streamed"],
+        "step_ms_in_memory": medians["in memory"],
         "ratio": float(np.median(ratios)),
         "peak_gb_streamed": peak,
         "peak_gb_with_all_in_memory": peak_gb(),
@@ -125,12 +125,12 @@ def work(options: Options) -> None:
         raise ValueError("give --columns_dir, a folder of scripts/make_columns.py.")
     columns = open_columns(Path(options.columns_dir))
     about = {"jax": jax.__version__, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    found = measure(columns, options) | about
-    print(f"{found['ratings']} ratings, {options.id_tables} tables, {options.batch} tasks a step")
-    print(f"streamed {found['step_ms_streamed']:.3f} ms a step, in memory {found['step_ms_in_memory']:.3f}")
-    print(f"ratio {found['ratio']:.3f} (median of {options.rounds}); at most {found['peak_gb_streamed']:.2f} GB")
+    content = measure(columns, options) | about
+    print(f"{content['ratings']} ratings, {options.id_tables} tables, {options.batch} tasks a step")
+    print(f"streamed {content['step_ms_streamed']:.3f} ms a step, in memory {content['step_ms_in_memory']:.3f}")
+    print(f"ratio {content['ratio']:.3f} (median of {options.rounds}); at most {content['peak_gb_streamed']:.2f} GB")
     if options.json:
-        write_atomic(Path(options.json), json.dumps(found, indent=1).encode())
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
 
 SHARED = ("columns_dir", "batch", "support", "query", "threads", "length", "rounds", "json")

@@ -55,8 +55,8 @@ def parts_of_a_step(
     def gradient(data: Any, params: Params) -> Params:
         gradient_of = gradients.task_batch_gradient(learner)
 
-        def step(found, number):  # the last gradient feeds the next step, or none but the last would be computed
-            nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, params, found)
+        def step(gradient, number):  # the last gradient feeds the next step, or none but the last would be computed
+            nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, params, gradient)
             return gradient_of(nearby, gradients.draw_tasks(tasks.sample, data, keys(number)), number)[0], None
 
         return jax.lax.scan(step, jax.tree.map(jnp.zeros_like, params), jnp.arange(length))[0]
@@ -102,7 +102,7 @@ def measure(name: str, train: Ratings, options: Options) -> dict[str, float]:
         times["step"].append(time.perf_counter() - begun)
         for part, (function, arguments) in parts.items():
             times[part].append(seconds(function, arguments))
-    median = {part: float(np.median(found[1:])) / length for part, found in times.items()}  # the first compiles
+    median = {part: float(np.median(seconds[1:])) / length for part, seconds in times.items()}  # the first compiles
     step = median["step"]
     return {
         "tasks_per_second": batch / step,
@@ -138,8 +138,8 @@ def work(options: Options) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"\nPeak memory of the process: {peak:,} MB")
     if options.json:
-        found = {"rows": rows, "peak_process_mb": peak, "batch": options.batch, "jax": jax.__version__}
-        write_atomic(Path(options.json), json.dumps(found, indent=1).encode())
+        content = {"rows": rows, "peak_process_mb": peak, "batch": options.batch, "jax": jax.__version__}
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
 
 SHARED = ("data_dir", "learners", "batch", "support", "query", "length", "rounds", "json")

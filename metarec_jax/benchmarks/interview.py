@@ -83,14 +83,16 @@ def interview(
     own = split or (lambda ratings, seed: split_users(ratings, seed=seed, query=query, order=order, **bounds))
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
-        found = own(ratings, seed)
-        training = rating_fold(ratings, found, seed, shots, query, order, 0.0)
-        return [interview_fold(training, found.test if part == "test" else found.valid, store, questions, ask)]
+        users_split = own(ratings, seed)
+        training = rating_fold(ratings, users_split, seed, shots, query, order, 0.0)
+        return [
+            interview_fold(training, users_split.test if part == "test" else users_split.valid, store, questions, ask)
+        ]
 
     def answer(name: str, trained: Trained, fold: Fold, keys: list[Key]) -> dict[Key, Answers]:
         ratings, tasks = fold.tables["all"], fold.held_out("test")
         answers = {key: predicted(name, trained, ratings, tasks[key], METRICS[:1]) for key in keys}
-        return {key: found._replace(name=f"{name}, {key[1]}") for key, found in answers.items()}
+        return {key: predictions._replace(name=f"{name}, {key[1]}") for key, predictions in answers.items()}
 
     def result(measured: Measured) -> InterviewResult:
         folds = [fold for of_seed in measured.folds.values() for fold in of_seed]
@@ -174,9 +176,9 @@ def choose(fold: Fold, users: Users, melu: Trained, questions: int) -> dict[str,
     shared = {"melu": evidence_score(train, gradients), "popular": raters}
     scores = {name: np.broadcast_to(score.astype(np.float32), lottery.shape) for name, score in shared.items()}
     asked = users.askable, users.known, questions
-    found = {way: all_by_score(score, *asked) for way, score in (scores | {"random": lottery}).items()}
-    found["variance"] = all_by_variance(fit_design(train, all_answered=users.askable is users.known), *asked)
-    return {way: jax.tree.map(np.asarray, found[way]) for way in WAYS}
+    asked_by_way = {way: all_by_score(score, *asked) for way, score in (scores | {"random": lottery}).items()}
+    asked_by_way["variance"] = all_by_variance(fit_design(train, all_answered=users.askable is users.known), *asked)
+    return {way: jax.tree.map(np.asarray, asked_by_way[way]) for way in WAYS}
 
 
 def question_frame(fold: Fold, users: Users, chosen: dict[str, Interview]) -> pl.DataFrame:
@@ -207,9 +209,9 @@ def after_answers(ratings: Ratings, users: Users, asked: pl.DataFrame) -> dict[K
         supports[way] = answers(ratings, users, items, answered)
     place = np.arange(asked["place"].n_unique())
     return {
-        (count, way): HeldOut(Episode(found._replace(mask=found.mask * (place < count)), users.query), users.names)
+        (count, way): HeldOut(Episode(support._replace(mask=support.mask * (place < count)), users.query), users.names)
         for count in range(len(place) + 1)
-        for way, found in supports.items()
+        for way, support in supports.items()
     }
 
 
@@ -242,12 +244,12 @@ def compared(row: dict[str, Any], values: pl.DataFrame, asked: pl.DataFrame) -> 
 def often_asked(ratings: Ratings, asked: pl.DataFrame, number: int = 10) -> dict[str, list[dict[str, Any]]]:
     """By way to choose: the items most often asked about, the fractions of users who are, and of these who answer."""
     users = asked.select("seed", "task").n_unique()
-    found = {}
+    tops = {}
     for way in WAYS:
         own = asked.filter(pl.col("way") == way).group_by("index").agg(pl.len(), pl.col("answered").mean())
         top = own.sort(["len", "index"], descending=[True, False])[:number]
-        found[way] = [
+        tops[way] = [
             {"title": str(ratings.item_titles[index]), "asked": count / users, "answered": answered}
             for index, count, answered in top.iter_rows()
         ]
-    return found
+    return tops

@@ -76,13 +76,13 @@ def rating_fold(
     width = max((k for k in shots if isinstance(k, int)), default=0)
     train = ratings.keep_rows(split.train_rows)
 
-    def at(part: splits.HeldOut, k: Shots) -> HeldOut:
+    def held_out_at(part: splits.HeldOut, k: Shots) -> HeldOut:
         tasks, kept = episodes(ratings, part, None if k == "all" else int(k), width=width)
         return HeldOut(tasks, ratings.user_ids[part.users[kept]])
 
     @functools.cache
     def held_out(part: str) -> dict[Shots, HeldOut]:
-        return {k: at(split.valid if part == "valid" else split.test, k) for k in shots}
+        return {k: held_out_at(split.valid if part == "valid" else split.test, k) for k in shots}
 
     support = max((k for k in shots if isinstance(k, int)), default=20) or 1
     tasks = functools.cache(

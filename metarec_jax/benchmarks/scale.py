@@ -73,9 +73,11 @@ class ScaleConfig:
         """
         how = (self.parallel, self.microbatch, self.id_tables)
         shards = not streamed
-        found = Sharding(jax.device_count(), *how, shards=shards, deterministic=self.deterministic, streamed=streamed)
-        found.check(self.batch)
-        return found
+        sharding = Sharding(
+            jax.device_count(), *how, shards=shards, deterministic=self.deterministic, streamed=streamed
+        )
+        sharding.check(self.batch)
+        return sharding
 
 
 class Found(NamedTuple):

@@ -65,7 +65,7 @@ def _estimate(score: Scores, metric: Metric) -> dict:
 
 def _difference(score: Scores, other: Scores, metric: Metric) -> dict:
     """Score minus other on the tasks that both have."""
-    keys = [list(zip(one.seeds.tolist(), one.users.tolist(), strict=True)) for one in (score, other)]
+    keys = [list(zip(side.seeds.tolist(), side.users.tolist(), strict=True)) for side in (score, other)]
     place = {key: index for index, key in enumerate(keys[1])}
     common = [(index, place[key]) for index, key in enumerate(keys[0]) if key in place]
     mine, others = np.array(common).T

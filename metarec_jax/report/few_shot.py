@@ -164,8 +164,8 @@ def curves_figure(results: Results) -> Figure:
     for place, (name, curve) in enumerate(results["curves"].items()):
         look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         height = [100 * point["valid_accuracy"] for point in curve]
-        for axis, at in zip(axes, ([p["seconds"] / 60 for p in curve], [p["step"] for p in curve]), strict=True):
-            axis.plot(at, height, label=name, linewidth=1.8, markersize=4, markevery=max(1, len(curve) // 8), **look)
+        for axis, time in zip(axes, ([p["seconds"] / 60 for p in curve], [p["step"] for p in curve]), strict=True):
+            axis.plot(time, height, label=name, linewidth=1.8, markersize=4, markevery=max(1, len(curve) // 8), **look)
     dress(axes[0], "Validation accuracy, %", "minutes of training", "higher is better")
     dress(axes[1], "Validation accuracy, %", "steps", "higher is better")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -61,8 +61,8 @@ def text_table(results: Results) -> str:
     heads = ["", *(f"{k} questions" for k in columns(results))]
     blocks = [[f"{results['dataset']['name']}, {results['experiment']}: {results['asked']}"]]
 
-    def lines(learner: str, of) -> list[list[str]]:
-        return [[way, *(of(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
+    def lines(learner: str, cell_text) -> list[list[str]]:
+        return [[way, *(cell_text(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
 
     for learner in learners(results):
         errors = lines(learner, lambda row: f"{row['metrics']['rmse']['mean']:.4f}")

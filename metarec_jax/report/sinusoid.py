@@ -166,18 +166,18 @@ def errors_figure(results: Results) -> Figure:
     """A panel a K: mean squared error against gradient steps, on a log scale, with 95% intervals."""
     figure, axes = _figure(len(shots(results)), 4.2)
     for axis, k in zip(axes, shots(results), strict=True):
-        at = range(len(steps(results)))
+        places = range(len(steps(results)))
         heights = []
         for place, name in enumerate(names(results)):
             mses = [_row(results, name, k, n)["mse"] for n in steps(results)]
             mean, low, high = (np.array([mse[key] for mse in mses], float) for key in ("mean", "low", "high"))
             look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-            axis.plot(at, mean, label=name, linewidth=2, markersize=5.5, **look)
-            axis.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
+            axis.plot(places, mean, label=name, linewidth=2, markersize=5.5, **look)
+            axis.fill_between(places, low, high, color=look["color"], alpha=0.1, linewidth=0)
             heights += [value for value in mean if np.isfinite(value)]
         axis.set_yscale("log")
         axis.set_ylim(0.7 * min(heights), min(1.4 * max(heights), 10.0))
-        axis.set_xticks(at, [str(n) for n in steps(results)])
+        axis.set_xticks(places, [str(n) for n in steps(results)])
         dress(axis, f"Mean squared error, K = {k}", "gradient steps on the test task", "lower is better")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)

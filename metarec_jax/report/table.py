@@ -52,7 +52,7 @@ def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
 def _measured(results: Results, metric: str, k: int | str) -> list[dict[str, Any]]:
     """The figures of everyone for whom the metric is defined at this K."""
     everyone = r.names(results, "baseline") + r.names(results, "learner")
-    return [found for name in everyone if (found := r.figures(results, name, k, metric))]
+    return [figures for name in everyone if (figures := r.figures(results, name, k, metric))]
 
 
 def _cell(figures: dict[str, Any] | None, best: float | None) -> Cell:

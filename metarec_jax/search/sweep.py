@@ -114,10 +114,10 @@ def sweep(
             bar.set_postfix(best=f"{values.min():.4f}", worst=f"{values.max():.4f}", refresh=False)
             bar.update(config.length)
 
-        found = train_side_by_side(recipe, fold, runs, on_chunk)
+        trained = train_side_by_side(recipe, fold, runs, on_chunk)
     # Steps compile when they are first run, so the later ones tell how long one takes.
     seconds = (curves[-1]["seconds"] - curves[0]["seconds"]) / max(1, (len(curves) - 1) * config.length)
-    scored = zip(runs, found.best_value, found.best_step, strict=True)
+    scored = zip(runs, trained.best_value, trained.best_step, strict=True)
     content = {
         "learner": recipe.name,
         "dataset": table.name,
@@ -131,7 +131,7 @@ def sweep(
         "ms_per_step_of_all": 1e3 * seconds,
         "environment": environment(),
     }
-    return Sweep(content, found.best_params)
+    return Sweep(content, trained.best_params)
 
 
 def plan(recipe: Recipe, vary: Mapping[str, Sequence[Any]] | None, seeds: int) -> list[Planned]:

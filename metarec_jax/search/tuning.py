@@ -77,7 +77,7 @@ def tune(
     tried = [method_of(benchmark, recipe, fold, progress=progress) for recipe in methods]
     with tqdm(total=trials * len(tried), unit="trial", dynamic_ncols=True, disable=not progress) as bar:
         # Every method compiles programs of its own, which would pile up.
-        found = search(tried, opened, _identity(benchmark, fold), trials, seed, bar, turn=jax.clear_caches)
+        entries = search(tried, opened, _identity(benchmark, fold), trials, seed, bar, turn=jax.clear_caches)
     return {
         "question": benchmark.name,  # the key's name in files that were written before benchmarks were called so
         "dataset": {"name": table.name, "sha256": table.sha256},
@@ -86,7 +86,7 @@ def tune(
         "trials": trials,
         "steps": steps,
         **benchmark.protocol,
-        "methods": found,
+        "methods": entries,
     }
 
 
@@ -111,10 +111,10 @@ def _classical(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Method:
     def evaluate(settings: Settings) -> dict[str, float]:
         params = recipe.baseline.fit(fold.tables["train"], **settings)
 
-        def at(held_out: Any) -> float:
+        def value_of(held_out: Any) -> float:
             return metric.sign * float(value(benchmark, recipe.name, recipe.baseline, params, held_out))
 
-        return {str(k): at(held_out) for k, held_out in fold.held_out("valid").items()}
+        return {str(k): value_of(held_out) for k, held_out in fold.held_out("valid").items()}
 
     fixed = {key: default for key, default in defaults.items() if key not in recipe.space}
     first = starts(recipe.space, [defaults, *(defaults | settings for settings in recipe.grid)])
@@ -131,7 +131,7 @@ def _trained(benchmark: Benchmark, recipe: Recipe, fold: Fold, progress: bool) -
 
         def evaluate(settings: Settings) -> dict[str, float]:
             own, config = hyperparameters(recipe, settings)
-            return {EVERY_K: best_value(recipe, fold, own, config, programs.at(own | vars(config)), progress)}
+            return {EVERY_K: best_value(recipe, fold, own, config, programs.with_settings(own | vars(config)), progress)}
 
         return evaluate
 

@@ -51,8 +51,8 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
         per_row = jnp.broadcast_to(context[:, None], (*item.shape, context.shape[1]))
         return Inputs(item, content[item], per_row)
 
-    one = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros((support, context)))
-    many = live(method, params, Examples(one, jnp.zeros(support), jnp.ones(support)))
+    x = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros((support, context)))
+    many = live(method, params, Examples(x, jnp.zeros(support), jnp.ones(support)))
 
     def adapt(leaves, content, item, rating, real, context):
         return many.adapt(tree.unflatten(leaves), Examples(inputs(content, item, context), rating, real))
@@ -79,8 +79,8 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
     if many.update is not None:
         shapes["update"] = (update, (own, items(n, 1), floats(n, 1), floats(n, context)))
     return {
-        name: jax_export.export(jax.jit(of), platforms=PLATFORMS)(*shared, *arguments)
-        for name, (of, arguments) in shapes.items()
+        name: jax_export.export(jax.jit(program), platforms=PLATFORMS)(*shared, *arguments)
+        for name, (program, arguments) in shapes.items()
     }
 
 
@@ -142,6 +142,6 @@ def compare(path: Path, method: Learner | Baseline, params: Params, tasks: Episo
     seconds, shared = time.perf_counter() - begun, ([arrays[str(place)] for place in range(len(arrays))], content)
     context = np.asarray(tasks.query.x.context)[:, 0]
     own = read["adapt"].call(*shared, tasks.support.x.id, tasks.support.y, tasks.support.mask, context)
-    found = np.asarray(read["predict"].call(*shared, own, tasks.query.x.id, context))
+    answers = np.asarray(read["predict"].call(*shared, own, tasks.query.x.id, context))
     expected = raw_predictions(method, params, jax.tree.map(np.asarray, tasks))
-    return float(np.abs(found - expected).max()), seconds
+    return float(np.abs(answers - expected).max()), seconds

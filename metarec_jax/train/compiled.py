@@ -37,10 +37,10 @@ class Compiled:
         self._make, self._numbers = make, list(numbers)
         self._compiled: dict[tuple, Programs] = {}
 
-    def at(self, settings: Settings) -> Programs:
+    def with_settings(self, settings: Settings) -> Programs:
         """The programs at complete settings."""
-        numbers, found = self._find(settings)
-        return Programs(partial(found.steps, numbers), partial(found.errors, numbers))
+        numbers, programs = self._find(settings)
+        return Programs(partial(programs.steps, numbers), partial(programs.errors, numbers))
 
     def side_by_side(self, several: Sequence[Settings]) -> Programs:
         """The programs of N trainings at once: their state, root keys, parameters and what comes out have a leading
@@ -50,12 +50,12 @@ class Compiled:
           ValueError: the settings differ in more than real numbers.
         """
         pairs = [self._find(settings) for settings in several]
-        found = pairs[0][1]
-        if any(other is not found for _, other in pairs):
+        programs = pairs[0][1]
+        if any(other is not programs for _, other in pairs):
             raise ValueError("runs that are one program may differ in real numbers of the learner's space only.")
         numbers = {key: jnp.array([own[key] for own, _ in pairs], jnp.float32) for key in self._numbers}
-        steps = jax.jit(jax.vmap(found.steps, (0, None, 0, 0)), donate_argnums=2)
-        errors = jax.jit(jax.vmap(found.errors, (0, 0, None)))
+        steps = jax.jit(jax.vmap(programs.steps, (0, None, 0, 0)), donate_argnums=2)
+        errors = jax.jit(jax.vmap(programs.errors, (0, 0, None)))
         return Programs(partial(steps, numbers), partial(errors, numbers))
 
     def _find(self, settings: Settings) -> tuple[Settings, Programs]:

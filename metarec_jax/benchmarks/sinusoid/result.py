@@ -103,8 +103,8 @@ def _example(measured: Measured, shots: int, fold: Fold) -> dict[str, Any]:
     predictions = {}
     for name, outcomes in measured.outcomes.items():
         own = pl.concat([outcome.predictions for outcome in outcomes]).filter(task=number, seed=fold.seed)
-        at = {steps: own.filter(pl.col("shots") == name_of(shots, steps)).sort("item") for steps in TEST_STEPS}
-        predictions[name] = {steps: rows["prediction"].to_numpy() for steps, rows in at.items()}
+        by_steps = {steps: own.filter(pl.col("shots") == name_of(shots, steps)).sort("item") for steps in TEST_STEPS}
+        predictions[name] = {steps: rows["prediction"].to_numpy() for steps, rows in by_steps.items()}
     return {
         "x": np.asarray(tasks.query.x[number, :, 0]),
         "y": np.asarray(tasks.query.y[number]),
