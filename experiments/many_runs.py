@@ -37,7 +37,7 @@ def work(options: Options) -> None:
     write_atomic(path, json.dumps(result.content, indent=1, allow_nan=False).encode() + b"\n")
     print(result.table())
     milliseconds = result.content["ms_per_step_of_all"]
-    print(f"\nA step of all {len(found.runs)} runs took {milliseconds:.2f} ms; the curves: {path}")
+    print(f"\nA step of all {len(result.runs)} runs took {milliseconds:.2f} ms; the curves: {path}")
 
 
 def varied(text: str | None) -> dict[str, list[str]]:

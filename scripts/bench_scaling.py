@@ -83,7 +83,7 @@ def point_of(axis: str, size: int) -> Point:
     return Point(**{axis: size} | ({"ratings": 20 * size} if axis == "users" else {}))
 
 
-def made_up(point: Point) -> Ratings:
+def random_ratings(point: Point) -> Ratings:
     """A table of these sizes; who rated what means nothing."""
     rng, each = np.random.default_rng(0), point.ratings // point.users
     user = np.repeat(np.arange(point.users, dtype=np.int32), each)
@@ -105,14 +105,14 @@ def learner_of(point: Point) -> Learner:
 def optimiser_of(kind: str, row_scale: bool) -> optax.GradientTransformation:
     """Adam, for a way of training tables."""
     rows = kind != "dense"
-    return adam(1e-3, 10**6, rows=rows, one_scale=rows and row_scale)
+    return adam(1e-3, 10**6, rows=rows, row_wise=rows and row_scale)
 
 
 class Program:
     """The compiled steps of a point, with their state."""
 
     def __init__(self, point: Point, options: Options):
-        tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
+        tasks, learner = training_tasks(random_ratings(point), support=SUPPORT, query=QUERY), learner_of(point)
         optimiser = optimiser_of(options.id_tables, options.row_scale)
         self.data, self.key, self.length = tasks.data, jax.random.key(1), options.length
         sharding = Sharding(id_tables=options.id_tables, microbatch=point.microbatch)
@@ -163,7 +163,7 @@ def sent(chips: int, kind: TableUpdates, items: int, row_scale: bool) -> list[Se
     point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
     sharding = Sharding(chips, id_tables=kind, shards=True)
     mesh, learner = sharding.mesh(), learner_of(point)
-    tasks = sharded_tasks(made_up(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
+    tasks = sharded_tasks(random_ratings(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
     first_shard = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
     optimiser = optimiser_of(kind, row_scale)
     state = jax.eval_shape(lambda: loop.start(learner, first_shard, optimiser, jax.random.key(0)).state)
@@ -193,7 +193,7 @@ def between_devices(chips: list[int], row_scale: bool) -> list[dict[str, Any]]:
                     "bytes": each,
                 }
             )
-            print(f"devices      {number:>10,} {kind:8} {len(found):3} operations, {each / 1e3:10,.1f} kB sent by each")
+            print(f"devices      {number:>10,} {kind:8} {len(sent_operations):3} operations, {each / 1e3:10,.1f} kB sent by each")
     return rows
 
 
@@ -227,7 +227,7 @@ def work(options: Options) -> None:
                 f"{row['state_mb']:9.1f} {row['x_table']:8.2f}",
                 flush=True,
             )
-        print(f"{axis:20} exponent of time {found[0]['exponent']:.2f}\n")
+        print(f"{axis:20} exponent of time {axis_rows[0]['exponent']:.2f}\n")
         rows += axis_rows
     rows += between_devices(chips, options.row_scale) if "devices" in sizes else []
     if options.json:

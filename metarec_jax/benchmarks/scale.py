@@ -164,7 +164,7 @@ def _load(data: Ratings | Path, sharding: Sharding, config: ScaleConfig) -> Scal
 
 def _start(built: Built, outer: Config, train: Ratings, config: ScaleConfig) -> tuple[Any, loop.Run]:
     """The optimiser, and a run at step 0, the same in every process."""
-    of_tables = {"rows": config.id_tables != "dense", "one_scale": config.row_scale}
+    of_tables = {"rows": config.id_tables != "dense", "row_wise": config.row_scale}
     optimiser = adam(outer.outer_lr, config.steps, weight_decay=outer.weight_decay, rates=built.rates, **of_tables)
     params = built.params
     if params is None:

@@ -108,13 +108,13 @@ def sweep(
     curves, clock = [], time.perf_counter()
     with tqdm(total=config.total, unit="step", desc=f"{len(runs)} runs of {recipe.name}", disable=not progress) as bar:
 
-        def on_chunk(step: int, loss: np.ndarray, values: np.ndarray) -> None:
+        def on_steps(step: int, loss: np.ndarray, values: np.ndarray) -> None:
             seconds = round(time.perf_counter() - clock, 3)
             curves.append({"step": step, "loss": loss.tolist(), "valid_rmse": values.tolist(), "seconds": seconds})
             bar.set_postfix(best=f"{values.min():.4f}", worst=f"{values.max():.4f}", refresh=False)
             bar.update(config.length)
 
-        trained = train_side_by_side(recipe, fold, runs, on_chunk)
+        trained = train_side_by_side(recipe, fold, runs, on_steps)
     # Steps compile when they are first run, so the later ones tell how long one takes.
     seconds = (curves[-1]["seconds"] - curves[0]["seconds"]) / max(1, (len(curves) - 1) * config.length)
     scored = zip(runs, trained.best_value, trained.best_step, strict=True)
@@ -178,9 +178,9 @@ def rmse(programs: Programs, params: Params, held_out: Mapping[Shots, HeldOut]) 
 
 
 def train_side_by_side(
-    recipe: Recipe, fold: Fold, runs: Sequence[Planned], on_chunk: Callable[[int, np.ndarray, np.ndarray], None]
+    recipe: Recipe, fold: Fold, runs: Sequence[Planned], on_steps: Callable[[int, np.ndarray, np.ndarray], None]
 ) -> Run:
-    """The trainings to their last step, [N, ...] on every leaf; `on_chunk` as of `train.sweep.fit_many`."""
+    """The trainings to their last step, [N, ...] on every leaf; `on_steps` as of `train.sweep.fit_many`."""
     tasks, valid, begun = fold.tasks("train"), fold.held_out("valid"), []
     programs = compiled(recipe, fold).side_by_side([run.own | vars(run.config) for run in runs])
     for run in runs:
@@ -193,5 +193,5 @@ def train_side_by_side(
         roots=jnp.stack([root for _, root in begun]),
         steps=runs[0].config.total,
         validate=lambda params: rmse(programs, params, valid),
-        on_chunk=on_chunk,
+        on_steps=on_steps,
     )

@@ -103,7 +103,7 @@ def _check(recipes: Mapping[str, Recipe], name: str, entries: list[dict[str, Any
         raise ValueError(f"unknown method {name!r}; there are {', '.join(recipes)}.")
     if recipes[name].training:
         if len(entries) > 1:
-            raise ValueError(f"{name} has {len(found)} settings and is trained with one for every K.")
+            raise ValueError(f"{name} has {len(entries)} settings and is trained with one for every K.")
         hyperparameters(recipes[name], entries[0])
         return
     known = fit_defaults(recipes[name].baseline)

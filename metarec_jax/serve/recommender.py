@@ -30,7 +30,7 @@ class Shared(NamedTuple):
     params: Params
     content: Array  # [I, F]
     person: Array  # [G] features of the average person
-    noise: Array | None  # [I] variance of a rating that is not the taste's; None where the two cannot be told apart
+    noise: Array | None  # [I] variance of a rating that is not the taste's; None where they cannot be separated
     asked: Array  # [C] int32, the most rated items
 
 
@@ -119,11 +119,11 @@ def _told(learner: Learner, shared: Shared, support: Examples, prediction: Array
     """[C] by how much a rating of each item would lessen the mean variance of all that may be asked."""
     x = inputs(shared, shared.asked)
 
-    def doubt(weight: Array) -> Array:
+    def uncertainty(weight: Array) -> Array:
         asked = Examples(x, prediction[shared.asked], weight)
         all_examples = jax.tree.map(lambda *parts: jnp.concatenate(parts), support, asked)
         return jnp.mean(learner.variance(learner.adapt(shared.params, all_examples), x))
 
-    slope = jax.grad(doubt)(jnp.full(len(shared.asked), SLIGHT))
+    slope = jax.grad(uncertainty)(jnp.full(len(shared.asked), SLIGHT))
     noise = shared.noise[shared.asked]
     return -slope * noise / (noise + taste[shared.asked])
