@@ -14,16 +14,14 @@ from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.result import Result
 from metarec_jax.recipes import Recipe
-from metarec_jax.report import plots, results
 from metarec_jax.search.tuned import Tuned, read_tuned
-
-Write = Callable[[dict[str, Any], Path], None]
 
 
 class Plan(NamedTuple):
     """What the flags ask for, checked before any ratings are read or anything is written."""
 
     recipes: list[Recipe]  # in the order of the table
+    helpers: list[Recipe]  # of the benchmark
     tuned: Tuned | None
     stamp: str  # the flags, as flags.txt
 
@@ -35,6 +33,7 @@ def script(
     *,
     flags: Collection[str] = BENCHMARK,
     defaults: Mapping[str, Any] | None = None,
+    shown: type[Result] = Result,
 ) -> Experiment:
     """A script that measures a benchmark.
 
@@ -44,47 +43,43 @@ def script(
       benchmark: what the flags ask for; raises ValueError where they are wrong.
       flags: that it has.
       defaults: its own, by flag.
+      shown: its kind of results.
     """
 
     def work(options: Options) -> None:
-        measure(options, benchmark(options))
+        measure(options, benchmark(options), shown)
 
     return Experiment(name, doc, tuple(flags), work, defaults or {})
 
 
-def measure(options: Options, benchmark: Benchmark) -> None:
+def measure(options: Options, benchmark: Benchmark, shown: type[Result] = Result) -> None:
     """Run, or show what an earlier run in this work directory found."""
     plan = make_plan(options, benchmark)
     main.make_devices(options.devices)
     store = main.open_workdir(options, plan.stamp, main.label(options))
-    content = done(store)
-    if content is None:
-        content = fresh(options, benchmark, plan, store).content
-    show(content, store.folder, benchmark.metrics[0].name)
+    result = done(store, shown) or fresh(options, benchmark, plan, store)
+    print(result.table())
+    print(f"\nAll of it, with other metrics and plots: {store.folder / 'report.html'}")
 
 
-def done(store: Workdir) -> dict[str, Any] | None:
+def done(store: Workdir, shown: type[Result] = Result) -> Result | None:
     """What an earlier run found, which is said; None where it is not done."""
-    if not (store.folder / "results.json").exists():
+    path = store.folder / "results.json"
+    if not path.exists():
         return None
     print(f"{store.folder} is done already; this is what it found.\n")
-    return results.read_json(store.folder / "results.json")
+    return shown.load(path)
 
 
-def show(content: dict[str, Any], folder: Path, metric: str) -> None:
-    """Print the table, and where the rest is."""
-    print(Result(content).table(metric))
-    print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")
-
-
-def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir, write: Write | None = None) -> Result:
-    """Run the benchmark and write its report; results.json comes last and says that the run is complete."""
+def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir) -> Result:
+    """Run the benchmark and write its report."""
     begun = time.perf_counter()
     ratings = main.load_ratings(options)
     seconds = time.perf_counter() - begun
     log_tuned(options, plan, ratings.name)
+    helpers = {recipe.name: recipe for recipe in plan.helpers}
     result = run(
-        benchmark,
+        benchmark._replace(recipes=dict(benchmark.recipes) | helpers),
         ratings,
         plan.recipes,
         seeds=range(options.seed, options.seed + options.seeds),
@@ -94,28 +89,29 @@ def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir, wr
     )
     log_split(options, plan, ratings.name, result.content["split"]["sha256"])
     result.content["timing"] = {"load": round(seconds, 2)} | result.content["timing"]
-    (write or write_report)(result.content, store.folder)
+    result.write(store.folder)
     return result
 
 
-def write_report(content: dict[str, Any], folder: Path) -> None:
-    """The page and its picture, and results.json."""
-    plots.save_figure(plots.curves_figure(content), folder / "curves.png")
-    Result(content).report(folder / "report.html")
-    Result(content).save(folder / "results.json")
-
-
-def make_plan(options: Options, benchmark: Benchmark, idle: Idle = ()) -> Plan:
+def make_plan(options: Options, benchmark: Benchmark, idle: Idle = (), files: Mapping[str, str] | None = None) -> Plan:
     """Check all flags.
+
+    Args:
+      options: the flags.
+      benchmark: what they ask for.
+      idle: other flags that do nothing beside the others, and why.
+      files: flag -> sha256 of the file that it names, for others than --tuned.
 
     Raises:
       ValueError: one is wrong, or would do nothing.
     """
     learners = chosen("learners", options.learners, benchmark.learners(), benchmark.default)
-    baselines = chosen("baselines", options.baselines, benchmark.baselines())
-    recipes = [benchmark.recipes[name] for name in baselines + learners]
-    if not recipes:
-        raise ValueError("--learners=none and --baselines=none leave nothing to run.")
+    baselines = chosen("baselines", options.baselines, benchmark.baselines()) if options.has("baselines") else []
+    names = baselines + learners
+    if not names:
+        flags = " and ".join(f"--{flag}=none" for flag in ("learners", "baselines") if options.has(flag))
+        raise ValueError(f"with {flags} there is nothing to run.")
+    recipes = [benchmark.recipes[name] for name in (*names, *(name for name in benchmark.helpers if name not in names))]
     idle = [*main.data_idle(options), *idle]
     if not any(recipe.training for recipe in recipes):
         idle += [(flag, "needs a method that is trained") for flag in ("steps", "id_tables")]
@@ -124,7 +120,9 @@ def make_plan(options: Options, benchmark: Benchmark, idle: Idle = ()) -> Plan:
     tuned_file = options.tuned if options.has("tuned") else None
     tuned = read_tuned(Path(tuned_file), benchmark.name, benchmark.recipes) if tuned_file is not None else None
     recipes = configured(options, recipes, tuned)
-    return Plan(recipes, tuned, options.stamp(idle, {"tuned": tuned.sha256} if tuned else None))
+    stamp = options.stamp(idle, dict(files or {}) | ({"tuned": tuned.sha256} if tuned else {}))
+    helpers = [recipe for recipe in recipes if recipe.name in benchmark.helpers]
+    return Plan(recipes[: len(names)], helpers, tuned, stamp)
 
 
 def configured(options: Options, recipes: list[Recipe], tuned: Tuned | None = None) -> list[Recipe]:
@@ -149,11 +147,14 @@ def configured(options: Options, recipes: list[Recipe], tuned: Tuned | None = No
             raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
         changes[name][key] = value
     try:
-        found = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
+        configured_recipes = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
     except ValueError as error:
         raise ValueError(f"--set: {error}") from error
     grids = tuned.grids if tuned else {}
-    return [recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe for recipe in found]
+    return [
+        recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe
+        for recipe in configured_recipes
+    ]
 
 
 def log_tuned(options: Options, plan: Plan, dataset: str) -> None:

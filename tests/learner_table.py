@@ -16,6 +16,7 @@ from metarec_jax.learners.closed_form.deep_kernel import deep_kernel
 from metarec_jax.learners.closed_form.logistic import logistic
 from metarec_jax.learners.closed_form.multimodal_ridge import ContentTaste, multimodal_ridge
 from metarec_jax.learners.closed_form.r2d2 import r2d2
+from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
 from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
 from metarec_jax.learners.gradient.anil import anil
 from metarec_jax.learners.gradient.cavia import cavia
@@ -37,6 +38,7 @@ from metarec_jax.learners.metric.lwa import lwa
 from metarec_jax.learners.metric.matching import matching, matching_ratings
 from metarec_jax.learners.metric.nlba import nlba
 from metarec_jax.learners.metric.protonet import protonet, protonet_ratings
+from metarec_jax.learners.metric.refined_protonet import refined_protonet
 from metarec_jax.learners.metric.relation import Comparator, relation, relation_ratings
 from metarec_jax.learners.ranking.neighbour_encoder import neighbour_encoder
 from metarec_jax.learners.ranking.set_encoder import set_encoder
@@ -123,7 +125,7 @@ CLOSED_FORM = {
         objectives.squared_error,
         keys=Keys(ITEMS, 4),
         prior=ChoicePrior(ITEMS, 6, width=4),
-        doubt=ItemNoise(ITEMS),
+        item_noise=ItemNoise(ITEMS),
     ),
     "multimodal_ridge": lambda: multimodal_ridge(
         ContentTaste(taste_net(), ContentEncoder(SPANS, 6, width=8)),
@@ -184,6 +186,8 @@ CLASSIFIERS = {
     "protonet": lambda: protonet(Body(), objectives.cross_entropy, ways=WAYS),
     "matching": lambda: matching(Body(), objectives.cross_entropy, ways=WAYS),
     "relation": lambda: relation(Body(), Comparator((8,)), objectives.one_hot_squared_error, ways=WAYS),
+    "refined_protonet": lambda: refined_protonet(Body(), objectives.cross_entropy, ways=WAYS),
+    "refined_r2d2": lambda: refined_r2d2(Body(), objectives.cross_entropy, ways=WAYS, lam=1.0),
     "r2d2": lambda: r2d2(Body(), objectives.cross_entropy, ways=WAYS, lam=1.0),
     "proto_maml": lambda: proto_maml(Body(), objectives.cross_entropy, ways=WAYS, lr=0.1, steps=2),
     "maml": lambda: maml(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
@@ -194,4 +198,17 @@ CLASSIFIERS = {
     "maml_plus_plus": lambda: maml_plus_plus(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
     "reptile": lambda: reptile(classifier(), objectives.cross_entropy, lr=0.5, steps=3),
     "imaml": lambda: imaml(classifier(), objectives.cross_entropy, lam=2.0, lr=0.2, steps=40),
+}
+TRANSDUCTIVE = {"refined_protonet", "refined_r2d2"}  # the queries of a task help to answer each other
+
+# Learners without a test file of their own -> the file that tests their mathematics.
+COVERED_BY = {
+    "amortised/anp": "learners/amortised/test_base.py",
+    "amortised/cnp": "learners/amortised/test_base.py",
+    "amortised/set_transformer": "learners/amortised/test_base.py",
+    "gradient/feature_conditioned": "learners/gradient/test_paml.py",
+    "gradient/proto_maml": "learners/closed_form/test_r2d2.py",
+    "gradient/transfer": "learners/gradient/test_reptile.py",
+    "metric/nlba": "learners/metric/test_lwa.py",
+    "ranking/set_encoder": "learners/ranking/test_neighbour_encoder.py",
 }

@@ -43,7 +43,7 @@ def nearest_mean(read: Read, *, ways: int) -> Baseline:
     def predict(fast: Fast, x: Any) -> Array:
         return jnp.where(fast["empty"], -jnp.inf, _nearness(embed(read, fast["params"], x), fast["means"]))
 
-    return Baseline(partial(prepare, read), adapt, predict, "score")
+    return Baseline(partial(prepare, read), adapt, predict, "class")
 
 
 def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
@@ -70,7 +70,7 @@ def refined_mean(read: Read, *, ways: int, steps: int = 3) -> Baseline:
         means = refine(fast["sums"], counts, rows, refinement, steps)
         return assignment(refinement.sharpness * _nearness(rows, means), counts, refinement.balance)
 
-    return Baseline(fit, adapt, predict, "score")
+    return Baseline(fit, adapt, predict, "class")
 
 
 def nearest_neighbour(read: Read, *, ways: int) -> Baseline:
@@ -85,7 +85,7 @@ def nearest_neighbour(read: Read, *, ways: int) -> Baseline:
         member = (fast["y"][:, None] == jnp.arange(ways)) & (fast["mask"][:, None] > 0)
         return jnp.max(jnp.where(member, near[:, :, None], -jnp.inf), 1)
 
-    return Baseline(partial(prepare, read), adapt, predict, "score")
+    return Baseline(partial(prepare, read), adapt, predict, "class")
 
 
 def logistic_regression(read: Read, *, ways: int, steps: int = 100) -> Baseline:
@@ -122,7 +122,7 @@ def logistic_regression(read: Read, *, ways: int, steps: int = 100) -> Baseline:
     def predict(fast: Fast, x: Any) -> Array:
         return embed(read, fast["params"], x) @ fast["weights"]
 
-    return Baseline(fit, adapt, predict, "score")
+    return Baseline(fit, adapt, predict, "class")
 
 
 def _nearness(x: Array, points: Array) -> Array:

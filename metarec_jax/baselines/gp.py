@@ -41,11 +41,10 @@ def update(fast: Fast, new: Examples) -> Fast:
     return fast | {"weights": weights, "covariance": covariance}
 
 
-def forget(fast: Fast, decay: Array) -> Fast:
-    """`fast` after the user's taste has drifted: the fraction `decay` [] of the deviation from the prior is kept, see
-    `linear.relax`."""
+def forget(fast: Fast, fraction: Array) -> Fast:
+    """`fast` after some time: `fraction` of the user's deviation from the prior remains; see `ops.linear.relax`."""
     mean, prior = jnp.zeros_like(fast["weights"]), jnp.eye(len(fast["weights"]))
-    weights, covariance = relax(fast["weights"], fast["covariance"], mean, prior, decay)
+    weights, covariance = relax(fast["weights"], fast["covariance"], mean, prior, fraction)
     return fast | {"weights": weights, "covariance": covariance}
 
 

@@ -29,8 +29,8 @@ from metarec_jax.train.store import Store
 from metarec_jax.types import Array, Params
 
 
-class Asked(NamedTuple):
-    """What is asked of the methods at one K."""
+class CatalogueTasks(NamedTuple):
+    """Held-out users at one K, and the catalogue."""
 
     users: ImplicitUser  # leading [T]
     content: Array  # [I, F] of all items
@@ -76,7 +76,7 @@ def catalogue_fold(ratings: Ratings, liked: Ratings, split: Split, seed: int, sh
         own = split.valid if part == "valid" else split.test
         names = liked.user_ids[own.users]
         users = {k: jax.tree.map(jnp.asarray, held_out_implicit_users(liked, own, k)) for k in shots}
-        return {k: HeldOut(Asked(found, content), names) for k, found in users.items()}
+        return {k: HeldOut(CatalogueTasks(batch, content), names) for k, batch in users.items()}
 
     tasks = functools.cache(lambda table: training_catalogue(tables[table], support=max(shots) or 1))
     return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, lambda: (held_out("valid"), held_out("test")))
@@ -86,14 +86,14 @@ def measure(
     name: str, method: Method, params: Params, held_out: HeldOut, wanted: tuple[Metric, ...]
 ) -> dict[str, np.ndarray]:
     """Metric -> [T] of the ranked catalogue."""
-    asked = held_out.tasks
-    values = rank_catalogue(name, method, params, asked.content, asked.users, held_out.users).values
+    tasks = held_out.tasks
+    values = rank_catalogue(name, method, params, tasks.content, tasks.users, held_out.users).values
     return {metric.name: values[metric.name] for metric in wanted}
 
 
 def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[Shots, Answers]:
     """The metrics of the test users, and as predictions the expected rank of every item that was to be found."""
-    found = {}
+    answers = {}
     for k in shots:
         held_out = fold.held_out("test")[k]
         users = held_out.tasks.users
@@ -109,5 +109,5 @@ def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[
                 "prediction": ranked.rank[task, place],
             }
         )
-        found[k] = Answers(ranked.values, held_out.users, rows)
-    return found
+        answers[k] = Answers(ranked.values, held_out.users, rows)
+    return answers

@@ -87,7 +87,7 @@ def ways(method: Method) -> dict[str, Replay]:
         return {"again": again}
     if method.forget is None:  # its update is not the batch solution, so that this one is another method
         return {"again": again, "update": follow}
-    return {f"fraction {fraction:g}": partial(follow, share=fraction) for fraction in FRACTIONS}
+    return {f"fraction {fraction:g}": partial(follow, fraction=fraction) for fraction in FRACTIONS}
 
 
 def choose(method: Method, params: Params, users: HeldOut) -> tuple[str, Replay, np.ndarray]:
@@ -97,8 +97,8 @@ def choose(method: Method, params: Params, users: HeldOut) -> tuple[str, Replay,
         predictions = np.asarray(replayed(replay, method, params, users.tasks))
         return errors_by_bin(predictions, users.tasks, [0])["all"]
 
-    found = [(errors_of(replay), name, replay) for name, replay in ways(method).items()]
-    errors, name, replay = min(found, key=lambda row: _mean(row[0]))
+    tried = [(errors_of(replay), name, replay) for name, replay in ways(method).items()]
+    errors, name, replay = min(tried, key=lambda row: _mean(row[0]))
     return name, replay, errors
 
 
@@ -143,11 +143,11 @@ def followed(name: str, trained: Trained, fold: Fold, starts: list[int]) -> dict
             "position": position.astype(np.int32),
         }
     )
-    found = {}
+    answers = {}
     errors = errors_by_bin(predictions, users.tasks, starts)
     for k, end in zip([*starts, "all"], [*starts[1:], None, None], strict=True):
         own = rows if k == "all" else rows.filter(pl.col("position") >= k, pl.col("position") < (end or len(real[0])))
         known = np.isfinite(errors[k])
         values = {"rmse": errors[k][known]}
-        found[k] = Answers(values, users.users[known], own.drop("position"), {"adaptation": way})
-    return found
+        answers[k] = Answers(values, users.users[known], own.drop("position"), {"adaptation": way})
+    return answers

@@ -15,7 +15,7 @@ from scipy import stats
 RESAMPLES = 2_000
 LEVEL = 0.95
 _SEED = 20_240_229
-_CHUNK_ELEMENTS = 2**21  # draws held at a time: about 50 MB with the sums gathered from them
+_BLOCK_ELEMENTS = 2**21  # draws held at a time: about 50 MB with the sums gathered from them
 
 
 class Estimate(NamedTuple):
@@ -56,7 +56,7 @@ def _interval(
     if number < 2:  # one group says nothing about the spread between groups
         return float("nan"), float("nan")
     rng = np.random.default_rng(_SEED)
-    rows = max(1, _CHUNK_ELEMENTS // number)
+    rows = max(1, _BLOCK_ELEMENTS // number)
     resampled = []
     for start in range(0, RESAMPLES, rows):
         drawn = rng.integers(number, size=(min(rows, RESAMPLES - start), number))
@@ -137,16 +137,16 @@ def compare(a: np.ndarray, b: np.ndarray, groups: np.ndarray, root: bool) -> Dif
       ValueError: the three are not vectors of one length.
     """
     (a, groups), (b, _) = _checked(a, groups), _checked(b, groups)
-    both = ~(np.isnan(a) | np.isnan(b))
-    if not both.any():
+    defined = ~(np.isnan(a) | np.isnan(b))
+    if not defined.any():
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"))
 
     def statistic(means: np.ndarray) -> np.ndarray:
         means = np.sqrt(means) if root else means
         return means[:, 0] - means[:, 1]
 
-    pairs = np.stack([a[both], b[both]], axis=1)
-    sums, counts = _group_sums(pairs, groups[both])
+    pairs = np.stack([a[defined], b[defined]], axis=1)
+    sums, counts = _group_sums(pairs, groups[defined])
     low, high = _interval(sums, counts, statistic)
     return Difference(float(statistic(pairs.mean(axis=0)[None])[0]), low, high, _paired_p(sums, counts))
 

@@ -28,28 +28,28 @@ def again(method: Learner | Baseline, params: Params, history: Examples) -> Arra
     """
     places = jnp.arange(len(history.mask))
 
-    def at(place: Array) -> Array:
+    def predict_next(place: Array) -> Array:
         known = history._replace(mask=history.mask * (places < place))
-        one = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history.x)
-        return method.predict(method.adapt(params, known), one)[0]
+        candidate = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history.x)
+        return method.predict(method.adapt(params, known), candidate)[0]
 
-    return jax.lax.map(at, places)
+    return jax.lax.map(predict_next, places)
 
 
-def follow(method: Learner | Baseline, params: Params, history: Examples, share: Array | float = 1.0) -> Array:
+def follow(method: Learner | Baseline, params: Params, history: Examples, fraction: Array | float = 1.0) -> Array:
     """[L] predictions of a history, each made before `update` takes the rating in.
 
     Args:
-      method: with `update`, and with `forget` where share < 1.
+      method: with `update`, and with `forget` where fraction < 1.
       params, history: as in `again`.
-      share: of what was learnt, the part that is kept from one rating to the next.
+      fraction: of what was learnt, kept from one rating to the next.
     """
     rows = jax.tree.map(lambda leaf: leaf[:, None], history)
     nothing = jax.tree.map(lambda leaf: leaf[:0], history)
 
     def step(fast, row: Examples):
         if method.forget is not None:  # time has passed since the last one
-            fast = method.forget(fast, jnp.float32(share))
+            fast = method.forget(fast, jnp.float32(fraction))
         return method.update(fast, row), method.predict(fast, row.x)[0]
 
     return jax.lax.scan(step, method.adapt(params, nothing), rows)[1]
@@ -64,8 +64,8 @@ def replayed(replay: Replay, method: Learner | Baseline, params: Params, tasks: 
       method, params: as there.
       tasks: leading [T, L].
     """
-    one = partial(replay, method, params)
-    return in_batches(one, tasks, batch)
+    replay_task = partial(replay, method, params)
+    return in_batches(replay_task, tasks, batch)
 
 
 def errors_by_bin(predictions: np.ndarray, tasks: Examples, starts: list[int]) -> dict[int | str, np.ndarray]:

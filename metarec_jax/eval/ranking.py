@@ -1,6 +1,6 @@
 """A learner or baseline on tasks with a whole catalogue as candidates: one value a task and metric.
 
-Scores of all candidates exist for one chunk of users at a time, and of a large catalogue for one block of items:
+Scores of all candidates exist for one batch of users at a time, and of a large catalogue for one block of items:
 metrics are taken inside the same compiled program.
 """
 
@@ -72,9 +72,9 @@ def _rank(
 ) -> tuple[dict[str, Array], Array, Array]:
     def one_user(user: ImplicitUser) -> tuple[dict[str, Array], Array, Array]:
         fast = adapt(params, liked_support(content, user))
-        found, finite = ranks_of(predict, fast, content, user.context, user.relevant, user.support, items=items)
-        values = {metric.name: metric.function(found) for metric in RANKING}
-        return values, 1.0 + found.ahead + (found.tied - 1) / 2.0, finite
+        ranks, finite = ranks_of(predict, fast, content, user.context, user.relevant, user.support, items=items)
+        values = {metric.name: metric.function(ranks) for metric in RANKING}
+        return values, 1.0 + ranks.ahead + (ranks.tied - 1) / 2.0, finite
 
     return in_batches(one_user, users, batch)
 

@@ -49,8 +49,8 @@ def find_ranks(
         here = (relevant >= start) & (relevant < start + size)
         return jnp.where(here, scores_at(start)[jnp.where(here, relevant - start, 0)], own), None
 
-    def count(found: tuple[Array, Array, Array], start: Array) -> tuple[tuple[Array, Array, Array], None]:
-        ahead, tied, finite = found
+    def count(counts: tuple[Array, Array, Array], start: Array) -> tuple[tuple[Array, Array, Array], None]:
+        ahead, tied, finite = counts
         scores, inside = scores_at(start), start + jnp.arange(size) < number
         candidates = inside & ~_among(known, start, size)
         finite &= jnp.all(jnp.isfinite(scores) | ~candidates)
@@ -73,24 +73,24 @@ def _among(items: Array, start: Array, size: int) -> Array:
     return jnp.zeros(size, bool).at[jnp.where(here, items - start, size)].set(True, mode="drop")
 
 
-def ndcg(places: Ranks, k: int) -> Array:
+def ndcg(ranks: Ranks, k: int) -> Array:
     """Expected nDCG@k with a gain of 1 for what is relevant. Undefined (NaN) when nothing is."""
-    number = jnp.sum(places.real)
-    found = jnp.sum(jnp.where(places.real, mean_discount(places.ahead, places.tied, k), 0.0))
-    return jnp.where(number > 0, found / dcg_sums(k)[jnp.minimum(number, k)], jnp.nan)
+    number = jnp.sum(ranks.real)
+    gained = jnp.sum(jnp.where(ranks.real, mean_discount(ranks.ahead, ranks.tied, k), 0.0))
+    return jnp.where(number > 0, gained / dcg_sums(k)[jnp.minimum(number, k)], jnp.nan)
 
 
-def recall(places: Ranks, k: int) -> Array:
+def recall(ranks: Ranks, k: int) -> Array:
     """Expected share of the relevant items that are among the first k. Undefined (NaN) when nothing is."""
-    chance = jnp.clip(k - places.ahead, 0, places.tied) / places.tied
-    return jnp.sum(jnp.where(places.real, chance, 0.0)) / jnp.sum(places.real)
+    chance = jnp.clip(k - ranks.ahead, 0, ranks.tied) / ranks.tied
+    return jnp.sum(jnp.where(ranks.real, chance, 0.0)) / jnp.sum(ranks.real)
 
 
-def _first_group(places: Ranks) -> tuple[Array, Array, Array]:
+def _first_group(ranks: Ranks) -> tuple[Array, Array, Array]:
     """Of the first tie group with a relevant item: candidates ahead of it, its size, and its relevant ones."""
-    first = jnp.argmin(jnp.where(places.real, places.ahead, jnp.iinfo(jnp.int32).max))
-    ahead = places.ahead[first]
-    return ahead, places.tied[first], jnp.sum(places.real & (places.ahead == ahead))
+    first = jnp.argmin(jnp.where(ranks.real, ranks.ahead, jnp.iinfo(jnp.int32).max))
+    ahead = ranks.ahead[first]
+    return ahead, ranks.tied[first], jnp.sum(ranks.real & (ranks.ahead == ahead))
 
 
 def _missed(size: Array, hits: Array, place: Array) -> Array:
@@ -98,17 +98,17 @@ def _missed(size: Array, hits: Array, place: Array) -> Array:
     return jnp.maximum(size - hits - place, 0) / jnp.maximum(size - place, 1)
 
 
-def hit_rate(places: Ranks, k: int) -> Array:
+def hit_rate(ranks: Ranks, k: int) -> Array:
     """Chance that a relevant item is among the first k. Undefined (NaN) when nothing is relevant."""
-    ahead, size, hits = _first_group(places)
+    ahead, size, hits = _first_group(ranks)
     place = jnp.arange(k)
     none = jnp.prod(jnp.where(ahead + place < k, _missed(size, hits, place), 1.0))
     return jnp.where(hits > 0, 1.0 - none, jnp.nan)
 
 
-def reciprocal_rank(places: Ranks) -> Array:
+def reciprocal_rank(ranks: Ranks) -> Array:
     """Expected 1 / rank of the relevant item that is ranked highest. Undefined (NaN) when nothing is relevant."""
-    ahead, size, hits = _first_group(places)
+    ahead, size, hits = _first_group(ranks)
 
     def go_on(state: tuple[Array, Array, Array]) -> Array:
         return state[0] <= size - hits  # the first relevant one is at place m - r at the latest

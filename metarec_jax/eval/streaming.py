@@ -77,7 +77,7 @@ def ask(
     by_user, everywhere = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((AXIS,), ()))
     run = _program(method, liked, sizes, mesh)
     params, content = jax.device_put((params, jnp.asarray(content)), everywhere)
-    found: dict[str, list[np.ndarray]] = {metric: [np.zeros(0, np.float32)] for metric in _metrics(liked)}
+    values_by_metric: dict[str, list[np.ndarray]] = {metric: [np.zeros(0, np.float32)] for metric in _metrics(liked)}
     done = 0
     for tasks in _ahead(asked.blocks(own, size)):
         number = len(tasks.query.mask)
@@ -85,10 +85,11 @@ def ask(
         values, finite = run(params, content, jax.device_put(whole, by_user))
         _check(name, np.asarray(finite)[:number], asked.names[own[done : done + number]])
         for metric, value in values.items():
-            found[metric].append(np.asarray(value)[:number])
+            values_by_metric[metric].append(np.asarray(value)[:number])
         done += number
         on_block(number)
-    return {metric: distributed.gather(np.concatenate(each), len(asked.names)) for metric, each in found.items()}
+    joined = {metric: np.concatenate(blocks) for metric, blocks in values_by_metric.items()}
+    return {metric: distributed.gather(values, len(asked.names)) for metric, values in joined.items()}
 
 
 def _block(users: int, most: int, devices: int) -> int:
@@ -113,8 +114,8 @@ def _program(method: Learner | Baseline, liked: float | None, sizes: Sizes, mesh
             known = jnp.where(task.support.mask > 0, task.support.x.id, -1)
             relevant = jnp.where((query.mask > 0) & (query.y >= liked), query.x.id, -1)
             context = query.x.context[0]
-            found, scored = ranks_of(method.predict, fast, content, context, relevant, known, items=sizes.items)
-            ranked = {metric.name: metric.function(found) for metric in metrics.RANKING}
+            ranks, scored = ranks_of(method.predict, fast, content, context, relevant, known, items=sizes.items)
+            ranked = {metric.name: metric.function(ranks) for metric in metrics.RANKING}
             values, finite = values | ranked, finite & scored
         return values, finite
 

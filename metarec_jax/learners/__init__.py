@@ -1,4 +1,4 @@
-"""Meta-learning algorithms as pure functions of one task, a folder a family; `learners.maml` and the like."""
+"""Meta-learning algorithms as pure functions of one task, one folder for each family: `learners.maml` and others."""
 
 from metarec_jax.learners.amortised.anp import anp
 from metarec_jax.learners.amortised.base import read_support

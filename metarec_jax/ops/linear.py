@@ -128,18 +128,18 @@ def absorb(
     return jax.lax.scan(take, (weights, covariance), rows)[0]
 
 
-def relax(weights: Array, covariance: Array, mean: Array, prior: Array, decay: Array) -> tuple[Array, Array]:
-    """The posterior N(weights, covariance) after the user's taste has drifted towards the prior.
+def relax(weights: Array, covariance: Array, mean: Array, prior: Array, fraction: Array) -> tuple[Array, Array]:
+    """A posterior N(weights, covariance) after a drift: `fraction` of the deviation from the prior remains.
 
-    w' - mean = decay (w - mean) + sqrt(1 - decay^2) e with e ~ N(0, prior), an autoregression whose stationary
-    distribution is the prior N(mean, prior); the prediction step of the Kalman filter.
+    w' - mean = fraction (w - mean) + sqrt(1 - fraction^2) e with e ~ N(0, prior), an autoregression that leaves the
+    prior N(mean, prior) as it is; the prediction step of the Kalman filter. fraction = 1 changes nothing.
 
     Args:
       weights, covariance: [D] and [D, D] of the posterior.
       mean, prior: [D] and [D, D] of the prior.
-      decay: [] in 0..1, the fraction of the deviation from the prior that is kept; 1 changes nothing.
+      fraction: [] in 0..1.
     """
-    return mean + decay * (weights - mean), prior + decay**2 * (covariance - prior)
+    return mean + fraction * (weights - mean), prior + fraction**2 * (covariance - prior)
 
 
 def gaussian_posterior(

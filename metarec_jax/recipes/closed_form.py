@@ -55,8 +55,10 @@ def build_attentive_ridge(
     """Attentive ridge, from a Gaussian process; candidates look alike at first if the same users rate them."""
 
     def rule(net: TasteNet) -> Learner:
-        keys, prior, doubt = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemNoise(net.num_ids)
-        return attentive_ridge(net, objectives.squared_error, keys=keys, prior=prior, doubt=doubt, sharpness=sharpness)
+        keys, prior, item_noise = Keys(net.num_ids, key_dim), ChoicePrior(net.num_ids, net.dim), ItemNoise(net.num_ids)
+        return attentive_ridge(
+            net, objectives.squared_error, keys=keys, prior=prior, item_noise=item_noise, sharpness=sharpness
+        )
 
     process = {"rank": rank, "shrink": shrink, "reg_population": reg_population, "reg_by_group": reg_by_group}
     vectors = fitted_choice_vectors(train)
@@ -64,8 +66,8 @@ def build_attentive_ridge(
     mix = jax.random.normal(jax.random.key(0), (CHOICE_DIM, key_dim)) / CHOICE_DIM**0.5
     attention = built.params["attention"]
     keys = attention["keys"] | {"id_key": {"table": vectors[:, :CHOICE_DIM] @ mix}}
-    doubt = {"id_doubt": {"table": jnp.log(fitted_noise(train, **process))[:, None]}}
-    params = built.params | {"attention": attention | {"keys": keys}, "doubt": doubt}
+    item_noise = {"id_item_noise": {"table": jnp.log(fitted_noise(train, **process))[:, None]}}
+    params = built.params | {"attention": attention | {"keys": keys}, "item_noise": item_noise}
     return built._replace(params=params, rates=RATES)
 
 

@@ -39,5 +39,5 @@ def grid(**choices: tuple) -> list[dict[str, Any]]:
     """Every combination of the choices, as keyword arguments; the last choice varies fastest."""
     settings: list[dict[str, Any]] = [{}]
     for name, values in choices.items():
-        settings = [found | {name: value} for found in settings for value in values]
+        settings = [setting | {name: value} for setting in settings for value in values]
     return settings

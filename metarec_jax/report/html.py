@@ -110,20 +110,20 @@ def _summary(results: Results) -> list[str]:
             better, worse, same = (verdicts.count(word) for word in ("better", "worse", "="))
             sentences.append(
                 f"{head}: {better} of {len(verdicts)} learners better than {opponent} in {by_name(metric).label}, "
-                f"{worse} worse, {same} not to be told apart."
+                f"{worse} worse, {same} not significantly different."
             )
     return sentences
 
 
 def _settings(results: Results) -> dict[str, dict[str, str]]:
     """Name -> {settings as text: the values of K they were used at as text}."""
-    found: dict[str, dict[str, list[str]]] = {}
+    shots_by_text: dict[str, dict[str, list[str]]] = {}
     for row in results["rows"]:
         text = ", ".join(f"{key} = {_text(value)}" for key, value in row["settings"].items())
-        found.setdefault(row["name"], {}).setdefault(text or "none", []).append(str(row["shots"]))
+        shots_by_text.setdefault(row["name"], {}).setdefault(text or "none", []).append(str(row["shots"]))
     return {
         name: {text: "every K" if len(texts) == 1 else "K = " + ", ".join(ks) for text, ks in texts.items()}
-        for name, texts in found.items()
+        for name, texts in shots_by_text.items()
     }
 
 

@@ -4,7 +4,7 @@ Its `results.json` follows schema 1 (`results.py`), K being the number of questi
     asked        who was asked about what, in words
     rows         also learner, way (of choosing), answers (mean number so far),
       against {other way: {difference, low, high, p}} in RMSE, paired over users
-    questions    {way: [{title, asked, answered}, ...]} asked most often, of a share of users, a share of whom answers
+    questions    {way: [{title, asked, answered}, ...]} asked most often; fractions of users, and of them who answer
 """
 
 import json
@@ -20,7 +20,7 @@ from metarec_jax.report.results import Results, shots
 from metarec_jax.report.table import Change, align, change
 
 MEANING = {
-    "variance": "where an answer takes most variance off the predictions of all items",
+    "variance": "where an answer reduces the variance of the predictions of all items most",
     "melu": "by MeLU's score, popularity times gradient",
     "popular": "the most rated first",
     "random": "at random",
@@ -61,8 +61,8 @@ def text_table(results: Results) -> str:
     heads = ["", *(f"{k} questions" for k in columns(results))]
     blocks = [[f"{results['dataset']['name']}, {results['experiment']}: {results['asked']}"]]
 
-    def lines(learner: str, of) -> list[list[str]]:
-        return [[way, *(of(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
+    def lines(learner: str, cell_text) -> list[list[str]]:
+        return [[way, *(cell_text(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
 
     for learner in learners(results):
         errors = lines(learner, lambda row: f"{row['metrics']['rmse']['mean']:.4f}")
@@ -70,7 +70,7 @@ def text_table(results: Results) -> str:
         rivals = changes(results, learner)
         differences = zip(columns(results), *rivals.values(), strict=True)
         texts = [[f"{k} questions", *(" ".join(rival) for rival in rivals)] for k, *rivals in differences if k]
-        title = f"{learner}: RMSE of {ways(results)[0]} less that of another [95% interval], = cannot be told apart"
+        title = f"{learner}: RMSE of {ways(results)[0]} minus that of another [95% interval], = not significant"
         blocks.append([title, *align([["", *rivals], *texts])])
     answers = lines(learners(results)[0], lambda row: f"{row['answers']:.2f}")
     blocks.append(["answers so far", *align([heads, *answers])])
@@ -80,7 +80,7 @@ def text_table(results: Results) -> str:
 def questions_figure(results: Results) -> Figure:
     """A panel a learner: error against the number of questions, a line a way of choosing.
 
-    Without intervals: what makes a user hard to predict is common to all lines, and only differences are told apart.
+    Without intervals: what makes a user hard to predict is common to all lines, and only differences are tested.
     """
     names = learners(results)
     figure = Figure(figsize=(5.0 * len(names) + 0.4, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
@@ -95,6 +95,17 @@ def questions_figure(results: Results) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     return figure
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
 
 
 def html_page(results: Results) -> str:

@@ -57,8 +57,8 @@ def curves_figure(results: Results) -> Figure:
 def _means(results: Results, metric: str, kind: str) -> dict[str, list[float]]:
     """Name -> the defined means of a metric, in the order of K; nobody without one."""
     ks = r.shots(results)
-    found = {name: [r.figures(results, name, k, metric) for k in ks] for name in r.names(results, kind)}
-    return {name: [f["mean"] for f in row if f] for name, row in found.items() if any(row)}
+    rows = {name: [r.figures(results, name, k, metric) for k in ks] for name in r.names(results, kind)}
+    return {name: [f["mean"] for f in row if f] for name, row in rows.items() if any(row)}
 
 
 def _styles(results: Results, panels: list[str], learning: Collection[str]) -> dict[str, dict]:
@@ -95,8 +95,8 @@ def _shots_panel(axis: Axes, results: Results, metric: str, styles: dict[str, di
         heights += means
         band = [(i, f["low"], f["high"]) for i, f in points if name in learners and r.defined(f["low"])]
         if band:
-            at, low, high = zip(*band, strict=True)
-            axis.fill_between(at, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
+            ks, low, high = zip(*band, strict=True)
+            axis.fill_between(ks, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
     axis.set_xticks(range(len(ks)), [str(k) for k in ks])
     axis.set_ylim(*_limits(heights))
     dress(axis, f"{by_name(metric).label} on test tasks", "K, ratings in the support set", by_name(metric).direction)

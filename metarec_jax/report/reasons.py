@@ -3,7 +3,7 @@
 Its `results.json` follows schema 1 (`results.py`) with the metrics of `COLUMNS` and more:
     rows         also "beyond_random": {difference, low, high, p}, paired
     examples     {name: [{user, title, prediction, rating, reason}, ...]}
-    points       {name: [[foretold, true], ...]}
+    points       {name: [[predicted, actual], ...]}
 """
 
 import json
@@ -20,11 +20,11 @@ from metarec_jax.report.results import Results, defined
 from metarec_jax.report.table import UNDEFINED, align
 
 COLUMNS = {
-    "correlation": "correlation of the foretold and the true effect of leaving a rating out",
-    "foretold": "effect of leaving out the most influential rating as foretold, mean size in rating units",
-    "moved": "what it was in truth, counted in the direction that was foretold",
-    "right way": "share of the predictions that moved in that direction",
-    "random": "mean size of the effect of leaving out a random rating",
+    "correlation": "correlation of the predicted and the actual effect of leaving a rating out",
+    "predicted": "predicted effect of leaving out the most influential rating, mean size in rating units",
+    "actual": "its actual effect, counted in the predicted direction",
+    "same sign": "fraction of the predictions that moved in that direction",
+    "random": "mean size of the actual effect of leaving out a random rating",
 }
 
 
@@ -49,8 +49,8 @@ def text_table(results: Results) -> str:
     for row in results["rows"]:
         count = row["metrics"]["correlation"]["tasks"]
         shown = ("correlation", "most - random")
-        found = dict(zip(heads[3:], cells(row), strict=True))
-        texts = [f"{text} {interval}" if head in shown else text for head, (text, interval) in found.items()]
+        by_head = dict(zip(heads[3:], cells(row), strict=True))
+        texts = [f"{text} {interval}" if head in shown else text for head, (text, interval) in by_head.items()]
         lines.append([row["name"], str(row["shots"]), f"{count:,}", *texts])
     notes = [f"{name}: {meaning}" for name, meaning in COLUMNS.items()]
     title = f"{results['dataset']['name']}, {results['experiment']}"
@@ -58,7 +58,7 @@ def text_table(results: Results) -> str:
 
 
 def points_figure(results: Results) -> Figure:
-    """A panel a method: true against foretold effects of leaving a rating out."""
+    """A panel a method: actual against predicted effects of leaving a rating out."""
     points = {name: np.array(pairs) for name, pairs in results["points"].items()}
     figure = Figure(figsize=(3.6 * len(points) + 0.4, 3.8), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
     FigureCanvasAgg(figure)
@@ -70,13 +70,24 @@ def points_figure(results: Results) -> Figure:
         axis.plot(*pairs.T, ".", color=COLOURS[place % len(COLOURS)], markersize=4, alpha=0.6)
         axis.set_xlim(-reach, reach)
         axis.set_ylim(-reach, reach)
-        axis.set_ylabel("true")
-        dress(axis, name, "foretold", "rating units")
+        axis.set_ylabel("actual")
+        dress(axis, name, "predicted", "rating units")
     return figure
 
 
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
+
+
 def html_page(results: Results) -> str:
-    """The page: how far reasons are true, and what people would be told. What it is made of is escaped."""
+    """The page: how well reasons predict effects, and what people would be told. What it is made of is escaped."""
     return template("reasons.html").render(
         results=results,
         columns=COLUMNS,

@@ -56,8 +56,8 @@ class ResultsError(ValueError):
 def validate(results: Any) -> Results:
     """The results themselves when they follow the layout above; ResultsError otherwise."""
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
-        found = results.get("schema") if isinstance(results, dict) else type(results).__name__
-        raise ResultsError(f"schema is {found!r}, expected {SCHEMA}: run the experiment again")
+        schema = results.get("schema") if isinstance(results, dict) else type(results).__name__
+        raise ResultsError(f"schema is {schema!r}, expected {SCHEMA}: run the experiment again")
     _require(results, _SECTIONS, "results")
     _require(results["dataset"], _DATASET, "dataset")
     _require(results["split"], _SPLIT, "split")
@@ -135,14 +135,14 @@ def read_json(path: str | os.PathLike[str]) -> Results:
 
 def metrics(results: Results) -> list[str]:
     """The metrics of the rows, in the order of the registry."""
-    found = {metric for row in results["rows"] for metric in row["metrics"]}
-    return list(dict.fromkeys(metric.name for metric in REGISTRY if metric.name in found))
+    measured = {metric for row in results["rows"] for metric in row["metrics"]}
+    return list(dict.fromkeys(metric.name for metric in REGISTRY if metric.name in measured))
 
 
 def shots(results: Results) -> list[int | str]:
-    """The values of K, rising, "all" last."""
-    found = {row["shots"] for row in results["rows"]}
-    return sorted(found, key=lambda k: math.inf if k == "all" else k)
+    """The values of K, rising, then those that are texts, in the order of the rows."""
+    values = dict.fromkeys(row["shots"] for row in results["rows"])
+    return sorted(values, key=lambda k: math.inf if isinstance(k, str) else k)
 
 
 def names(results: Results, kind: str) -> list[str]:
@@ -160,8 +160,8 @@ def find(results: Results, name: str, k: int | str, *path: str) -> dict[str, Any
 
 def figures(results: Results, name: str, k: int | str, metric: str) -> dict[str, Any] | None:
     """{mean, low, high, ...} of a metric, or None where it was not measured or is undefined."""
-    found = find(results, name, k, "metrics", metric)
-    return found if found and defined(found["mean"]) else None
+    values = find(results, name, k, "metrics", metric)
+    return values if values and defined(values["mean"]) else None
 
 
 def defined(number: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Results as aligned plain text and as Markdown; the cells are shared with the HTML page."""
+"""Results as aligned plain text; the cells are shared with the HTML page."""
 
 import statistics
 from typing import Any, NamedTuple
@@ -34,15 +34,15 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 
 def columns(results: Results) -> list[str]:
-    """The heads of the columns: "K = 0", ..."""
-    return [f"K = {k}" for k in r.shots(results)]
+    """The heads of the columns: "K = 0", ..., or what else the shots are called."""
+    return [k if isinstance(k, str) and k != "all" else f"K = {k}" for k in r.shots(results)]
 
 
 def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
     """Name -> one Cell a K, for the learners or the baselines; the best is sought among both."""
     ks = r.shots(results)
     choose = min if by_name(metric).lower_is_better else max
-    best = [choose((found["mean"] for found in _measured(results, metric, k)), default=None) for k in ks]
+    best = [choose((figures["mean"] for figures in _measured(results, metric, k)), default=None) for k in ks]
     return {
         name: [_cell(r.figures(results, name, k, metric), b) for k, b in zip(ks, best, strict=True)]
         for name in r.names(results, kind)
@@ -52,7 +52,7 @@ def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
 def _measured(results: Results, metric: str, k: int | str) -> list[dict[str, Any]]:
     """The figures of everyone for whom the metric is defined at this K."""
     everyone = r.names(results, "baseline") + r.names(results, "learner")
-    return [found for name in everyone if (found := r.figures(results, name, k, metric))]
+    return [figures for name in everyone if (figures := r.figures(results, name, k, metric))]
 
 
 def _cell(figures: dict[str, Any] | None, best: float | None) -> Cell:
@@ -73,11 +73,11 @@ def _interval(figures: dict[str, Any], style: str) -> str:
 
 def counts(results: Results, metric: str) -> dict[str, list[int]]:
     """{"tasks": [...], "undefined": [...]}, one a K, of the method whose metric is defined most often."""
-    found = [
+    numbers = [
         max(((f["tasks"], f["undefined"]) for f in _measured(results, metric, k)), default=(0, 0))
         for k in r.shots(results)
     ]
-    return {"tasks": [tasks for tasks, _ in found], "undefined": [undefined for _, undefined in found]}
+    return {"tasks": [tasks for tasks, _ in numbers], "undefined": [undefined for _, undefined in numbers]}
 
 
 def changes(results: Results, metric: str, against: str) -> dict[str, list[Change]]:
@@ -100,9 +100,9 @@ def change(figures: dict[str, Any] | None, metric: str) -> Change:
 
 def opponents(results: Results, metric: str) -> list[str]:
     """The baseline that the learners are compared with at each K, UNDEFINED where there is none."""
-    found = {row["shots"]: row["versus"] for row in results["rows"] if row.get("versus")}
+    versus = {row["shots"]: row["versus"] for row in results["rows"] if row.get("versus")}
     return [
-        found[k].get(metric, {}).get("baseline", found[k]["baseline"]) if k in found else UNDEFINED
+        versus[k].get(metric, {}).get("baseline", versus[k]["baseline"]) if k in versus else UNDEFINED
         for k in r.shots(results)
     ]
 
@@ -112,7 +112,7 @@ def text_table(results: Results, metric: str = "rmse") -> str:
     ks = columns(results)
     named = [f"{k}, {name}" for k, name in zip(ks, opponents(results, metric), strict=True)]
     good = "negative" if by_name(metric).lower_is_better else "positive"
-    note = f"difference in {by_name(metric).label} [95% interval], {good} is better, = cannot be told apart"
+    note = f"difference in {by_name(metric).label} [95% interval], {good} is better, = not significant"
     blocks = [_main_block(results, metric)]
     for title, against, heads in (
         ("Against the best baseline", "versus", named),
@@ -176,13 +176,3 @@ def _strips(heads: list[str], table: dict[str, list[Change]]) -> list[str]:
         for name, *row in zip(names, *strip, strict=True):
             lines.append("   ".join([name.ljust(name_width), *row]))
     return lines
-
-
-def markdown_table(results: Results, metric: str = "rmse") -> str:
-    """The figures as a Markdown table, the best of each column bold."""
-    lines = [[by_name(metric).label, *columns(results)], ["---"] + ["---:"] * len(columns(results))]
-    for kind in ("baseline", "learner"):
-        for name, row in cells(results, metric, kind).items():
-            lines.append([name.replace("|", "\\|"), *(f"**{c.text}**" if c.best else c.text for c in row)])
-    lines.append(["tasks", *map(str, counts(results, metric)["tasks"])])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -7,16 +7,16 @@ Of any learner or baseline with `adapt` and `predict` whose outputs are ratings,
       prediction_n = prior_n + sum_k a_nk (y_k - prior_k),    a = Phi_n Phi' (Phi Phi' + noise I)^-1,
   it is a. A learner that takes ratings as classes (prototypes of rating levels) does not move with a little more of
   one: 0.
-- `influence_by_weight` is d prediction_n / d w_k at w_k = 1, w_k the weight of example k. Minus it foretells, to first
+- `influence_by_weight` is d prediction_n / d w_k at w_k = 1, w_k the weight of example k. Minus it predicts, to first
   order, what leaving the example out does (w_k = 0): the influence function of Koh and Liang 2017 (arXiv:1703.04730,
   section 2.1), here of the adaptation as it is computed, with its few steps and its prior, and not of a minimum.
-- `deletion_effect` is what leaving it out does in truth.
+- `deletion_effect` is what leaving it out actually does.
 
 A weight is what the `mask` is in this code: 1 is an example, 0 none, 2 the example twice; so it is in masked losses
 (MAML and its kin), counts and sums (prototypes, neural processes, priors of choice), in `linear.py` (ridge heads,
 ALPaCA, Gaussian processes) and in attention. Not in the deep kernel, whose Gram matrix is multiplied by the mask.
 Where adaptation takes the plain mean of the support's losses (`prior_count` = 0), the weight of an only example
-cancels: its influence is 0, and what leaving it out does is not foretold.
+cancels: its influence is 0, and what leaving it out does is not predicted.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,10 +51,10 @@ def influence_by_weight(method: Learner | Baseline, params: Params, support: Exa
     return _jacobian(predictions, jnp.ones(len(support.mask), support.mask.dtype))
 
 
-def _jacobian(function: Callable[[Array], Array], at: Array) -> Array:
+def _jacobian(function: Callable[[Array], Array], point: Array) -> Array:
     """[N, K] of a function [K] -> [N], in as many passes as the smaller of the two."""
-    rows = jax.eval_shape(function, at).shape[0]
-    return (jax.jacfwd if rows > len(at) else jax.jacrev)(function)(at)
+    rows = jax.eval_shape(function, point).shape[0]
+    return (jax.jacfwd if rows > len(point) else jax.jacrev)(function)(point)
 
 
 def deletion_effect(method: Learner | Baseline, params: Params, support: Examples, x) -> Array:
@@ -65,8 +65,8 @@ def deletion_effect(method: Learner | Baseline, params: Params, support: Example
     def predictions(kept: Array) -> Array:
         return method.predict(method.adapt(params, support._replace(mask=kept * support.mask)), x)
 
-    found = jax.vmap(predictions)(kept)
-    return (found[1:] - found[0]).T
+    predicted = jax.vmap(predictions)(kept)
+    return (predicted[1:] - predicted[0]).T
 
 
 class Explained(NamedTuple):

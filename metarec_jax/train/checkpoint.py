@@ -75,9 +75,9 @@ def decode(raw: bytes, like: Any, where: str) -> tuple[Any, dict[str, Any]]:
         problem = "lacks" if name in wanted else "also holds"
         raise CheckpointError(f"{where}: the checkpoint {problem} {name}: {remedy}")
     for name, leaf in wanted.items():
-        found, expected = _describe(stored[name]), _describe(leaf)
-        if found != expected:
-            raise CheckpointError(f"{where}: {name} is {found}, expected {expected}: {remedy}")
+        actual, expected = _describe(stored[name]), _describe(leaf)
+        if actual != expected:
+            raise CheckpointError(f"{where}: {name} is {actual}, expected {expected}: {remedy}")
     leaves = [  # copies, never views of the file's bytes: training donates these buffers
         np.array(stored[name]) if isinstance(leaf, np.ndarray | np.generic) else jnp.array(stored[name])
         for name, leaf in wanted.items()

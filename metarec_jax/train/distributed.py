@@ -1,7 +1,7 @@
 """Several processes, of one machine or many, that run one program: how they find each other and share arrays.
 
 Every process runs the same code in the same order. An array is either the same everywhere, or in parts of which a
-process holds those of its devices (`chunks.Spread.parts`).
+process holds those of its devices (`sharding.Sharding.shards`).
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,11 @@ def everywhere(tree: Any, mesh: Mesh) -> Any:
 def placed(tree: Any, shardings: Any) -> Any:
     """A pytree of arrays that every process has whole, laid out as `shardings` say."""
 
-    def of(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    def place(leaf: Any, sharding: NamedSharding) -> jax.Array:
         whole = np.asarray(leaf)
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
-    return jax.tree.map(of, tree, shardings)
+    return jax.tree.map(place, tree, shardings)
 
 
 def key(seed: int, mesh: Mesh) -> jax.Array:
@@ -79,10 +79,10 @@ def own_parts(parts: int, mesh: Mesh) -> list[int]:
 def local(tree: Any) -> Any:
     """Arrays that are the same everywhere, as arrays of this process alone, without a copy."""
 
-    def of(leaf: Any) -> Any:
+    def take(leaf: Any) -> Any:
         return leaf if not isinstance(leaf, jax.Array) else leaf.addressable_data(0)
 
-    return jax.tree.map(of, tree)
+    return jax.tree.map(take, tree)
 
 
 def share_of(number: int) -> Sequence[int]:

@@ -99,7 +99,7 @@ def fit(
         early by, and the last parameters count.
       keep_last: whether the last parameters count, and not those of the best validation value.
       sharding: of the work of a step; None: one device.
-      steps: compiled before by `train_steps` of the same arguments, or by `compiled.OneProgram`.
+      steps: compiled before by `train_steps` of the same arguments, or by `compiled.Compiled`.
       journal: where the training is logged and resumed; None: nowhere.
 
     Raises:
@@ -144,7 +144,7 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         disable=not journal.progress,
     )
 
-    def on_chunk(run: loop.Run, progress: loop.Progress) -> None:
+    def on_steps(run: loop.Run, progress: loop.Progress) -> None:
         seconds = round(time.perf_counter() - begun, 3)
         record = {"seed": journal.seed, "name": journal.name, "step": progress.step, "loss": progress.loss}
         store.log(record | {valid: journal.sign * float(progress.valid), "seconds": seconds})
@@ -154,4 +154,4 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         bar.update(progress.step - bar.n)
 
     with bar:
-        return loop.train(compiled, tasks, run, on_chunk=on_chunk, **how)
+        return loop.train(compiled, tasks, run, on_steps=on_steps, **how)

@@ -1,5 +1,5 @@
-"""The meta-gradient of a batch of tasks: the only file that vmaps learners, on all tasks at once or in groups, with
-respect to whole tables of ids or to the rows that the batch meets."""
+"""The meta-gradient of a batch of tasks, on all of them at once or a microbatch after the other, with respect to whole
+tables of ids or to the rows that the batch meets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from metarec_jax.train import sparse_tables
 from metarec_jax.types import Array, Episode, Learner, Metrics, Params, Streamed
 
 Drawn = tuple[Any, Array]  # tasks, [T] on every leaf (`drawing`: the keys that draw them), and keys [T] of their losses
-# (params, drawn tasks, step) -> means over the tasks; the gradient is as the parameters, or `tables.Touched`.
+# (params, drawn tasks, step) -> means over the tasks; the gradient is as the parameters, or `SparseRows`.
 Gradient = Callable[[Params, Drawn, Array], tuple[Any, Metrics]]
 
 
@@ -58,24 +58,24 @@ def draw_streamed(sample: Callable, data: Streamed, keys: Array) -> Drawn:
     return jax.vmap(sample, (Streamed(None, 0), 0))(data, draw_keys), loss_keys
 
 
-def draw_from_parts(sample: Callable, data: Any, keys: Array) -> Drawn:
-    """The same from data in P parts, [P, ...] on every leaf: each part gives as many of the T tasks."""
-    parts = jax.tree.leaves(data)[0].shape[0]
-    drawn = jax.vmap(lambda part, keys: draw_tasks(sample, part, keys))(data, keys.reshape(parts, -1))
+def draw_from_shards(sample: Callable, data: Any, keys: Array) -> Drawn:
+    """The same from data in P shards, [P, ...] on every leaf: each shard gives as many of the T tasks."""
+    shards = jax.tree.leaves(data)[0].shape[0]
+    drawn = jax.vmap(lambda shard, keys: draw_tasks(sample, shard, keys))(data, keys.reshape(shards, -1))
     return jax.tree.map(lambda leaf: leaf.reshape(len(keys), *leaf.shape[2:]), drawn)
 
 
 def task_batch_loss(learner: Learner, params: Params, drawn: Drawn, step: Array | int = 0) -> tuple[Array, Metrics]:
     """Mean loss over drawn tasks at training step `step`, and the mean of each metric."""
 
-    def of_one(episode: Episode, key: Array) -> tuple[Array, Metrics]:
+    def task_loss(episode: Episode, key: Array) -> tuple[Array, Metrics]:
         return learner.loss(params, episode, key, step)
 
     if len(drawn[1]) == 1:  # an axis of one task would still be compiled into every operation
-        each = of_one(*jax.tree.map(lambda leaf: leaf[0], drawn))
+        losses = task_loss(*jax.tree.map(lambda leaf: leaf[0], drawn))
     else:
-        each = jax.vmap(of_one)(*drawn)
-    return jax.tree.map(jnp.mean, each)
+        losses = jax.vmap(task_loss)(*drawn)
+    return jax.tree.map(jnp.mean, losses)
 
 
 def task_batch_gradient(learner: Learner, microbatch: int | None = None) -> Gradient:
@@ -83,7 +83,7 @@ def task_batch_gradient(learner: Learner, microbatch: int | None = None) -> Grad
 
     Args:
       learner: whose loss.
-      together: None works on all tasks at once, which small networks and accelerators want. Else so many at a time,
+      microbatch: None works on all tasks at once, which small networks and accelerators want. Else so many at a time,
         one group after the other, and their gradients are added up: memory is that of one group. On a CPU convolutions
         are fastest one task at a time. The number of tasks must be a multiple of it.
     """
@@ -99,28 +99,28 @@ def task_batch_gradient(learner: Learner, microbatch: int | None = None) -> Grad
     return gradient
 
 
-def ordered_gradient(gradient_of: Gradient, parts: int, gather: Callable[[Any], Any]) -> Gradient:
-    """The mean of the gradients of the parts that the tasks are from, added up in one order on all devices.
+def deterministic_gradient(gradient_of: Gradient, shards: int, gather: Callable[[Any], Any]) -> Gradient:
+    """The mean of the gradients of the shards that the tasks are from, added up in one order on all devices.
 
-    So what differs with the number of devices is rounding within a part, at the price of sending the gradient of every
-    part and not the sum of a device's own.
+    So only rounding within a shard differs with the number of devices; the price is to send the gradient of every shard
+    and not the sum of a device's own.
 
     Args:
-      gradient_of: of one part's tasks.
-      parts: whose tasks there are, equally many of each, one part after the other.
-      gather: gradients [P, ...] of all devices from a device's own [parts, ...].
+      gradient_of: of the tasks of one shard.
+      shards: whose tasks there are, equally many of each, one shard after the other.
+      gather: gradients [P, ...] of all devices from a device's own [shards, ...].
     """
 
     def gradient(params: Params, drawn: Drawn, step: Array) -> tuple[Params, Metrics]:
-        own = jax.tree.map(lambda leaf: leaf.reshape(parts, len(leaf) // parts, *leaf.shape[1:]), drawn)
-        each = gather(jax.vmap(gradient_of, (None, 0, None))(params, own, step))
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), each)
+        by_shard = jax.tree.map(lambda leaf: leaf.reshape(shards, len(leaf) // shards, *leaf.shape[1:]), drawn)
+        gathered = gather(jax.vmap(gradient_of, (None, 0, None))(params, by_shard, step))
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), gathered)
 
     return gradient
 
 
 def row_gradient(gradient_of: Gradient, gather: Callable[[Array], Array] = lambda ids: ids) -> Gradient:
-    """The same gradient, of tables of ids only for the rows that the batch meets (`tables.Touched`).
+    """The same gradient, of tables of ids only for the rows that the batch meets (`SparseRows`).
 
     Args:
       gradient_of: with respect to whole tables; x of the episodes are `Inputs`.
@@ -139,27 +139,29 @@ def row_gradient(gradient_of: Gradient, gather: Callable[[Array], Array] = lambd
 def mean_gradient(
     loss: Callable[[Params, Drawn], tuple[Array, Metrics]], params: Params, tasks: Drawn, microbatch: int | None
 ) -> tuple[Params, Metrics]:
-    """Gradient of a mean over tasks, and its metrics, `together` tasks at a time.
+    """Gradient of a mean over tasks, and its metrics, `microbatch` tasks at a time.
 
     Args:
       loss: (params, tasks) -> (mean over the tasks, means of metrics).
       params: where.
       tasks: drawn.
-      together: a divisor of T, or None for all.
+      microbatch: a divisor of T, or None for all.
     """
 
-    def of(tasks: Drawn) -> tuple[Params, Metrics]:
+    def group_gradient(tasks: Drawn) -> tuple[Params, Metrics]:
         return jax.grad(loss, has_aux=True)(params, tasks)
 
     if microbatch is None:
-        return of(tasks)
+        return group_gradient(tasks)
 
-    def grouped(leaf: Array) -> Array:  # so that a group of tasks that are spread over devices is spread too
+    def grouped(leaf: Array) -> Array:  # so that a group of tasks that are sharded over devices is sharded too
         return jnp.moveaxis(leaf.reshape(microbatch, len(leaf) // microbatch, *leaf.shape[1:]), 1, 0)
 
     groups = jax.tree.map(grouped, tasks)
-    shapes = jax.eval_shape(of, jax.tree.map(lambda leaf: leaf[0], groups))
+    shapes = jax.eval_shape(group_gradient, jax.tree.map(lambda leaf: leaf[0], groups))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    total, _ = jax.lax.scan(lambda total, group: (jax.tree.map(jnp.add, total, of(group)), None), zeros, groups)
+    total, _ = jax.lax.scan(
+        lambda total, group: (jax.tree.map(jnp.add, total, group_gradient(group)), None), zeros, groups
+    )
     number = jax.tree.leaves(groups)[0].shape[0]
     return jax.tree.map(lambda leaf: leaf / number, total)

@@ -1,8 +1,8 @@
-"""Meta-training from chunk to chunk.
+"""The loop of meta-training: compiled steps, validation, and again.
 
-A chunk of steps (`chunks`) is one compiled scan with the sampling of episodes inside; the host only validates, logs and
-saves between chunks. The key of a step is fold_in(root, step), so a run resumed from any chunk is the run
-uninterrupted.
+The steps between two validations (`train.step`) are one compiled scan with the sampling of episodes inside; the host
+validates, logs and saves between them. The key of a step is fold_in(root, step), so a run that is resumed from a
+checkpoint equals the run without a break.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from metarec_jax.types import Array, Learner, Params, Tasks, TrainState
 
 
 class Run(NamedTuple):
-    """A training run between two chunks: all that a checkpoint needs to hold."""
+    """A training run at a validation: all that a checkpoint needs to hold."""
 
     state: TrainState
     best_params: Params  # of the step with the lowest validation value so far
@@ -29,10 +29,10 @@ class Run(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a person looks at after a chunk."""
+    """What a person looks at after a validation."""
 
     step: int
-    loss: float  # mean over the chunk
+    loss: float  # mean over the steps since the validation before
     valid: float  # validation value, lower is better
 
 
@@ -56,7 +56,7 @@ def start_from(params: Params, optimiser: optax.GradientTransformation) -> Run:
 
 
 def train(
-    chunk: TrainSteps,
+    train_steps: TrainSteps,
     tasks: Tasks,
     run: Run,
     *,
@@ -65,35 +65,35 @@ def train(
     validate: Callable[[Params], float],
     patience: int | None = None,
     stop: Callable[[], bool] = lambda: False,
-    on_chunk: Callable[[Run, Progress], None] = lambda run, progress: None,
+    on_steps: Callable[[Run, Progress], None] = lambda run, progress: None,
     place: Callable[[Any], Any] | None = None,
 ) -> Run:
     """Train until `steps`, or until the validation value has not improved for `patience` steps, or until told to stop.
 
     Args:
-      chunk: from `chunks.make_chunk`; `steps` should be a multiple of its length.
+      train_steps: from `step.make_train_steps`; `steps` should be a multiple of its length.
       tasks: where its episodes come from.
       run: where to go on from; `start` it, or restore it from a checkpoint.
       root: key of the whole run; the same on resuming.
       steps: total number of steps, those already in `run` included; None leaves the end to `stop`.
       validate: parameters -> value to minimise, for example RMSE on the validation tasks.
       patience: None trains to the end. The best parameters are kept either way.
-      stop: asked before each chunk, for example whether the time is up.
-      on_chunk: called after each chunk, to log and to save.
-      place: a pytree of the run -> the same where it is kept between chunks. Default: on the first device.
+      stop: asked before the next steps, for example whether the time is up.
+      on_steps: called after each validation, to log and to save.
+      place: a pytree of the run -> the same where it is kept between calls. Default: on the first device.
 
     Raises:
       TrainingError: the loss is not finite; lower the learning rates.
     """
     place = place or partial(jax.device_put, device=jax.devices()[0])
-    # Copied, for chunks donate, and so destroy, the buffers of the state they are given; and placed as they are between
-    # chunks, for inputs that are placed otherwise would compile again.
+    # Copied, because the compiled steps donate, and so destroy, the buffers of the state that they are given; placed as
+    # they are between calls, because inputs that are placed otherwise would compile again.
     run = place(jax.tree.map(jnp.copy, run))
     if not np.isfinite(run.best_value):
         run = _keep_best(run, validate(run.state.params))
     while (steps is None or int(run.state.step) < steps) and not (_stalled(run, patience) or stop()):
         before = int(run.state.step)
-        state, metrics = chunk(tasks.data, run.state, root)
+        state, metrics = train_steps(tasks.data, run.state, root)
         run = run._replace(state=place(state))
         loss = float(metrics["loss"].mean())
         if not np.isfinite(loss):
@@ -103,7 +103,7 @@ def train(
             )
         value = validate(run.state.params)
         run = _keep_best(run, value)
-        on_chunk(run, Progress(int(run.state.step), loss, value))
+        on_steps(run, Progress(int(run.state.step), loss, value))
     return run
 
 

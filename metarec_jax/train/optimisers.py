@@ -17,19 +17,19 @@ def adam(
     clip: float = 10.0,
     rates: Mapping[str, float] | None = None,
     rows: bool = False,
-    one_scale: bool = False,
+    row_wise: bool = False,
 ) -> optax.GradientTransformation:
     """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`.
 
     `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
     model should move less than what starts from nothing. With `rows` tables of ids are trained by rows, with
-    `one_scale` at a third less memory: see `tables`.
+    `row_wise` at a third less memory: see `sparse_tables`.
 
     Raises:
-      ValueError: `one_scale` without `rows`.
+      ValueError: `row_wise` without `rows`.
     """
-    if one_scale and not rows:
-        raise ValueError("one_scale is of tables that are trained row by row: set rows as well.")
+    if row_wise and not rows:
+        raise ValueError("row_wise is of tables that are trained row by row: set rows as well.")
 
     def scaled(updates: Params, params: Params | None) -> Params:
         del params
@@ -40,13 +40,13 @@ def adam(
     adamw = optax.adamw(schedule, weight_decay=weight_decay)
     if rows:
         rest = (optax.add_decayed_weights(weight_decay), optax.scale_by_learning_rate(schedule))
-        adamw = sparse_tables.with_rows(adamw, optax.chain(sparse_tables.scale_by_row_adam(one_scale=one_scale), *rest))
+        adamw = sparse_tables.with_rows(adamw, optax.chain(sparse_tables.scale_by_row_adam(row_wise=row_wise), *rest))
     parts = [optax.clip_by_global_norm(clip), adamw]
     return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
 
 
 def adam_at(lr: float, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:
-    """`adam` at a rate that stays as it is until `with_rate` sets another one, between two chunks: where how many steps
+    """`adam` at a rate that stays as it is until `with_rate` sets another one, between two calls: where how many steps
     there will be is not known before."""
     adamw = optax.inject_hyperparams(optax.adamw)(learning_rate=lr, weight_decay=weight_decay)
     return optax.chain(optax.clip_by_global_norm(clip), adamw)

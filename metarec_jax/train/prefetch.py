@@ -1,4 +1,4 @@
-"""Chunks of training whose tasks a host makes: while a device trains on one chunk, threads make the next.
+"""Train steps whose tasks a host makes: while a device trains on some of them, threads make the next.
 
 A host looks up the tasks of its own devices and no others. A step's tasks depend on its key alone, fold_in(root, step)
 as everywhere, so a run that is resumed is the run uninterrupted.
@@ -22,20 +22,26 @@ from metarec_jax.types import Array, Metrics, Streamed, TrainState
 
 
 @contextlib.contextmanager
-def fed(
-    chunk: TrainSteps, stream: Stream, *, batch: int, length: int, sharding: Sharding | None = None, threads: int = 8
+def prefetched(
+    train_steps: TrainSteps,
+    stream: Stream,
+    *,
+    batch: int,
+    length: int,
+    sharding: Sharding | None = None,
+    threads: int = 8,
 ) -> Iterator[TrainSteps]:
-    """A chunk that makes its tasks, until the end of the block.
+    """Train steps that make their tasks, until the end of the block.
 
     Args:
-      chunk: of `chunks.make_chunk`, of `stream.tasks`, with a spread that is streamed.
+      train_steps: of `step.make_train_steps`, of `stream.tasks`, with a sharding that is streamed.
       stream: where tasks come from.
-      batch, length, spread: those of the chunk.
+      batch, length, sharding: those of the train steps.
       threads: that look up ratings: more than cores, for they wait for the disk where it has not been read yet.
 
     Returns:
-      A chunk of the same arguments; of its data the tasks are exchanged. Raises what the threads raise, where their
-      tasks would have been needed.
+      Train steps of the same arguments, which exchange the tasks of their data. They raise what the threads raise,
+      where the threads' tasks are needed.
     """
     sharding = sharding or Sharding(streamed=True)
     mesh = sharding.mesh()
@@ -53,18 +59,18 @@ def fed(
 
             return jax.block_until_ready(jax.tree.map(sent, looked))
 
-        feeder = _Feeder(chunk, lambda root, first: ahead.submit(make, root, first), length)
+        feeder = _Prefetcher(train_steps, lambda root, first: ahead.submit(make, root, first), length)
         try:
             yield feeder
         finally:
             ahead.shutdown(cancel_futures=True)
 
 
-class _Feeder:
-    """A chunk, and the tasks that are being made for the next one."""
+class _Prefetcher:
+    """Train steps, and the tasks that are being made for the next call."""
 
-    def __init__(self, chunk: TrainSteps, submit: Callable[[Array, int], Future], length: int):
-        self._chunk, self._submit, self._length = chunk, submit, length
+    def __init__(self, train_steps: TrainSteps, submit: Callable[[Array, int], Future], length: int):
+        self._train_steps, self._submit, self._length = train_steps, submit, length
         self._next: tuple[bytes, int, Future] | None = None  # root key, first step, tasks
 
     def __call__(self, data: Streamed, state: TrainState, root: Array) -> tuple[TrainState, Metrics]:
@@ -73,14 +79,14 @@ class _Feeder:
             self._next = (name, first, self._submit(root, first))
         tasks = self._next[2].result()
         self._next = (name, first + self._length, self._submit(root, first + self._length))
-        return self._chunk(data._replace(tasks=tasks), state, root)
+        return self._train_steps(data._replace(tasks=tasks), state, root)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _draw_keys(root: Array, first: Array | int, batch: int, length: int) -> Array:
     """[length, batch] keys that draw the tasks of steps from `first` on."""
 
-    def of(step: Array) -> Array:
+    def draw_keys(step: Array) -> Array:
         return gradients.split_keys(gradients.task_keys(root, step, batch))[0]
 
-    return jax.vmap(of)(first + jnp.arange(length))
+    return jax.vmap(draw_keys)(first + jnp.arange(length))

@@ -51,7 +51,7 @@ def num_rows(params: Params) -> int:
 
 
 def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lambda ids: ids) -> tuple[Array, Episode]:
-    """The distinct ids of episodes (see `Touched`) and the episodes with places among them instead.
+    """The distinct ids of episodes (see `SparseRows`) and the episodes with places among them instead.
 
     Args:
       episodes: whose x are `Inputs`.
@@ -71,23 +71,23 @@ def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lam
 def take(params: Params, ids: Array) -> Params:
     """The parameters, of tables the rows `ids` [n]; 0 where an id is none."""
 
-    def of(path: tuple, leaf: Array) -> Array:
+    def take_rows(path: tuple, leaf: Array) -> Array:
         if not in_table(path):
             return leaf
         return leaf.at[ids].get(mode="fill", fill_value=0, indices_are_sorted=True)
 
-    return jax.tree_util.tree_map_with_path(of, params)
+    return jax.tree_util.tree_map_with_path(take_rows, params)
 
 
 def add(params: Params, updates: SparseRows) -> Params:
     """The parameters plus updates."""
 
-    def of(path: tuple, leaf: Array, update: Array) -> Array:
+    def add_rows(path: tuple, leaf: Array, update: Array) -> Array:
         if not in_table(path):
             return (leaf + update).astype(leaf.dtype)
         return leaf.at[updates.ids].add(update.astype(leaf.dtype), mode="drop", indices_are_sorted=True)
 
-    return jax.tree_util.tree_map_with_path(of, params, updates.values)
+    return jax.tree_util.tree_map_with_path(add_rows, params, updates.values)
 
 
 class RowAdamState(NamedTuple):
@@ -99,20 +99,20 @@ class RowAdamState(NamedTuple):
 
 
 def scale_by_row_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, one_scale: bool = False
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, row_wise: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     """Lazy Adam, row by row, with each row's own correction of bias; an optax transformation with one more argument.
 
     `init` takes tables [rows, ...]; `update` takes gradients of the rows `rows` [n], as [n, ...] leaves, and gives
     updates of them. Moments of other rows are neither read nor written. Memory: twice the tables and 2 bytes a row.
 
-    With `one_scale` a row has one second moment, of the mean of its squared slopes (FBGEMM's
+    With `row_wise` a row has one second moment, of the mean of its squared slopes (FBGEMM's
     PARTIAL_ROWWISE_ADAM): memory once the tables and 6 bytes a row, and all numbers of a row take steps of one scale.
     """
 
     def squared(slope: Array) -> Array:
         square = jnp.square(slope)
-        return jnp.mean(square, range(1, square.ndim), keepdims=True) if one_scale else square
+        return jnp.mean(square, range(1, square.ndim), keepdims=True) if row_wise else square
 
     def init(params: Params) -> RowAdamState:
         sizes = {leaf.shape[0] for leaf in jax.tree.leaves(params)}

@@ -1,13 +1,16 @@
-"""What a run keeps and goes on from: named contents, and a log with a record every chunk of training steps.
+"""What a run keeps and goes on from: named contents, and a log with a record at every validation of a training.
 
 A store is handed to what trains and measures, which knows no folder. `Store` keeps all in memory; `FolderStore` in
 files that are written whole or not at all, so that a run that was killed goes on from there.
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from metarec_jax.ops.files import write_atomic
 
@@ -50,6 +53,23 @@ class Store:
             return None if content is None else json.loads(content)
         except ValueError as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+
+    def load_frame(self, name: str, remedy: str) -> pl.DataFrame:
+        """A frame that was saved.
+
+        Raises:
+          StoreError: it is damaged, or there is none; the message ends with the remedy.
+        """
+        try:
+            return pl.read_parquet(io.BytesIO(self.load(name) or b""))
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+
+    def save_frame(self, name: str, frame: pl.DataFrame) -> None:
+        """Keep a frame, as the content of a Parquet file."""
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        self.save(name, buffer.getvalue())
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a record of training: seed, name, step and what was measured."""

@@ -58,7 +58,7 @@ def test_results_do_not_depend_on_the_chunk(monkeypatch):
     values, users = np.random.default_rng(3).random(30), np.arange(30)
     whole = intervals.estimate(values, users, root=True)
     assert intervals.estimate(values, users, root=True) == whole
-    monkeypatch.setattr(intervals, "_CHUNK_ELEMENTS", 30 * 70)
+    monkeypatch.setattr(intervals, "_BLOCK_ELEMENTS", 30 * 70)
     assert intervals.estimate(values, users, root=True) == whole
 
 

@@ -7,21 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tied_orders import mean_over_tie_breaks, padded
 
 from metarec_jax.eval import metrics
 
 RATINGS = np.array([5.0, 3.0, 4.0, 1.0], np.float32)
 ONES = np.ones(4, np.float32)
-
-
-def brute_force(prediction, rating, value):
-    """Mean of `value(ratings in ranked order)` over all orders in which the predictions do not increase."""
-    orders = [
-        order
-        for order in itertools.permutations(range(len(prediction)))
-        if all(prediction[i] >= prediction[j] for i, j in itertools.pairwise(order))
-    ]
-    return np.mean([value([rating[i] for i in order]) for order in orders])
 
 
 def dcg(ranked, k):
@@ -41,11 +32,6 @@ small_tasks = st.integers(1, 5).flatmap(
 )
 
 
-def padded(values, width=6, filler=0.0):
-    """One width for all examples, so that jit-free jax compiles each operation once."""
-    return np.array(list(values) + [filler] * (width - len(values)), np.float32)
-
-
 @settings(max_examples=60, deadline=None)
 @given(small_tasks, st.integers(1, 6))
 def test_ranking_metrics_are_the_mean_over_tie_breaks(task, k):
@@ -57,20 +43,20 @@ def test_ranking_metrics_are_the_mean_over_tie_breaks(task, k):
     if ideal == 0:
         assert math.isnan(found)
     else:
-        assert found == pytest.approx(brute_force(prediction, rating, lambda r: dcg(r, k)) / ideal, abs=2e-6)
+        assert found == pytest.approx(mean_over_tie_breaks(prediction, rating, lambda r: dcg(r, k)) / ideal, abs=2e-6)
 
     found = float(metrics.precision(*arguments, k, 4.0))
     if max(rating) < 4:
         assert math.isnan(found)
     else:
-        share = brute_force(prediction, rating, lambda r: np.mean([x >= 4 for x in r[:k]]))
+        share = mean_over_tie_breaks(prediction, rating, lambda r: np.mean([x >= 4 for x in r[:k]]))
         assert found == pytest.approx(share, abs=2e-6)
 
     found = float(metrics.auc(*arguments))
     if len(set(rating)) == 1:
         assert math.isnan(found)
     else:
-        assert found == pytest.approx(brute_force(prediction, rating, ordered_pairs), abs=2e-6)
+        assert found == pytest.approx(mean_over_tie_breaks(prediction, rating, ordered_pairs), abs=2e-6)
 
 
 def test_hand_worked_values():

@@ -31,7 +31,7 @@ TABLE = dataclasses.replace(RAW, user_features=SMALL[0], item_features=SMALL[1])
 USERS = np.arange(20, 30, dtype=np.int32)
 NET = TasteNet(ITEMS, 3.0, 4)
 RULES = {
-    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), doubt=ItemNoise(ITEMS)),
+    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), item_noise=ItemNoise(ITEMS)),
     "alpaca": alpaca(NET),
     "prototypes": protonet_ratings(
         Encoder(ITEMS, hidden=(8,)), objectives.squared_error, levels=[0.5 * level for level in range(1, 11)]
@@ -99,18 +99,18 @@ def test_nothing_is_read_before_its_time():
 
 
 def test_forgetting_is_a_drifting_taste():
-    """Against the Gaussian process over time: the weights' covariance between positions s and t is share^|s - t|."""
-    params, share = fit(TABLE, rank=3), 0.8
+    """Against the Gaussian process over time: the weights' covariance between positions s and t is fraction^|s - t|."""
+    params, fraction = fit(TABLE, rank=3), 0.8
     one = jax.tree.map(lambda leaf: leaf[3], tasks(6))
     count = int(one.mask.sum())
     phi, prior = np.float64(params["phi"][one.x.id]), np.float64(gp.prior_mean(params, one.x))
     place = np.arange(6)
-    kernel = phi @ phi.T * share ** np.abs(place[:, None] - place)
+    kernel = phi @ phi.T * fraction ** np.abs(place[:, None] - place)
     expected = []
     for t in range(count):
         known = kernel[:t, :t] + float(params["noise"]) * np.eye(t)
         expected.append(prior[t] + kernel[t, :t] @ np.linalg.solve(known, np.asarray(one.y - prior)[:t]))
-    found = follow(gp.GP, params, one, share)
+    found = follow(gp.GP, params, one, fraction)
     np.testing.assert_allclose(found[:count], expected, atol=1e-4)
 
 

@@ -110,14 +110,14 @@ def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch, killed):
     folder, chunks, save = tmp_path / "work", [], loop.train
 
-    def dies(*arguments, on_chunk, **keywords):
+    def dies(*arguments, on_steps, **keywords):
         def on(run, progress):
-            on_chunk(run, progress)
+            on_steps(run, progress)
             chunks.append(progress.step)
             if len(chunks) == killed:
                 raise KeyboardInterrupt
 
-        return save(*arguments, on_chunk=on, **keywords)
+        return save(*arguments, on_steps=on, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "train", dies)

@@ -16,19 +16,20 @@ def test_an_interview_asks_what_may_be_asked(tmp_path, capsys):
     call(interview, *given)
     found = results.read_json(tmp_path / "work" / "results.json")
     asked = pl.read_parquet(tmp_path / "work" / "questions.parquet")
-    errors = pl.read_parquet(tmp_path / "work" / "errors.parquet")
+    values = pl.read_parquet(tmp_path / "work" / "values.parquet")
+    assert set(values["name"].unique()) == {f"melu, {way}" for way in ("variance", "melu", "popular", "random")}
     assert asked.group_by("way", "task").agg(pl.col("item").n_unique())["item"].unique().to_list() == [3]
     split = pl.read_parquet(tmp_path / "work" / "seed_0" / "split.parquet")
-    users = errors["user"].unique(maintain_order=True)
-    named = asked.with_columns(user=users.gather(asked["task"]))
+    users = values["user"].unique(maintain_order=True)
+    assert (asked["user"] == users.gather(asked["task"])).all()
     query, support = (split.filter(pl.col("role") == f"test_{kind}") for kind in ("query", "support"))
-    assert len(named.join(query, on=["user", "item"])) == 0
-    could = named.join(support, on=["user", "item"], how="left")["rating"].is_not_null()
-    assert (could == (named["answered"] == 1.0)).all() and 0 < could.mean() < 1
-    before = errors.filter(pl.col("questions") == 0).group_by("user").agg(pl.col("error").n_unique())
-    assert (before["error"] == 1).all()  # nobody has said anything yet
+    assert len(asked.join(query, on=["user", "item"])) == 0
+    could = asked.join(support, on=["user", "item"], how="left")["rating"].is_not_null()
+    assert (could == (asked["answered"] == 1.0)).all() and 0 < could.mean() < 1
+    before = values.filter(pl.col("shots") == "0").group_by("user").agg(pl.len(), pl.col("rmse").n_unique())
+    assert (before["rmse"] == 1).all() and (before["len"] == 4).all()  # nobody has said anything yet
     row = next(row for row in found["rows"] if (row["way"], row["shots"]) == ("variance", 3))
-    own = errors.filter(pl.col("way") == "variance", pl.col("questions") == 3)["error"]
+    own = values.filter(pl.col("name") == "melu, variance", pl.col("shots") == "3")["rmse"]
     assert row["metrics"]["rmse"]["mean"] == pytest.approx(np.sqrt(own.mean()))
     answers = asked.filter(pl.col("way") == "variance")["answered"].sum() / len(users)
     assert row["answers"] == pytest.approx(answers) and set(row["against"]) == {"melu", "popular", "random"}

@@ -18,12 +18,12 @@ def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
     call(reasons, *arguments)
     found = results.read_json(tmp_path / "work" / "results.json")
     frame = pl.read_parquet(tmp_path / "work" / "influences.parquet")
-    [row] = found["rows"]  # of the Gaussian process; that learners are trained is the common flow's
+    [row] = found["rows"]  # of the Gaussian process; that learners are trained is the common driver's
     assert row["kind"] == "baseline" and row["metrics"]["correlation"]["low"] > 0.9
     assert row["metrics"]["correlation"]["tasks"] == len(frame) == found["split"]["test_tasks"] * 3 * 4
     pair = np.corrcoef(-frame["by_weight"], frame["effect"])[0, 1]
     assert row["metrics"]["correlation"]["mean"] == pytest.approx(pair, abs=1e-4)
-    assert row["metrics"]["right way"]["mean"] == 1 and row["beyond_random"]["low"] > 0
+    assert row["metrics"]["same sign"]["mean"] == 1 and row["beyond_random"]["low"] > 0
     page = (tmp_path / "work" / "report.html").read_text()
     assert "you gave &lt;b&gt;i" in page and "<b>i" not in page and "http" not in page
     best = frame.filter(pl.col("user") == found["examples"]["gp"][0]["user"])
@@ -37,5 +37,5 @@ def test_reasons_are_told_and_put_to_the_test(tmp_path, capsys):
 
 def test_reasons_need_a_known_number_of_ratings(tmp_path):
     for shots in ("0,5", "all"):
-        with pytest.raises(SystemExit, match="--shots: reasons are ratings that are known"):
+        with pytest.raises(SystemExit, match="shots: reasons are ratings that are known"):
             call(reasons, f"--shots={shots}", f"--workdir={tmp_path / 'work'}")

@@ -3,13 +3,13 @@
 import copy
 import io
 import json
-from html.parser import HTMLParser
 
 import matplotlib.image
 import numpy as np
 import pytest
+from page_parser import Page
 
-from metarec_jax.report import html, plots, results, table
+from metarec_jax.report import html, latex, plots, results, table
 from metarec_jax.report.results import ResultsError
 
 NOTHING = {"mean": None, "low": None, "high": None, "tasks": 0, "undefined": 40, "per_seed": [None]}
@@ -76,13 +76,13 @@ popularity       -        -
 ridge       1.0100   0.9000*
 
 Against the best baseline
-difference in RMSE [95% interval], negative is better, = cannot be told apart
+difference in RMSE [95% interval], negative is better, = not significant
 
         K = 0, item mean               K = 10, item mean
 ridge   +0.0100 [-0.0100, +0.0300] =   -0.0500 [-0.0600, -0.0400] better
 
 What adaptation adds, against the same learner at K = 0
-difference in RMSE [95% interval], negative is better, = cannot be told apart
+difference in RMSE [95% interval], negative is better, = not significant
 
         K = 10
 ridge   -0.1100 [-0.1400, -0.0800] better
@@ -128,13 +128,10 @@ def test_seeds_give_a_deviation_and_the_table_stays_readable():
     assert max(map(len, text.splitlines())) <= table.WIDTH
 
 
-def test_markdown_table():
-    found = make_results(learner="a|b")
-    assert table.markdown_table(found) == (
-        "| RMSE | K = 0 | K = 10 |\n| --- | ---: | ---: |\n"
-        "| item mean | **1.0000** | 0.9500 |\n| popularity | - | - |\n| a\\|b | 1.0100 | **0.9000** |\n"
-        "| tasks | 40 | 40 |\n"
-    )
+def test_latex_table():
+    text = latex.latex_table(make_results("50%_ridge"), "rmse")
+    assert r"item mean & \textbf{1.0000} & 0.9500 \\" in text and r"50\%\_ridge & " in text
+    assert r"\textbf{0.9000}" in text and text.count(r"\textbf") == 2
 
 
 def test_json_round_trip_and_no_nan(tmp_path):
@@ -182,25 +179,6 @@ def test_what_is_not_results_is_a_clear_error(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(ResultsError, match=r"results\.json"):
         results.read_json(tmp_path / "results.json")
-
-
-class Page(HTMLParser):
-    """Collects the links of a page and checks that its tags are balanced."""
-
-    VOID = {"meta", "img", "br"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.links, self.open = [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        self.open += [] if tag in self.VOID else [tag]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_page_holds_every_figure_and_needs_nothing_from_outside():

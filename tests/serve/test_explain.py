@@ -1,4 +1,4 @@
-"""Influences against finite differences, closed forms, and what deleting a rating does in truth."""
+"""Influences against finite differences, closed forms, and what deleting a rating actually does."""
 
 import functools
 
@@ -131,18 +131,18 @@ def test_prototypes_are_their_closed_form():
     np.testing.assert_allclose(influences(params, episode.support, episode.query.x)[1], expected, atol=1e-9)
 
 
-def test_influence_foretells_deletion_in_the_synthetic_world():
+def test_influence_predicts_deletion_in_the_synthetic_world():
     world = make_world(0, users=100, items=40, ratings_per_user=20, dims=2)
     held_out = split_users(world.ratings, seed=0, query=5).test
     tasks, method = episodes(world.ratings, held_out, 8, width=10)[0], bayes_optimal(world)
     found = jax.tree.map(np.asarray, explain_tasks(method, method.fit(world.ratings), tasks, batch=8))
     assert found.effect.shape == (len(held_out.users), 5, 10)
     assert np.all(found.by_weight[..., 8:] == 0) and np.all(found.effect[..., 8:] == 0)
-    foretold, effect = -found.by_weight[..., :8], found.effect[..., :8]
-    assert np.corrcoef(foretold.ravel(), effect.ravel())[0, 1] > 0.95
-    strongest = np.abs(foretold).argmax(-1)[..., None]
+    predicted, effect = -found.by_weight[..., :8], found.effect[..., :8]
+    assert np.corrcoef(predicted.ravel(), effect.ravel())[0, 1] > 0.95
+    strongest = np.abs(predicted).argmax(-1)[..., None]
     moved = np.take_along_axis(effect, strongest, -1)
-    assert np.all(np.sign(moved) == np.sign(np.take_along_axis(foretold, strongest, -1)))
+    assert np.all(np.sign(moved) == np.sign(np.take_along_axis(predicted, strongest, -1)))
     assert np.abs(moved).mean() > 2 * np.abs(effect).mean()
 
 

@@ -11,16 +11,16 @@ from learner_table import ITEMS, LEARNERS
 
 from metarec_jax.serve.interview import (
     Design,
-    Habits,
+    Familiarity,
     all_known,
     by_score,
     by_variance,
     evidence_score,
-    fall,
-    fit_habits,
+    fit_familiarity,
     observe,
     personal_gradient,
     target_matrix,
+    variance_reduction,
 )
 from metarec_jax.types import Episode, Examples, Inputs
 
@@ -37,10 +37,10 @@ def design(seed: int) -> tuple[Design, np.ndarray]:
     """Items at random, and the weights of their errors."""
     rng = np.random.default_rng(seed)
     phi, weight = jnp.asarray(rng.normal(size=(N, D))), rng.uniform(size=N)
-    share, psi = rng.uniform(0.2, 0.8, N), 0.3 * rng.normal(size=(N, 2))
-    habits = Habits(jnp.asarray(share), jnp.asarray(psi), jnp.asarray(rng.uniform(0.1, 0.3, N)))
+    fraction, psi = rng.uniform(0.2, 0.8, N), 0.3 * rng.normal(size=(N, 2))
+    familiarity = Familiarity(jnp.asarray(fraction), jnp.asarray(psi), jnp.asarray(rng.uniform(0.1, 0.3, N)))
     noise = jnp.asarray(rng.uniform(0.3, 2.0, N))
-    return Design(phi, noise, target_matrix(phi, jnp.asarray(weight)), habits), weight
+    return Design(phi, noise, target_matrix(phi, jnp.asarray(weight)), familiarity), weight
 
 
 def variance(made: Design, weight: np.ndarray, items) -> float:
@@ -55,9 +55,9 @@ def test_an_answer_moves_the_posterior_as_the_textbook_says():
     covariance = jnp.eye(D)
     for count, item in enumerate((4, 1, 4, 6)):  # the same item may be asked about twice
         before = [4, 1, 4, 6][:count]
-        falls = [variance(made, weight, before) - variance(made, weight, [*before, j]) for j in range(N)]
-        np.testing.assert_allclose(fall(made, covariance), falls, rtol=1e-9)
-        assert min(falls) > 0  # V never rises
+        reductions = [variance(made, weight, before) - variance(made, weight, [*before, j]) for j in range(N)]
+        np.testing.assert_allclose(variance_reduction(made, covariance), reductions, rtol=1e-9)
+        assert min(reductions) > 0  # V never rises
         covariance = observe(covariance, made.features[item], made.noise[item])
         phi, noise = np.asarray(made.features), np.asarray(made.noise)
         precision = np.eye(D) + sum(np.outer(phi[j], phi[j]) / noise[j] for j in [*before, item])
@@ -72,33 +72,33 @@ def test_greedy_is_brute_force(seed):
     askable[rng.integers(N)] = 0
     known = (rng.random(N) < 0.6).astype(float)
     found = jax.jit(by_variance, static_argnums=3)(made, jnp.asarray(askable), jnp.asarray(known), Q)
-    share, psi, spread = map(np.asarray, made.habits)
+    fraction, psi, noise = map(np.asarray, made.familiarity)
     answered, asked, left = [], [], list(np.flatnonzero(askable))
     for place in range(Q):
-        said, of = known[asked] - share[asked], psi[asked]
-        precision = np.eye(2) + of.T @ (of / spread[asked][:, None])
-        chance = np.clip(share + psi @ np.linalg.solve(precision, of.T @ (said / spread[asked])), 1e-3, 1)
+        said, of = known[asked] - fraction[asked], psi[asked]
+        precision = np.eye(2) + of.T @ (of / noise[asked][:, None])
+        chance = np.clip(fraction + psi @ np.linalg.solve(precision, of.T @ (said / noise[asked])), 1e-3, 1)
         worth = [chance[j] * (variance(made, weight, answered) - variance(made, weight, [*answered, j])) for j in left]
         best = left.pop(int(np.argmax(worth)))
         assert found.items[place] == best and found.answered[place] == known[best]
         asked, answered = [*asked, best], answered + [best] * int(known[best])
 
 
-def test_habits_are_the_covariance_of_who_rated_what():
+def test_familiarity_is_the_covariance_of_who_rated_what():
     train = random_table(0, users=12, items=6, most=5)
     table = np.zeros((train.num_users, train.num_items))
     table[train.user, train.item] = 1
-    found = fit_habits(train, rank=6)  # one axis less than there are
-    np.testing.assert_allclose(found.share, table.mean(0), rtol=1e-6)
+    found = fit_familiarity(train, rank=6)  # one axis less than there are
+    np.testing.assert_allclose(found.fraction, table.mean(0), rtol=1e-6)
     values, axes = np.linalg.eigh(np.cov(table.T, bias=True))
     kept = axes[:, 1:] * values[1:] @ axes[:, 1:].T
     np.testing.assert_allclose(found.loadings @ found.loadings.T, kept, atol=1e-6)
-    left = found.share * (1 - found.share) - np.diag(kept)
+    left = found.fraction * (1 - found.fraction) - np.diag(kept)
     np.testing.assert_allclose(found.noise, np.maximum(left, 1e-3), atol=1e-6)
 
 
 def test_where_there_is_nothing_left_to_ask_there_is_no_answer():
-    made = design(0)[0]._replace(habits=all_known(N))
+    made = design(0)[0]._replace(familiarity=all_known(N))
     askable = jnp.zeros(N).at[jnp.array([2, 5])].set(1.0)
     score = jnp.arange(float(N))
     for found in (by_variance(made, askable, jnp.ones(N), Q), by_score(score, askable, jnp.ones(N), Q)):

@@ -114,7 +114,7 @@ def trained(chunk, tasks, stops: list[int], sharding: Sharding, feed=contextlib.
 
 def streamed(stream: Stream, stops: list[int], **how) -> TrainState:
     sharding = Sharding(streamed=True, **how)
-    feed = partial(prefetch.fed, stream=stream, batch=BATCH, length=LENGTH, sharding=sharding)
+    feed = partial(prefetch.prefetched, stream=stream, batch=BATCH, length=LENGTH, sharding=sharding)
     return trained(made(stream.tasks.sample, sharding), stream.tasks, stops, sharding, feed)
 
 
@@ -155,7 +155,7 @@ def test_the_next_chunk_is_made_while_this_one_is_trained(stream, monkeypatch):
         seen.append(data.tasks)
         return state._replace(step=state.step + LENGTH), {"loss": np.zeros(LENGTH)}
 
-    with prefetch.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
+    with prefetch.prefetched(chunk, stream, batch=BATCH, length=LENGTH) as fed:
         state = TrainState(jax.numpy.int32(0), {}, {})
         for _ in range(3):
             state, _ = fed(stream.tasks.data, state, jax.random.key(0))
@@ -181,7 +181,7 @@ def test_what_a_thread_raises_ends_the_training(stream, monkeypatch):
     run = loop.start_from({}, adam(1e-2, 100))
     how = {"root": jax.random.key(1), "steps": 100, "validate": lambda params: 0.0}
     with pytest.raises(OSError, match="the disk is gone"):
-        with prefetch.fed(chunk, stream, batch=BATCH, length=LENGTH) as fed:
+        with prefetch.prefetched(chunk, stream, batch=BATCH, length=LENGTH) as fed:
             loop.train(fed, stream.tasks, run, **how)
     assert 2 <= len(states) <= 3 and threading.active_count() == before
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_streamed(stored, tmp_path):
     write_columns(tmp_path / "r.csv", tmp_path / "columns")
     with pytest.raises(DataError, match="no timestamps"):
         Stream(open_columns(tmp_path / "columns"), np.arange(5), order="time", **SIZES)
-    with pytest.raises(ShardingError, match="streamed data is not in parts"):
+    with pytest.raises(ShardingError, match="streamed data is not in shards"):
         Sharding(shards=True, streamed=True).check(8)
     with pytest.raises(ShardingError, match="streamed, is spread by jit or shard_map, not by pmap"):
         Sharding(streamed=True, parallel="pmap").check(8)

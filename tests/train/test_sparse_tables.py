@@ -67,10 +67,10 @@ def test_each_row_is_adam_on_the_steps_that_met_it(met):
         np.testing.assert_allclose(params["id_table"][row], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_one_scale_a_row_by_hand():
+def test_row_wise_a_row_by_hand():
     """Two steps meet row 1 and one row 0: mu and the mean of squares, corrected by each row's own count."""
     lazy, params = (
-        sparse_tables.scale_by_row_adam(one_scale=True),
+        sparse_tables.scale_by_row_adam(row_wise=True),
         {"id_table": jnp.ones((3, 2)), "id_bias": jnp.ones((3, 1))},
     )
     state = lazy.init(params)
@@ -86,9 +86,9 @@ def test_one_scale_a_row_by_hand():
     np.testing.assert_allclose(updates["id_bias"][0], 1.0, rtol=1e-4)
 
 
-def test_one_scale_is_of_rows():
-    with pytest.raises(ValueError, match="one_scale .* set rows"):
-        adam(RATE, 100, one_scale=True)
+def test_row_wise_is_of_rows():
+    with pytest.raises(ValueError, match="row_wise .* set rows"):
+        adam(RATE, 100, row_wise=True)
 
 
 def test_a_count_ends_at_its_most():
@@ -143,10 +143,10 @@ def test_the_gradient_of_the_rows_is_the_gradient(name):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("one_scale", [False, True])
-def test_rows_are_trained_alike_however_they_are_spread(how, one_scale):
+@pytest.mark.parametrize("row_wise", [False, True])
+def test_rows_are_trained_alike_however_they_are_spread(how, row_wise):
     learner, tasks = LEARNERS["maml"](), world()
-    optimiser = adam(RATE, 100, rows=True, one_scale=one_scale)
+    optimiser = adam(RATE, 100, rows=True, row_wise=row_wise)
 
     def steps(**how) -> chunks.TrainState:
         how = Sharding(**({"id_tables": "rows"} | how))

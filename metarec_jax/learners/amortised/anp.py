@@ -1,15 +1,16 @@
-"""Attentive neural process. Kim et al. 2019, arXiv:1901.05761; its deterministic half.
+"""Attentive neural process. Kim et al. 2019, arXiv:1901.05761; the deterministic path only.
 
 Beside the mean r of the conditional neural process, every candidate x gets its own summary of the support,
-r(x) = MultiHead(query = q(x), keys = q(x_i), values = h(x_i, y_i)) (section 3 and figure 2 of the paper): a mean over
-all ratings underfits, for what matters at x are the ratings of what is like x.
+r(x) = MultiHead(query = q(x), keys = q(x_i), values = h(x_i, y_i)) (section 3 and figure 2 of the paper). A mean over
+all ratings underfits: the ratings of items similar to x should count most.
 
-Easily got wrong: keys must not see the ratings, or the query, which has none, cannot be compared with them; padding
-must be out of the softmax, which without a rating has nothing to sum over (hence the empty slot of
-`models.sets.Attention`).
+Easily got wrong:
+- Keys must not depend on the ratings. The query has none, so it could not be compared with them.
+- Padding must be masked out of the softmax. Without a rating the softmax has nothing to sum over, hence the empty slot
+  of `models.sets.Attention`.
 
-Differs from the paper: the mean stands where the paper has a latent z drawn given the same pairs, so that predictions
-are deterministic (`tanp` is the neural process with a z). There is no self-attention between the pairs
+Differs from the paper: the mean takes the place of the latent z, which the paper draws given the same pairs, so that
+predictions are deterministic (`tanp` is a neural process with a latent z). There is no self-attention between the pairs
 (`set_transformer` has it).
 """
 
@@ -23,7 +24,7 @@ from metarec_jax.types import Array, Fast, Learner
 
 
 class AttentiveMemory(nn.Module):
-    """Remembers the mean of the encoded pairs and the pairs themselves; a candidate looks up those like itself."""
+    """Keeps the mean of the encoded pairs and the pairs themselves; a candidate attends to the pairs."""
 
     width: int
     heads: int
@@ -39,9 +40,9 @@ class AttentiveMemory(nn.Module):
         return {"mean": shrunk_mean(encoded, mask, self.count), "keys": features, "values": encoded, "mask": mask}
 
     def recall(self, written: Fast, features: Array) -> Array:
-        found = self.attention(features, written["keys"], written["values"], written["mask"])
-        mean = jnp.broadcast_to(written["mean"], (len(found), self.width + 1))
-        return jnp.concatenate([found, mean], -1)
+        attended = self.attention(features, written["keys"], written["values"], written["mask"])
+        mean = jnp.broadcast_to(written["mean"], (len(attended), self.width + 1))
+        return jnp.concatenate([attended, mean], -1)
 
 
 def anp(
@@ -54,10 +55,10 @@ def anp(
     count: float = 3.0,
     dropout: float = 0.0,
 ) -> Learner:
-    """The attentive neural process. Arguments as in `cnp`, which see, and
+    """The attentive neural process. Arguments as in `cnp` (see there), and
 
     Args:
-      heads: of the cross-attention; each has width // heads units.
+      heads: number of heads of the cross-attention; each has width // heads units.
     """
     memory = AttentiveMemory(width, heads, count, dropout)
     return read_support(RatingReader(net, memory, scale, width, dropout), objective)

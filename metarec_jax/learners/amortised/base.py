@@ -1,4 +1,4 @@
-"""What the learners share that adapt by reading the support with a network: no gradient, no solve, one forward pass."""
+"""The learner of a network that reads the support: adaptation is one forward pass, without gradients or a solver."""
 
 from metarec_jax.models.sets import RatingReader
 from metarec_jax.objectives import Objective, gaussian_nll
@@ -6,12 +6,13 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, 
 
 
 def read_support(network: RatingReader, objective: Objective | None = None) -> Learner:
-    """A learner out of a network that reads a support set.
+    """The learner of a network that reads a support set.
 
     Args:
-      network: reads in `adapt`, rates in `predict`. Dropout is on in `loss`, with its key, and nowhere else.
-      objective: masked loss of the predicted means on the query, for example `objectives.squared_error`. None: the
-        Gaussian negative log likelihood, with which the learner has a `variance`.
+      network: reads the support in `adapt` and rates candidates in `predict`. Dropout is active only in `loss`, with
+        the key of `loss`.
+      objective: masked loss of the predicted means [Q] of the query, for example `objectives.squared_error`. None: the
+        Gaussian negative log likelihood; the learner then has a `variance`.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -30,7 +31,7 @@ def read_support(network: RatingReader, objective: Objective | None = None) -> L
         return rate(fast, x)[1]
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del step  # nothing changes in the course of training
+        del step  # the loss is the same at every training step
         outputs = network.apply({"params": params}, episode.support, episode.query.x, rngs={"dropout": key})
         if objective is None:
             return gaussian_nll(outputs, episode.query)

@@ -1,14 +1,17 @@
 """Set transformer over a user's ratings. Lee et al. 2019, arXiv:1810.00825, as a meta-learner.
 
 The encoder is a stack of SAB(X) = MAB(X, X) with H = LayerNorm(X + MultiHead(X, Y, Y)) and
-MAB(X, Y) = LayerNorm(H + rFF(H)) (eqs. 6 to 8 of the paper) on one token a rated item. The paper then pools by learnt
-seeds; here the seed is the candidate to be rated, MAB(candidate, encoded set), so that pooling is looking up.
+MAB(X, Y) = LayerNorm(H + rFF(H)) (eqs. 6 to 8 of the paper), one token for each rated item. The paper then pools by
+learnt seed vectors. Here the seed is the candidate, MAB(candidate, encoded set), so that pooling is attention from the
+candidate to the ratings.
 
-Easily got wrong: no positions, or the order of the support would matter; padding is masked in every block as a key, for
-its rows are computed like any other; dropout is off when adapting and predicting.
+Easily got wrong:
+- There are no positional encodings; with them the order of the support would matter.
+- Padding is masked as a key in every block, because its rows are computed like any others.
+- Dropout is off in `adapt` and `predict`.
 
 Differs from the paper: blocks are plain, not induced (ISAB), which saves time only where sets are much larger than
-their inducing points; attention has an empty slot beside the set (`models.sets.Attention`), so that K = 0 works and one
+their inducing points. Attention has an empty slot beside the set (`models.sets.Attention`), so that K = 0 works and one
 rating weighs less than twenty.
 """
 
@@ -21,7 +24,7 @@ from metarec_jax.types import Array, Fast, Learner
 
 
 class AttentionBlock(nn.Module):
-    """MAB: (X [N, width], Y [K, width], mask [K]) -> [N, width], X after it looked at Y."""
+    """MAB: (X [N, width], Y [K, width], mask [K]) -> [N, width]; X attends to Y."""
 
     width: int
     heads: int
@@ -29,14 +32,14 @@ class AttentionBlock(nn.Module):
 
     @nn.compact
     def __call__(self, rows: Array, others: Array, mask: Array) -> Array:
-        found = Attention(self.heads, self.width // self.heads, name="attention")(rows, others, others, mask)
-        rows = nn.LayerNorm(name="norm_attention")(rows + nn.Dense(self.width, name="join")(found))
+        attended = Attention(self.heads, self.width // self.heads, name="attention")(rows, others, others, mask)
+        rows = nn.LayerNorm(name="norm_attention")(rows + nn.Dense(self.width, name="join")(attended))
         forward = nn.Dense(self.width, name="forward")(Layers((self.width,), self.dropout, name="layers")(rows))
         return nn.LayerNorm(name="norm_forward")(rows + forward)
 
 
 class TransformerMemory(nn.Module):
-    """Remembers the encoded set; a candidate attends to it."""
+    """Keeps the encoded set; a candidate attends to it."""
 
     width: int
     heads: int
@@ -69,16 +72,16 @@ def set_transformer(
     blocks: int = 2,
     dropout: float = 0.0,
 ) -> Learner:
-    """A set transformer that predicts the prior mean plus a correction.
+    """A set transformer that predicts the prior mean plus a correction; outputs are ratings [N].
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the predicted ratings; None for the Gaussian negative log likelihood, with variances.
       scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width: of tokens and hidden layers.
-      heads: of every attention; each has width // heads units.
-      blocks: of self-attention.
-      dropout: share of hidden units dropped in training.
+      heads: number of heads of every attention; each has width // heads units.
+      blocks: number of self-attention blocks.
+      dropout: fraction of the hidden units that are dropped in training.
     """
     memory = TransformerMemory(width, heads, blocks, dropout)
     return read_support(RatingReader(net, memory, scale, width, dropout), objective)

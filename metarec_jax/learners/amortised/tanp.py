@@ -1,22 +1,24 @@
 """Task-adaptive neural process. Lin et al. 2021, arXiv:2103.06137.
 
-A neural process with a latent z a task, and a decoder that a soft clustering of the tasks modulates:
+A neural process with a latent z for each task, and a decoder that is modulated by a soft clustering of the tasks:
 - z ~ q(z | set) = N(mean, variance), from the mean of the encoded (x_i, y_i). Training predicts the query with a z
-  drawn from q(z | support + query) and pays KL(q(z | support + query) || q(z | support)).
-- A second encoder gives a task embedding r. Its share of cluster k of a learnt pool is Student's t kernel,
+  drawn from q(z | support + query) and adds KL(q(z | support + query) || q(z | support)) to the loss.
+- A second encoder gives a task embedding r. Its assignment to cluster k of a learnt pool is Student's t kernel,
   c_k ~ (1 + |r - m_k|^2 / alpha)^(-(alpha + 1) / 2), and o = r + sum_k c_k m_k sets FiLM's gamma and beta in every
   layer of the decoder, relu(gamma * hidden + beta). `gated` is the paper's Gating-FiLM, which mixes both with a third
   vector.
-- The clusters are drawn apart by KL(p || c) with p ~ c^2, as in deep embedded clustering (Xie et al. 2016).
+- The clusters are driven apart by KL(p || c) with p ~ c^2, as in deep embedded clustering (Xie et al. 2016).
 
-Easily got wrong: the kernel is of the SQUARED distance (the published code takes the distance itself); what the encoder
-calls sigma there is a log variance; and the KL, a sum over z, swamps a mean squared error unless it is weighted.
+Easily got wrong:
+- The kernel is of the SQUARED distance (the published code takes the distance itself).
+- What the published encoder calls sigma is a log variance.
+- The KL is a sum over the entries of z; without a weight it dominates a mean squared error.
 
-Differs from the paper: adapting takes the MEAN of z where the original draws one, so that predictions are deterministic
-and less noisy. p is not divided by the size of the clusters, which a batch of tasks knows and the loss of one task does
-not. gamma is 1 + tanh, not tanh, so that modulation starts near the identity. Means are shrunk
-(`models.sets.shrunk_mean`), so that K = 0 works. Ratings are residuals from a prior mean, and only the query is
-predicted in training, not the support again.
+Differs from the paper: adaptation takes the MEAN of z, while the paper draws one, so that predictions are deterministic
+and less noisy. p is not divided by the size of the clusters, which depends on a batch of tasks; the loss here is of one
+task. gamma is 1 + tanh, not tanh, so that modulation starts near the identity. Means are shrunk
+(`models.sets.shrunk_mean`), so that K = 0 works. Ratings are residuals from a prior mean. Training predicts the query
+only, not the support again.
 """
 
 from typing import Any
@@ -36,16 +38,16 @@ def gaussian_kl(mean: Array, log_variance: Array, prior_mean: Array, prior_log_v
     return 0.5 * jnp.sum(ratio - 1.0 + prior_log_variance - log_variance)
 
 
-def student_t_shares(point: Array, centres: Array, alpha: float) -> Array:
-    """[C] shares of a point [R] in clusters around `centres` [C, R] by Student's t kernel with alpha degrees."""
+def student_t_assignment(point: Array, centres: Array, alpha: float) -> Array:
+    """Soft assignment [C] of a point [R] to `centres` [C, R], by Student's t kernel with alpha degrees of freedom."""
     squared = jnp.sum(jnp.square(point - centres), -1)
     return jax.nn.softmax(-0.5 * (alpha + 1.0) * jnp.log1p(squared / alpha))
 
 
-def sharpening(shares: Array) -> Array:
-    """KL(p || shares) in nats with p ~ shares^2: what moves shares [C] towards their largest."""
-    target = jnp.square(shares) / jnp.sum(jnp.square(shares))
-    return jnp.sum(target * (jnp.log(target) - jnp.log(shares)))
+def sharpening(assignment: Array) -> Array:
+    """KL(p || assignment) in nats, p ~ assignment^2; minimising it moves the assignment [C] to its largest entry."""
+    target = jnp.square(assignment) / jnp.sum(jnp.square(assignment))
+    return jnp.sum(target * (jnp.log(target) - jnp.log(assignment)))
 
 
 class Modulation(nn.Module):
@@ -55,12 +57,12 @@ class Modulation(nn.Module):
 
     @nn.compact
     def __call__(self, hidden: Array, task: Array) -> Array:
-        def map_of_task(name: str) -> Array:
+        def map_task(name: str) -> Array:
             return nn.Dense(hidden.shape[-1], use_bias=False, name=name)(task)
 
-        gamma, beta = nn.tanh(map_of_task("gamma")), nn.tanh(map_of_task("beta"))
+        gamma, beta = nn.tanh(map_task("gamma")), nn.tanh(map_task("beta"))
         if self.gated:
-            eta, delta = nn.tanh(map_of_task("eta")), nn.sigmoid(map_of_task("delta"))
+            eta, delta = nn.tanh(map_task("eta")), nn.sigmoid(map_task("delta"))
             gamma, beta = (delta * own + (1.0 - delta) * eta for own in (gamma, beta))
         return (1.0 + gamma) * hidden + beta
 
@@ -106,7 +108,7 @@ class TaskAdaptiveNet(nn.Module):
         self.decoder = ModulatedDecoder(self.width, self.layers, self.gated, self.dropout)
 
     def __call__(self, support: Examples, query: Examples) -> tuple:
-        """Of every part something, for `init`."""
+        """Uses every part once, for `init`."""
         (mean, _), (task, _) = self.latent(support), self.task(support)
         return self.rate(mean, task, query.x)
 
@@ -117,10 +119,10 @@ class TaskAdaptiveNet(nn.Module):
         return mean, log_variance
 
     def task(self, support: Examples) -> tuple[Array, Array]:
-        """o [width + 1], what modulates the decoder, and the shares [C] of the clusters in it."""
+        """o [width + 1], which modulates the decoder, and the assignment [C] to the clusters."""
         embedding = self._summary(self.task_encoder, support)
-        shares = student_t_shares(embedding, self.pool, self.alpha)
-        return embedding + shares @ self.pool, shares
+        assignment = student_t_assignment(embedding, self.pool, self.alpha)
+        return embedding + assignment @ self.pool, assignment
 
     def rate(self, z: Array, task: Array, x: Any) -> Array:
         """Predicted ratings [N]."""
@@ -128,13 +130,13 @@ class TaskAdaptiveNet(nn.Module):
         return prior + self.scale * self.decoder(features, z, task)
 
     def terms(self, episode: Episode, key: Array) -> tuple[Array, Array, Array]:
-        """What training sees: the query's ratings [N] with a z drawn by `key`, the KL of z, and `sharpening`."""
+        """Terms of the loss: the query's ratings [Q] with a z drawn by `key`, the KL of z [], and `sharpening` []."""
         everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
         mean, log_variance = self.latent(everything)
         divergence = gaussian_kl(mean, log_variance, *self.latent(episode.support))
         z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)
-        task, shares = self.task(episode.support)
-        return self.rate(z, task, episode.query.x), divergence, sharpening(shares)
+        task, assignment = self.task(episode.support)
+        return self.rate(z, task, episode.query.x), divergence, sharpening(assignment)
 
     def _summary(self, encoder: PairEncoder, examples: Examples) -> Array:
         features, prior = self.net(examples.x)
@@ -157,7 +159,7 @@ def tanp(
     count: float = 3.0,
     dropout: float = 0.0,
 ) -> Learner:
-    """The task-adaptive neural process.
+    """The task-adaptive neural process; outputs are ratings [N].
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
@@ -165,14 +167,15 @@ def tanp(
       scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width: of hidden layers and encodings.
       latent_dim: dimensions of z.
-      clusters: vectors in the pool.
+      clusters: number C of vectors in the pool.
       alpha: degrees of freedom of the kernel.
-      layers: modulated layers of the decoder.
+      layers: number of modulated layers of the decoder.
       gated: Gating-FiLM instead of FiLM.
-      kl_weight: of the KL of z, against a loss that is a mean over the query. 1 / query ratings is the evidence bound.
-      cluster_weight: of the loss that sharpens the clusters.
-      count: pseudo-ratings of 0 in the means of encodings.
-      dropout: share of hidden units dropped in training.
+      kl_weight: weight of the KL of z against a loss that is a mean over the query. 1 / (number of query ratings) gives
+        the evidence lower bound.
+      cluster_weight: weight of `sharpening`.
+      count: pseudo-ratings at 0 in the means of encodings.
+      dropout: fraction of the hidden units that are dropped in training.
     """
     network = TaskAdaptiveNet(net, scale, width, latent_dim, clusters, alpha, layers, gated, count, dropout)
 
@@ -188,14 +191,14 @@ def tanp(
         return network.apply({"params": fast["params"]}, fast["z"], fast["task"], x, method="rate")
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del step  # nothing changes in the course of training
+        del step  # the loss is the same at every training step
         z_key, dropout_key = jax.random.split(key)
 
-        ratings, divergence, apart = network.apply(
+        ratings, divergence, sharpness = network.apply(
             {"params": params}, episode, z_key, method="terms", rngs={"dropout": dropout_key}
         )
         error, metrics = objective(ratings, episode.query)
-        total = error + kl_weight * divergence + cluster_weight * apart
+        total = error + kl_weight * divergence + cluster_weight * sharpness
         return total, metrics | {"loss": total, "kl": divergence, "error": error}
 
     return Learner(init, adapt, predict, loss)

@@ -1,15 +1,17 @@
 """ALPaCA: Bayesian linear regression on learnt features. Harrison, Sharma and Pavone 2018, arXiv:1807.08912.
 
-A rating is m(x) + phi(x) . w + noise with w ~ N(w0, L0^-1) a task. The posterior given the support has precision
-    L = L0 + Phi' Phi / noise,    mean w0 + L^-1 Phi' (y - m - Phi w0) / noise    (eqs. 7 and 8),
-and a new rating is normal with mean m + phi . w and variance noise + phi' L^-1 phi (eq. 9). Meta-learnt are phi, m, w0,
-the factor of L0 and the noise, by the negative log density of the query's ratings (eq. 12), here per example. It is the
-online learner of choice: `update` takes one more rating by a rank-one step on the covariance (Sherman and Morrison),
-exactly and in O(D^2), and needs none of the old ratings.
+A rating is m(x) + phi(x) . w + noise, with w ~ N(w0, L0^-1) for each task. Given the support, the posterior of w has
+    precision L = L0 + Phi' Phi / noise,    mean w0 + L^-1 Phi' (y - m - Phi w0) / noise    (eqs. 7 and 8),
+and a new rating is normal with mean m + phi . w and variance noise + phi' L^-1 phi (eq. 9). phi, m, w0, the factor of
+L0 and the noise are meta-learnt by the negative log density of the query's ratings (eq. 12), here per example. This
+learner is made for online use: `update` takes one more rating by a rank-one step on the covariance (Sherman and
+Morrison), which is exact, costs O(D^2) and needs none of the old ratings.
 
-Easily got wrong: the loss is the log density with its log-variance, not the squared error, or the variance is never
-fitted. Differs from the paper: there L is in units of the noise, w ~ N(w0, noise L0^-1), and the noise is given; in the
-units here the prior does not move when the noise is learnt. m(x) is new: the paper has only phi(x) . w0.
+Easily got wrong: the loss is the log density with its log-variance, not the squared error; otherwise the variance is
+never fitted.
+
+Differs from the paper: there L is in units of the noise, w ~ N(w0, noise L0^-1), and the noise is given. In the units
+here the prior does not change when the noise is learnt. m(x) is an addition: the paper has only phi(x) . w0.
 """
 
 import flax.linen as nn
@@ -21,7 +23,7 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def alpaca(net: nn.Module, *, noise: float = 1.0) -> Learner:
-    """ALPaCA on a network; outputs are posterior means [N], `variance` is that of a new rating.
+    """ALPaCA on a network; outputs are posterior means [N], `variance` is that of a new rating, noise included.
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean m [N]), for example `TasteNet`.
@@ -61,9 +63,9 @@ def alpaca(net: nn.Module, *, noise: float = 1.0) -> Learner:
         weights, covariance = absorb(*state, features, new.y - mean, new.mask, fast["noise"])
         return fast | {"weights": weights, "covariance": covariance}
 
-    def forget(fast: Fast, share: Array) -> Fast:
+    def forget(fast: Fast, fraction: Array) -> Fast:
         prior, _ = inverse_and_log_determinant(fast["precision"])
-        weights, covariance = relax(fast["weights"], fast["covariance"], fast["prior"], prior, share)
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["prior"], prior, fraction)
         return fast | {"weights": weights, "covariance": covariance}
 
     def density(fast: Fast, x) -> tuple[Array, Array]:

@@ -1,23 +1,23 @@
-"""Attentive ridge: what classical methods know, and two things they cannot say, learnt from episodes.
+"""Attentive ridge: a closed-form linear model of the taste, and attention over what it leaves unexplained.
 
-A user's ratings are explained in three layers, each of which starts as nothing on top of the one before:
-1. a ridge head on the features of a fitted Gaussian process (`ridge.py`): the classical answer, exact at once; and each
-   support rating counts by how far its item's ratings can be trusted, which starts from the process's own residuals
-   (`baselines.gp.item_noise`);
-2. an expectation of the user's weights from WHICH items were rated (`models.choice`), which the ratings then correct;
-3. attention of the candidate over what the ridge head leaves unexplained of each support rating:
+A user's ratings are explained in three layers. Each layer starts as no change to the one before it:
+1. A ridge head on the features of a fitted Gaussian process (GP) (`ridge.py`): the classical answer, exact from the
+   start. Each support rating has the noise of its item; noises start from the residuals of the GP
+   (`priors.gp.item_noise`).
+2. A prior mean of the user's weights from WHICH items were rated (`models.choice`), which the ratings then correct.
+3. Attention of the candidate over the residuals that the ridge head leaves on the support:
        y(x) = ridge(x) + g sum_i a(x, x_i) (y_i - ridge(x_i)),
-   a a softmax over i, and "none of them", of s cos(k(x), k(x_i)).
+   where a is a softmax of s cos(k(x), k(x_i)) over i and one more entry, "none of them".
 
-Why it wins. One user's ratings fix few weights, so a linear model of the taste must be of low rank, and what is special
-to a series, an author or a cult is noise to it. That is left in the residuals, and it is the neighbour in that small
-world that shares it; on data with many rarely rated items (books) this is worth more than all else. Whom to listen to
-is learnt on held-out ratings of training users at every K, which no kernel fitted to all of a user's ratings is. And
-the choice of items tells most when ratings are few.
+Why it wins: one user's ratings determine few weights, so a linear model of the taste must have a low rank. What is
+specific to a series, an author or a cult film is noise to such a model. It remains in the residuals, and similar items
+share it; on data with many rarely rated items (books) this is worth more than everything else. Which ratings to attend
+to is learnt on held-out ratings of training users at every K; a kernel that is fitted to all ratings of a user does not
+learn this. The choice of items is most informative when ratings are few.
 
 Related: attentive neural processes (Kim 2019, arXiv:1901.05761), R2-D2 (Bertinetto 2019, arXiv:1805.08136), SVD++
-(Koren 2008). New layers need some ten times the learning rate of the features, which are good from the start: see
-`RATES`.
+(Koren 2008). New layers need about ten times the learning rate of the features, which are good from the start (see
+`RATES`).
 """
 
 import flax.linen as nn
@@ -30,12 +30,12 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.similarity import attend_or_none, unit
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
-# Parts of the learning rate, by part of the parameters.
-RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "doubt": 0.3, "attention": 1.0}
+# Factors of the outer learning rate, by part of the parameters.
+RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "item_noise": 0.3, "attention": 1.0}
 
 
 class Keys(nn.Module):
-    """(x of [N, ...], features [N, D]) -> [N, dim] vectors of length 1, whose cosine says how alike candidates are."""
+    """(x of [N, ...], features [N, D]) -> unit vectors [N, dim], whose cosine is the similarity of two candidates."""
 
     num_ids: int
     dim: int = 16
@@ -53,11 +53,11 @@ def attentive_ridge(
     keys: nn.Module,
     noise: float = 1.0,
     prior: nn.Module | None = None,
-    doubt: nn.Module | None = None,
+    item_noise: nn.Module | None = None,
     sharpness: float = 4.0,
     null: float = 1.0,
 ) -> Learner:
-    """The learner above. Outputs are ratings [N].
+    """Attentive ridge. Outputs are ratings [N].
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
@@ -65,11 +65,11 @@ def attentive_ridge(
       keys: Flax module from (x of [N, ...], features [N, D]) to unit vectors [N, A], for example `Keys`.
       noise: initial noise variance of the ridge head, in squared units of y; learnt.
       prior: as in `ridge`, for example `models.choice.ChoicePrior`.
-      doubt: as in `ridge`, for example `ItemDoubt`.
+      item_noise: as in `ridge`, for example `ItemNoise`.
       sharpness: initial s; learnt.
-      null: initial logit of "none of them"; learnt. At K = 0 it takes all the attention.
+      null: initial logit of "none of them"; learnt. At K = 0 it gets all the attention.
     """
-    head = ridge(net, objective, noise=noise, prior=prior, doubt=doubt)
+    head = ridge(net, objective, noise=noise, prior=prior, item_noise=item_noise)
 
     def features(params: Params, x) -> Array:
         return net.apply({"params": params["net"]}, x)[0]
@@ -91,12 +91,14 @@ def attentive_ridge(
 
     def adapt(params: Params, support: Examples) -> Fast:
         fast = head.adapt(params, support)
-        left = support.y - head.predict(fast, support.x)
-        return fast | {"keys": key_vectors(params, support.x), "left": left, "mask": support.mask}
+        residual = support.y - head.predict(fast, support.x)
+        return fast | {"keys": key_vectors(params, support.x), "residual": residual, "mask": support.mask}
 
     def predict(fast: Fast, x) -> Array:
         own = fast["attention"]
         logits = jnp.exp(own["log_sharpness"]) * key_vectors(fast, x) @ fast["keys"].T
-        return head.predict(fast, x) + own["gate"] * (attend_or_none(logits, fast["mask"], own["null"]) @ fast["left"])
+        return head.predict(fast, x) + own["gate"] * (
+            attend_or_none(logits, fast["mask"], own["null"]) @ fast["residual"]
+        )
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

@@ -1,16 +1,18 @@
 """Deep kernel transfer. Patacchiola et al. 2020, arXiv:1910.05199.
 
 A task is a Gaussian process over learnt embeddings e(x): y(x) = prior mean m(x) + f(x) + noise with f ~ GP(0, k),
-    k(x, x') = a e(x) . e(x') + b exp(-|e(x) - e(x')|^2 / (2 l^2)) + c,
-amplitudes, length scale and noise learnt. Linear kernel and constant are Bayesian regression on the embeddings and the
-task's own bias; the RBF is what a linear model of the embeddings cannot say. Adaptation is the posterior given the
-support. There is no inner loop and no split in meta-training: the loss is the negative log MARGINAL likelihood of all
-examples of the episode, support and query alike (section 3.2, eq. 8), here per example, so that episodes of all sizes
-count the same.
+    k(x, x') = a e(x) . e(x') + b exp(-|e(x) - e(x')|^2 / (2 l^2)) + c.
+Amplitudes, length scale and noise are learnt. The linear kernel and the constant are Bayesian regression on the
+embeddings with a bias for each task; the RBF kernel adds functions that are not linear in the embeddings. Adaptation is
+the posterior given the support. Meta-training has no inner loop and no split into support and query: the loss is the
+negative log MARGINAL likelihood of all examples of the episode (section 3.2, eq. 8). Here it is divided by their
+number, so that episodes of all sizes count the same.
 
-Easily got wrong: the likelihood of the query given the support is another loss; it may be mixed in by `predictive`.
-Padding must leave the determinant alone: its rows are rows of the identity. Differs from the paper: m(x) is learnt, not
-0, and kernels are summed where the paper tries them one by one.
+Easily got wrong:
+- The likelihood of the query given the support is another loss; `predictive` mixes it in.
+- Padding must not change the determinant: its rows are rows of the identity.
+
+Differs from the paper: m(x) is learnt, not 0, and the kernels are added, while the paper tries them one by one.
 """
 
 import flax.linen as nn
@@ -31,7 +33,7 @@ def kernel(params: Params, a: Array, b: Array) -> Array:
 
 
 def noisy_gram(params: Params, embedded: Array, mask: Array) -> Array:
-    """Covariance [N, N] of the ratings of embeddings [N, D], noise included; padding is rows of the identity."""
+    """Covariance [N, N] of the ratings of embeddings [N, D], noise included; padding gives rows of the identity."""
     gram = kernel(params, embedded, embedded) * mask[:, None] * mask
     return gram + jnp.diag(mask * jnp.exp(params["log_noise"]) + 1.0 - mask)
 
@@ -46,14 +48,14 @@ def deep_kernel(
     noise: float = 1.0,
     predictive: float = 0.0,
 ) -> Learner:
-    """A Gaussian process on a network; outputs are posterior means [N], `variance` is that of a new rating.
+    """A Gaussian process on a network; outputs are posterior means [N], `variance` is a new rating's, noise included.
 
     Args:
       net: Flax module from x of [N, ...] to (embeddings [N, D], prior mean [N]), for example `TasteNet`.
-      linear, rbf, constant: initial amplitudes a, b and c; b, c and `noise` in squared units of y; learnt.
+      linear, rbf, constant: initial amplitudes a, b and c; learnt; b and c in squared units of y.
       length: initial length scale l; learnt.
-      noise: initial noise variance; learnt.
-      predictive: share of the loss, 0..1, that is the query's predictive likelihood instead of the marginal one.
+      noise: initial noise variance, in squared units of y; learnt.
+      predictive: fraction of the loss, 0..1, that is the query's predictive likelihood instead of the marginal one.
     """
     positive = {"linear": linear, "rbf": rbf, "length": length, "constant": constant, "noise": noise}
 
@@ -86,7 +88,7 @@ def deep_kernel(
         return total / jnp.maximum(count, 1.0)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del key, step  # nothing is random, nothing changes in the course of training
+        del key, step  # the loss is deterministic, and the same at every training step
         value = marginal_loss(params, episode)
         if predictive:
             fast, (x, _, _) = adapt(params, episode.support), episode.query

@@ -1,18 +1,19 @@
 """Logistic head: Bayesian logistic regression of one task, by Newton steps to the mode and Laplace's approximation.
 
-Textbook Bayesian logistic regression (MacKay 1992; Bishop 2006, section 4.5) in the place of the ridge head of
-Bertinetto et al. 2019, arXiv:1805.08136, who solve their logistic head LR-D2 by a few Newton steps too (iteratively
+This is textbook Bayesian logistic regression (MacKay 1992; Bishop 2006, section 4.5) in the place of the ridge head of
+Bertinetto et al. 2019, arXiv:1805.08136, who also solve their logistic head LR-D2 by a few Newton steps (iteratively
 reweighted least squares). With weights w ~ N(0, I) on the network's features, s = 4 / (high - low) and t = (y - low) /
-(high - low), a rating as a soft label,
+(high - low), a rating is a soft label:
     p_i = sigmoid(logit(prior mean_i) + s features_i . w),
     w = argmax sum_i (t_i log p_i + (1 - t_i) log(1 - p_i)) / d - |w|^2 / 2.
 A Newton step is a ridge regression with noise d / (p_i (1 - p_i)) on s features_i . w + (t_i - p_i) / (p_i (1 - p_i)).
-The rating low + (high - low) p stays within the scale, which a linear head's need not.
+The rating low + (high - low) p stays within the scale; that of a linear head may leave it.
 
-Easily got wrong: d. A rating of 3 of 5 is not half a coin: ratings scatter less about their mean than coins do, so one
-of them tells more. The dispersion d of a quasi-binomial model is learnt, as 4 noise / (high - low)^2: with the noise
-variance of a rating whose p is 1/2. With s, features and noise are in the units of the ridge head's, and
-`ridge.from_gaussian_process` starts this one too. The number of steps is fixed so that gradients flow through them.
+Easily got wrong: the dispersion d. A rating of 3 of 5 is not a fair coin: ratings vary less around their mean than
+coins do, so one of them is more informative. The dispersion of a quasi-binomial model is learnt here, as
+4 noise / (high - low)^2, where noise is the variance of a rating whose p is 1/2. With s, features and noise have the
+units of the ridge head's, and `ridge.from_gaussian_process` also starts this learner. The number of Newton steps is
+fixed, so that gradients flow through them.
 """
 
 import flax.linen as nn
@@ -23,7 +24,7 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.linear import gaussian_posterior, ridge_weights
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
-EDGE = 0.02  # a prior mean is kept this share of the scale away from its ends, where the logit is infinite
+EDGE = 0.02  # a prior mean keeps this fraction of the scale away from its ends, where the logit is infinite
 
 
 def logistic(
@@ -42,8 +43,8 @@ def logistic(
 
     def inputs(params: Params, x) -> tuple[Array, Array]:
         features, mean = net.apply({"params": params["net"]}, x)
-        share = jnp.clip((mean - low) / span, EDGE, 1.0 - EDGE)
-        return 4.0 / span * features, jnp.log(share) - jnp.log1p(-share)
+        fraction = jnp.clip((mean - low) / span, EDGE, 1.0 - EDGE)
+        return 4.0 / span * features, jnp.log(fraction) - jnp.log1p(-fraction)
 
     def init(key: Array, episode: Episode) -> Params:
         return {"net": net.init(key, episode.support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
@@ -79,5 +80,5 @@ def logistic(
 
 
 def slope_at(p: Array) -> Array:
-    """Slope p (1 - p) of the logistic function where it is p, kept off 0 for what is divided by it."""
+    """Slope p (1 - p) of the logistic function at its value p, bounded away from 0 because it is divided by."""
     return jnp.maximum(p * (1.0 - p), 1e-4)

@@ -1,14 +1,14 @@
-"""Multimodal ridge: what a task's own side features say of its weights is a prior, which its ratings then correct.
+"""Multimodal ridge: the task's own side features give a prior mean of its weights, which its ratings then correct.
 
-A new item has no ratings but it has a title, makers, a picture. Mapping attributes to the item's vector in a factor
+A new item has no ratings, but it has a title, makers and a picture. Mapping attributes to the item's vector in a factor
 model is due to Gantner et al. 2010 ("Learning attribute-to-feature mappings for cold-start recommendations", ICDM).
-Here the map is the prior mean of a ridge head (`ridge.py`), so that at K = 0 it speaks alone and every rating takes
-some of its say; and it is trained through the head, on what remains to be predicted after K ratings. It starts as the
-linear map of a fitted Gaussian process (`start`), and so from the best linear answer.
+Here the map gives the prior mean of a ridge head (`ridge.py`). At K = 0 the prediction comes from it alone, and every
+rating reduces its weight. It is trained through the head, on what remains to be predicted after K ratings. It starts as
+the linear map of a fitted Gaussian process (`start`), and so from the best linear answer.
 
 Groups of features are hidden at random in training (modality dropout, as in Neverova et al. 2015, "ModDrop",
-arXiv:1501.00102; for cold start Volkovs et al. 2017, "DropoutNet"), so that no one of them is needed: a group is hidden
-by zeros, which is what a missing one looks like.
+arXiv:1501.00102; for cold start Volkovs et al. 2017, "DropoutNet"), so that no single group is indispensable. A hidden
+group is replaced by zeros, like a missing one.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from metarec_jax.models.content import Span, hide_groups
 from metarec_jax.objectives import Objective
 from metarec_jax.types import Array, Episode, Inputs, Learner, Metrics, Params
 
-# Parts of the learning rate, by part of the parameters.
+# Factors of the outer learning rate, by part of the parameters.
 RATES = {"net": 0.1, "log_noise": 0.1, "prior": 1.0}
 
 
 class ContentTaste(nn.Module):
     """Inputs -> (features [N, D], prior mean [N]): a `TasteNet`, and an encoder of the context for the prior weights.
 
-    The prior mean is what the `TasteNet` says without the context, plus features . encoder(context).
+    The prior mean is that of the `TasteNet` without the context, plus features . encoder(context).
     """
 
     taste: nn.Module
@@ -51,13 +51,13 @@ def multimodal_ridge(
     noise: float = 1.0,
     prior: nn.Module | None = None,
 ) -> Learner:
-    """The learner above. Outputs are ratings [N].
+    """Multimodal ridge. Outputs are ratings [N].
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `ContentTaste`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       spans: the groups of the context (`models.content.group_spans`).
-      hide: chance of each group, in each training episode, to be hidden from support and query.
+      hide: probability that a group is hidden from support and query, drawn for each group and training episode.
       noise: initial noise variance of the ridge head, in squared units of y; learnt.
       prior: as in `ridge`, for example `models.choice.ChoicePrior`.
     """
@@ -74,11 +74,11 @@ def multimodal_ridge(
 
 
 def start(params: Params, fitted: Params, mean: float, content: Array, spans: Sequence[Span]) -> Params:
-    """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
+    """The learner's parameters, set so that its predictions are those of a fitted Gaussian process.
 
     Args:
       params: from `multimodal_ridge(ContentTaste(TasteNet(...), ContentEncoder(spans, ...)), ...).init`.
-      fitted: what `baselines.gp.fit` returned.
+      fitted: what `priors.gp.fit` returned.
       mean: the `TasteNet`'s.
       content: [I, F] the candidates' side features.
       spans: the groups of the context.

@@ -1,12 +1,12 @@
 """Ridge regression as a classifier's head (R2-D2). Bertinetto, Henriques, Torr and Vedaldi 2019, arXiv:1805.08136.
 
 The support's labels as one-hot rows Y [K, ways] are regressed on the embeddings X [K, D] in closed form,
-    W = X' (X X' + lam I)^-1 Y    (eq. 4 and 6, the Woodbury identity: a K x K system, or D x D where that is smaller),
-and X_query W, times a learnt scale, are logits (eq. 9). The ratings' head, a posterior with more to it, is `ridge`.
+    W = X' (X X' + lam I)^-1 Y    (eqs. 4 and 6, the Woodbury identity: a K x K system, or D x D where that is smaller),
+and X_query W, times a learnt scale, are logits (eq. 9). For ratings see `ridge`, which has the whole posterior.
 
-Easily got wrong: regression wants outputs of 0 and 1, which as logits say almost nothing; without the learnt scale the
-cross-entropy cannot fall. The paper also learns one number that is added to every logit; a softmax does not see it, so
-there is none here. lam must stay positive: its logarithm is learnt.
+Easily got wrong: the regression targets are 0 and 1, and logits that small are nearly uniform probabilities; without
+the learnt scale the cross-entropy cannot fall. The paper also learns a number that is added to every logit. A softmax
+does not depend on it, so there is none here. lam must stay positive: its logarithm is learnt.
 """
 
 import flax.linen as nn
@@ -30,7 +30,7 @@ def r2d2(
       ways: number of classes.
       lam: initial penalty, in squared units of the embeddings; learnt.
       scale: initial scale of the logits; learnt.
-      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
+      turns: in training the examples of a class take turns as its support (see `embedding.on_embeddings`).
     """
 
     def init(key: Array, embedded: Array) -> Params:

@@ -1,13 +1,13 @@
-"""A ridge head that the queries themselves refine: R2-D2's regression, fitted again with the queries it has labelled.
+"""R2-D2 whose regression is fitted again together with the queries that it has labelled.
 
 R2-D2 (Bertinetto et al. 2019, arXiv:1805.08136) regresses one-hot labels of the support on embeddings. Here the queries
-are then labelled softly, evenly over the classes (`refined_protonet.assignment`), and join the regression with a weight
-of their own, some times over: self-training, with the balance of Boudiaf et al. 2020 (arXiv:2008.11297). TRANSDUCTIVE:
-what is said of one query depends on which others are asked with it. Where a class mean is the wrong head, as for sparse
-features, so are means that the queries move; a regression that they join need not be.
+are then given soft labels, balanced over the classes (`refined_protonet.assignment`), and join the regression with a
+weight, several times: self-training, with the class balance of Boudiaf et al. 2020 (arXiv:2008.11297). TRANSDUCTIVE:
+the prediction of a query depends on the other queries of the episode. Where a class mean is a poor head, as for sparse
+features, so is a mean that is refined by queries; this regression need not be.
 
 Four numbers are meta-learnt beside the network: the penalty, the scale of the logits, the weight of a query, and how
-evenly classes are asked about; see `refined_protonet` for when the last is wrong.
+balanced the queries are over the classes (see `refined_protonet` for when the last is wrong).
 """
 
 import flax.linen as nn
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax.learners.metric.embedding import Head, on_embeddings
-from metarec_jax.learners.metric.refined_protonet import FAST, assignment
+from metarec_jax.learners.metric.refined_protonet import SCALAR_RATE, assignment
 from metarec_jax.objectives import Objective
 from metarec_jax.ops.linear import inverse_and_log_determinant
 from metarec_jax.types import Array, Examples, Fast, Learner, Params
@@ -38,8 +38,8 @@ def refined_r2d2(
       net: Flax module from x of [N, ...] to embeddings [N, D].
       objective: for example `objectives.cross_entropy`.
       ways: number of classes C.
-      steps: how often the queries are labelled and join the regression; 0 is R2-D2 with a balance.
-      lam: initial penalty, in squared units of the embeddings; learnt, as are all below.
+      steps: how often the queries are labelled and join the regression; 0 is R2-D2 with a class balance.
+      lam: initial penalty, in squared units of the embeddings; learnt, as are all numbers below.
       scale: of the logits.
       weight: of a query in the regression, where an example of the support has 1.
       balance: see `refined_protonet.Refinement`.
@@ -47,13 +47,14 @@ def refined_r2d2(
 
     def init(key: Array, embedded: Array) -> Params:
         logs = {"lam": jnp.log(lam), "scale": jnp.log(scale), "weight": jnp.log(weight)}
-        return {"numbers": {name: jnp.float32(number / FAST) for name, number in (logs | {"balance": balance}).items()}}
+        numbers = logs | {"balance": balance}
+        return {"numbers": {name: jnp.float32(number / SCALAR_RATE) for name, number in numbers.items()}}
 
     def adapt(params: Params, embedded: Array, support: Examples) -> Fast:
         return {"rows": embedded, "y": support.y, "mask": support.mask}
 
     def predict(fast: Fast, queries: Array) -> Array:
-        numbers = {name: FAST * number for name, number in fast["numbers"].items()}
+        numbers = {name: SCALAR_RATE * number for name, number in fast["numbers"].items()}
         lam, scale, weight = (jnp.exp(numbers[name]) for name in ("lam", "scale", "weight"))
         known = jax.nn.one_hot(fast["y"], ways, dtype=queries.dtype) * fast["mask"][:, None]
         counts = jnp.sum(known, 0)
@@ -68,19 +69,19 @@ def refined_r2d2(
 
         def step(logits: Array, _: None) -> tuple[Array, None]:
             targets = jnp.concatenate([wanted, jnp.exp(labelled(logits)) - even])
-            return across @ (microbatch @ (roots[:, None] * targets)), None
+            return across @ (joint @ (roots[:, None] * targets)), None
 
         number = len(fast["rows"])
         alone = _regression(gram[:number, :number], fast["mask"], lam)
         logits = gram[number:, :number] @ (fast["mask"][:, None] * (alone @ wanted))
-        # The weights stay the same from step to step, and with them the system that is solved.
+        # The weights are the same in every step, and so is the matrix to be inverted.
         roots = jnp.sqrt(jnp.concatenate([fast["mask"], jnp.full(len(queries), weight)]))
-        microbatch, across = _regression(gram, roots, lam), gram[number:] * roots
+        joint, across = _regression(gram, roots, lam), gram[number:] * roots
         return labelled(jax.lax.scan(step, logits, length=steps)[0])
 
     return on_embeddings(net, Head(init, adapt, predict), objective)
 
 
 def _regression(gram: Array, roots: Array, lam: Array) -> Array:
-    """(S K S + lam I)^-1 [N, N], of a gram matrix K and the square roots S of the rows' weights, 0 for padding."""
+    """(S K S + lam I)^-1 [N, N] of a Gram matrix K and the square roots S of the weights of its rows, 0 for padding."""
     return inverse_and_log_determinant(roots[:, None] * gram * roots + lam * jnp.eye(len(gram), dtype=gram.dtype))[0]

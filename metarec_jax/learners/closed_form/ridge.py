@@ -1,13 +1,14 @@
-"""Meta-learnt ridge head: the task's own weights in closed form, everything else by meta-gradients through it.
+"""Meta-learnt ridge head: a task's own weights in closed form, everything else by meta-gradients through the solution.
 
 Bertinetto et al. 2019, arXiv:1805.08136 (R2-D2), as the posterior mean of Bayesian linear regression: prior w ~ N(0, I)
-on the network's features, noise learnt. Bias and factors of a user are solved together (the constant is one of the
-features), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
+on the network's features, noise learnt. Bias and factors of a user are solved jointly (one of the features is
+constant), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
 
-Why it wins where MAML ties: it can START from a classical Gaussian process (`from_gaussian_process`), whose
-posterior it then is, and meta-training moves features, item biases, the prior mean from user features and the noise to
-what predicts best after K ratings. And it can learn what the classics cannot say: WHICH items somebody chose to rate
-tells of the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++, Koren 2008).
+Why it wins where MAML does not: it can START from a fitted Gaussian process (`from_gaussian_process`) and then has the
+posterior of that process. Meta-training moves features, item biases, the prior mean from user features and the noise to
+what predicts best after K ratings. It can also learn what the classical methods cannot express: WHICH items somebody
+chose to rate is informative about the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++,
+Koren 2008).
 """
 
 from functools import partial
@@ -28,18 +29,18 @@ def ridge(
     *,
     noise: float = 1.0,
     prior: nn.Module | None = None,
-    doubt: nn.Module | None = None,
+    item_noise: nn.Module | None = None,
 ) -> Learner:
-    """The ridge head on a network.
+    """The ridge head on a network; outputs are ratings [N], `variance` is that of a new rating, noise included.
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       noise: initial noise variance, in squared units of y; learnt.
-      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`;
-        it does not see y, and is `expect` of a `summary` that adds up over examples. None: 0.
-      doubt: Flax module from the support's x to [N], the log of how much noisier than usual a rating is, for example
-        `ItemDoubt`. None: 0.
+      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`. It
+        does not see y. It is `expect` of a `summary`, and summaries of two sets of examples add up. None: 0.
+      item_noise: Flax module from x of [N, ...] to [N], the log of a rating's noise variance over the usual one, for
+        example `ItemNoise`. None: 0.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -47,8 +48,8 @@ def ridge(
         params = {"net": net.init(key, support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
         if prior is not None:
             params["prior"] = prior.init(key, support.x, support.mask)["params"]
-        if doubt is not None:
-            params["doubt"] = doubt.init(key, support.x)["params"]
+        if item_noise is not None:
+            params["item_noise"] = item_noise.init(key, support.x)["params"]
         return params
 
     def predict(fast: Fast, x) -> Array:
@@ -57,14 +58,14 @@ def ridge(
 
     def variance(fast: Fast, x) -> Array:
         features, _ = net.apply({"params": fast["net"]}, x)
-        return parts.noise_of(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
+        return parts.noise_variance(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
-    def forget(fast: Fast, share: Array) -> Fast:
+    def forget(fast: Fast, fraction: Array) -> Fast:
         prior_covariance = jnp.eye(len(fast["weights"]))
-        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, share)
+        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, fraction)
         return fast | {"weights": weights, "covariance": covariance}
 
-    parts = _Parts(net, prior, doubt)
+    parts = _Parts(net, prior, item_noise)
     adapt, update = partial(_adapt, parts), partial(_update, parts)
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, forget)
 
@@ -74,13 +75,13 @@ class _Parts(NamedTuple):
 
     net: nn.Module
     prior: nn.Module | None
-    doubt: nn.Module | None
+    item_noise: nn.Module | None
 
-    def of_prior(self, fast: Fast, method: str, *arguments) -> Array:
+    def apply_prior(self, fast: Fast, method: str, *arguments) -> Array:
         return self.prior.apply({"params": fast["prior"]}, *arguments, method=method)
 
-    def noise_of(self, fast: Fast, x) -> Array:
-        own = 0.0 if self.doubt is None else self.doubt.apply({"params": fast["doubt"]}, x)
+    def noise_variance(self, fast: Fast, x) -> Array:
+        own = 0.0 if self.item_noise is None else self.item_noise.apply({"params": fast["item_noise"]}, x)
         return jnp.exp(fast["log_noise"] + own)
 
 
@@ -88,9 +89,9 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
     features, mean = parts.net.apply({"params": params["net"]}, support.x)
     fast = params | {"expected": jnp.zeros(features.shape[-1], features.dtype)}
     if parts.prior is not None:
-        summary = parts.of_prior(params, "summary", support.x, support.mask)
-        fast |= {"summary": summary, "expected": parts.of_prior(params, "expect", summary)}
-    noise, expected = parts.noise_of(params, support.x), fast["expected"]
+        summary = parts.apply_prior(params, "summary", support.x, support.mask)
+        fast |= {"summary": summary, "expected": parts.apply_prior(params, "expect", summary)}
+    noise, expected = parts.noise_variance(params, support.x), fast["expected"]
     own = ridge_weights(features, support.y - mean - features @ expected, support.mask, noise)
     return fast | {"weights": expected + own, "covariance": ridge_covariance(features, support.mask, noise)}
 
@@ -98,44 +99,43 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
 def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
     features, mean = parts.net.apply({"params": fast["net"]}, new.x)
     if parts.prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
-        summary = fast["summary"] + parts.of_prior(fast, "summary", new.x, new.mask)
-        expected = parts.of_prior(fast, "expect", summary)
+        summary = fast["summary"] + parts.apply_prior(fast, "summary", new.x, new.mask)
+        expected = parts.apply_prior(fast, "expect", summary)
         moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
         fast = fast | {"summary": summary, "expected": expected, "weights": moved}
-    state, noise = (fast["weights"], fast["covariance"]), parts.noise_of(fast, new.x)
+    state, noise = (fast["weights"], fast["covariance"]), parts.noise_variance(fast, new.x)
     weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise)
     return fast | {"weights": weights, "covariance": covariance}
 
 
 class ItemNoise(nn.Module):
-    """x of [N, ...] -> [N] log of how much noisier than usual ratings of the candidate are; a number an id, 0 at
-    first."""
+    """x of [N, ...] -> [N], the log of the noise variance of the item's ratings over the usual one; 0 at first."""
 
     num_ids: int
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        return IdTable(self.num_ids, 1, scale=0.0, name="id_doubt")(x.id)[:, 0]
+        return IdTable(self.num_ids, 1, scale=0.0, name="id_item_noise")(x.id)[:, 0]
 
 
 def from_gaussian_process(params: Params, fitted: Params, mean: float, content: Array) -> Params:
-    """The learner's parameters set so that its predictions are those of a fitted `baselines.gp`.
+    """The learner's parameters, set so that its predictions are those of a fitted Gaussian process.
 
     Args:
       params: from `ridge(TasteNet(num_ids=I, mean=mean, dim=D), ...).init`, with or without a `ChoicePrior`, or from
-        another learner on that network: one whose prior is N(0, I) at first and whose noise is "log_noise"
-        (`logistic`, `deep_kernel`, `alpaca`) is the process then, others start from its features and prior mean. What
-        else they have stays.
-      fitted: what `baselines.gp.fit` returned.
+        another learner on that network. A learner whose prior is N(0, I) at first and whose noise is "log_noise"
+        (`logistic`, `deep_kernel`, `alpaca`) has the predictions of the Gaussian process then; others start from its
+        features and prior mean. All other parameters stay as they are.
+      fitted: what `priors.gp.fit` returned.
       mean: the `TasteNet`'s.
       content: [I, F] the items' side features.
     """
     net, phi, shift = dict(params["net"]), fitted["phi"], fitted["mean"] + fitted["phi"] @ fitted["intercept"]
-    if "content_taste" in net:  # what content says stays with the content, for items that nobody has rated
+    if "content_taste" in net:  # the part due to content stays a function of content, for items without ratings
         taste = fitted["content_phi"]
-        said = fitted["content_mean"] + taste @ fitted["intercept"]
-        net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": said[:, None]}}
-        phi, shift = phi - content @ taste, shift - content @ said
+        content_mean = fitted["content_mean"] + taste @ fitted["intercept"]
+        net |= {"content_taste": {"kernel": taste}, "content_bias": {"kernel": content_mean[:, None]}}
+        phi, shift = phi - content @ taste, shift - content @ content_mean
     centre = jnp.mean(phi, 0)
     net |= {
         "centre": centre,

@@ -1,11 +1,13 @@
 """Fast context adaptation via meta-learning. Zintgraf, Shiarlis, Kurin, Hofmann and Whiteson 2019, arXiv:1810.03642.
 
-The network has an input phi beside x, the task's context. The inner loop moves phi alone, from 0 (eq. 3 and 4):
-phi = -alpha grad_phi L_support(phi, theta) at phi = 0, and the outer loop trains all else on L_query(phi, theta).
+The network has an input phi beside x, the task's context. The inner loop moves only phi, from 0 (eqs. 3 and 4):
+phi = -alpha grad_phi L_support(phi, theta) at phi = 0. The outer loop trains everything else on L_query(phi, theta).
 
-Easily got wrong: phi starts at 0 in EVERY task; it is not learnt. A learnt start would be nothing new, for the first
-layer sees phi through W phi + b, and b is learnt. Whatever `params` hold for the context is replaced by 0, and its
-meta-gradient is 0. And since phi starts at 0 the weights W behind it must not: at W = 0 the gradient of phi is 0.
+Easily got wrong:
+- phi starts at 0 in EVERY task; it is not learnt. A learnt start would add nothing, because the first layer reads phi
+  through W phi + b, and b is learnt. Whatever `params` hold for the context is replaced by 0, and its meta-gradient
+  is 0.
+- The weights W behind phi must not start at 0: at W = 0 and phi = 0 the gradient of phi is 0.
 """
 
 from typing import Any
@@ -27,9 +29,12 @@ def cavia(net: nn.Module, objective: Objective, *, lr: float, context: str = "ta
       net: Flax module from x of [N, ...] to outputs [N, ...] with a parameter that is the task's context [C], for
         example `RatingNet(..., task_dim=C)`.
       objective: masked loss of both loops.
-      lr: inner learning rate. 1 in the paper: larger than MAML's, for it is a gradient of few numbers.
+      lr: inner learning rate. 1 in the paper: larger than MAML's, because few numbers are moved.
       context: name of that parameter.
       **inner: other keywords of `maml`: steps, first_order, prior_count, optimiser, checkpoint.
+
+    Raises (from init):
+      ValueError: the network has no such parameter.
     """
     is_context = named(context)
     from_zero = maml(net, objective, lr=lr, shared=lambda path: not is_context(path), **inner)

@@ -1,15 +1,15 @@
-"""MAML whose initial weights and inner rates are functions of the task's context: what `paml` and `mamo` share.
+"""MAML whose initial weights and inner rates are functions of the task's context: the common part of `paml` and `mamo`.
 
-A small network turns the context into a code c [S] (its entries are what the two learners differ in), and
+A small network turns the context into a code c [S]; `paml` and `mamo` differ in this network. Then
 theta(c) = theta + sum_s c_s B_s,    rate(c) = lr exp(r . (1, c)),    phi = theta(c) - sum over steps of rate(c) grad L,
-with a bank B of S offsets for the arrays that are personal, and S + 1 numbers r for each array that the inner loop
-moves. B and r start at 0, which is MAML exactly; all of it is learnt by the exact meta-gradient. So an outer step on
-slot s of the bank is c_s times the gradient of the personal initial weights.
+with a bank B of S offsets for every personal array and S + 1 numbers r for every array that the inner loop moves. B and
+r start at 0, which is MAML exactly. All of it is learnt by the exact meta-gradient, so an outer step on slot s of the
+bank is c_s times the gradient of the personal initial weights.
 
-Easily got wrong: with an empty support `adapt` has not seen the context, for it is known from the rows. So what it
-hands over is not the adapted weights but how far the support has moved them, 0 for an empty one, and `predict` adds
-that to theta(c) with the context of the row that it is asked about. Padding in the support may hold anything: its
-context is that of the real rows.
+Easily got wrong: the context is known from the rows, and an empty support has none. So `adapt` does not return the
+adapted weights but their difference from the initial ones, which is 0 for an empty support, and `predict` adds it to
+theta(c) with the context of its own rows. Padding in the support may hold anything: the context is that of the real
+rows.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def no_conditioning(free: Free, personal: Callable[[Path], bool], size: int) -> Params:
-    """Offsets [size, ...] of the personal ones of the `free` weights and logarithms of rates [1 + size] of all of them:
-    zeros, with which a code of that size changes nothing.
+    """Offsets [size, ...] of the personal arrays of the `free` weights, and logarithms of rates [1 + size] of all of
+    them: zeros, with which a code of that size changes nothing.
 
     Raises:
       ValueError: none of the weights is personal.
@@ -51,15 +51,19 @@ def feature_conditioned(
     prior_count: float = 0.0,
     shared: Callable[[Path], bool] = is_id_table,
 ) -> Learner:
-    """MAML conditioned on the context.
+    """MAML that is conditioned on the features of the task's owner.
 
     Args:
       net: Flax module from `Inputs` of N rows to outputs [N, ...].
       objective: masked loss of both loops.
       code: Flax module from a context [G] to a code [S].
-      personal: which of the parameters that the inner loop moves have initial values that depend on the context.
-      lr: where all rates start.
-      steps, prior_count, shared: as in `maml`, which see.
+      personal: which of the parameters that the inner loop moves have initial values that depend on the context, by
+        path.
+      lr: initial value of all rates.
+      steps, prior_count, shared: as in `maml` (see there).
+
+    Raises (from init):
+      ValueError: `personal` selects none of the parameters that the inner loop moves.
     """
 
     def init(key: Array, episode: Episode) -> Params:

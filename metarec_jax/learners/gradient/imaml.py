@@ -1,21 +1,21 @@
 """MAML with an implicit gradient. Rajeswaran, Finn, Kakade and Levine 2019, arXiv:1909.04630.
 
-The inner problem is a regularised fit near the initial weights theta (eq. 3 and 4),
-phi* = argmin over phi of L_support(phi) + lam / 2 |phi - theta|^2,
-and the meta-gradient follows from what holds at phi*, grad L_support(phi*) + lam (phi* - theta) = 0, not from how phi*
-was found: d phi* / d theta = (I + H / lam)^-1 with H the Hessian of L_support at phi* (lemma 1). The product with the
-query's gradient takes conjugate gradients on Hessian-vector products. Nothing of the inner steps is kept, so memory
-does not depend on their number, and any optimiser will do: only its result counts.
+The inner problem is a regularised fit near the initial weights theta (eqs. 3 and 4),
+phi* = argmin over phi of L_support(phi) + lam / 2 |phi - theta|^2.
+The meta-gradient follows from the condition that holds at phi*, grad L_support(phi*) + lam (phi* - theta) = 0, and not
+from the steps that led there: d phi* / d theta = (I + H / lam)^-1, H the Hessian of L_support at phi* (lemma 1). The
+product with the query's gradient is computed by conjugate gradients on Hessian-vector products. Nothing of the inner
+steps is kept, so memory does not depend on their number, and any inner optimiser may be used.
 
 Easily got wrong:
-- The formula is that of the SOLUTION. Too few inner steps, or too few of conjugate gradients, and the result is not
-  the gradient of the loss. `lam` decides how many are enough: gradient descent gains a factor of about 1 - lr lam a
-  step, and conjugate gradients of about (sqrt(c) - 1) / (sqrt(c) + 1) with c = 1 + (largest eigenvalue of H) / lam.
-- theta is not all that phi* depends on: so do the parameters which the inner loop leaves alone (the vectors of ids) and
-  the support itself, d phi* / d shared = -(H + lam I)^-1 d^2 L_support / d phi d shared. Here all of it comes from one
-  equation (`jax.lax.custom_root`); the authors' code has no such parameters.
-- H of a network may have negative eigenvalues, and conjugate gradients need H + lam I to be positive definite; that is
-  what `damping` is for.
+- The formula holds at the SOLUTION. With too few inner steps, or too few of conjugate gradients, the result is not the
+  gradient of the loss. `lam` decides how many are enough: gradient descent gains a factor of about 1 - lr lam a step,
+  and conjugate gradients of about (sqrt(c) - 1) / (sqrt(c) + 1) with c = 1 + (largest eigenvalue of H) / lam.
+- phi* depends on more than theta: on the parameters that the inner loop leaves unchanged (tables of ids) and on the
+  support, d phi* / d shared = -(H + lam I)^-1 d^2 L_support / d phi d shared. Here all of it comes from one equation
+  (`jax.lax.custom_root`); the authors' code has no such parameters.
+- H of a network may have negative eigenvalues, and conjugate gradients need a positive definite H + lam I. This is what
+  `damping` is for.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,11 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def solve_by_conjugate_gradients(hessian: Callable[[Free], Free], right: Free, *, steps: int) -> Free:
-    """x with hessian(x) = right, for a symmetric positive definite linear map; `steps` at most, fewer at rounding
-    error. It can be transposed, which `cg` alone cannot."""
+    """x with hessian(x) = right, for a symmetric positive definite linear map.
+
+    At most `steps` steps; fewer where the residual is down to rounding error. Unlike `cg` alone it can be transposed,
+    so that it can be differentiated.
+    """
     rounding = jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps
 
     def solve(linear: Callable[[Free], Free], right: Free) -> Free:
@@ -62,13 +65,13 @@ def imaml(
     Args:
       net: Flax module from x of [N, ...] to outputs [N, ...].
       objective: masked loss of both loops, for example `objectives.squared_error`.
-      lam: strength of the pull towards the initial weights, in units of the objective per squared unit of a weight.
+      lam: strength of the pull to the initial weights, in units of the objective per squared unit of a weight.
       lr: inner learning rate, below 2 / (lam + the largest eigenvalue of H) with plain gradient descent.
       steps: inner steps.
-      cg_steps: conjugate gradient steps at most; they stop early at rounding error.
-      damping: added to lam in the derivative alone, which is then (I + H / (lam + damping))^-1: biased, but stable.
+      cg_steps: maximal number of conjugate gradient steps.
+      damping: added to lam in the derivative only, which is then (I + H / (lam + damping))^-1: biased, but stable.
       prior_count: as in `maml`.
-      shared: which parameters the inner loop leaves as they are, by path.
+      shared: which parameters the inner loop leaves unchanged, by path.
       optimiser: the inner optimiser for a learning rate. It is not differentiated.
     """
 
@@ -85,7 +88,7 @@ def imaml(
             moved = jax.tree.map(jnp.subtract, free, parts.free)
             return inner_loss(free) + lam / 2 * optax.tree.norm(moved, squared=True)
 
-        def optimality(free: Free) -> Free:  # 0 at the solution; with damping, all but its derivative is unused
+        def optimality(free: Free) -> Free:  # 0 at the solution; with damping, only its derivative is used
             pull = jax.tree.map(lambda new, old: (lam + damping) * (new - old), free, parts.free)
             return jax.tree.map(jnp.add, jax.grad(inner_loss)(free), pull)
 

@@ -14,7 +14,9 @@ from metarec_jax.params import Free, Path, is_id_table, split_free
 from metarec_jax.types import Array, Examples, Params
 
 Weights = TypeVar("Weights")  # pytree of arrays
-UNROLLED = 50_000  # numbers moved; with more, a step takes long beside the loop, and five are slow to compile
+UNROLLED = (
+    50_000  # numbers moved; above, the loop costs little beside a step, and five steps in a row are slow to compile
+)
 
 
 def descend(
@@ -34,15 +36,15 @@ def descend(
       optimiser: any optax transformation. Its update is differentiated too, so one that takes roots of second moments
         needs an epsilon under the root (`optax.adam(..., eps_root=1e-8)`): the slope of a root at 0 is infinite.
       steps: number of steps, 0 or more.
-      first_order: the gradients are constants to differentiation: with plain gradient descent the derivative of the
-        result with respect to `free` is the identity.
-      checkpoint: keep the weights and the optimiser's state at two of the steps, and nothing of what the gradients
-        were made of; the backward pass makes it again (`rewinding`). For long inner loops: memory that does not grow
-        with the steps, and some four more steps forward for each.
+      first_order: treat the gradients as constants when differentiating: with plain gradient descent the derivative of
+        the result with respect to `free` is then the identity.
+      checkpoint: keep the weights and the optimiser's state at two of the steps, and no intermediate values of the
+        gradients; the backward pass computes them again (`ops.checkpointed_scan`). For long inner loops: memory does
+        not grow with the steps, and every step is computed about four more times.
 
     Returns:
-      The weights after the last step, and the weights after every step, [steps, ...] on every leaf; with `checkpoint`
-      None, for they would be memory that grows.
+      The weights after the last step, and the weights after every step, [steps, ...] on every leaf. With `checkpoint`
+      the latter is None, because its memory would grow with the steps.
     """
 
     def step(carry, _):
@@ -79,12 +81,12 @@ def fit_support(
       objective: masked loss.
       params: where to start.
       support: the task's examples.
-      shared: which parameters stay as they are, by path.
-      prior_count: the loss is the sum over the support divided by n + prior_count; see `objectives`.
-      **descent: what else `descend` takes.
+      shared: which parameters stay unchanged, by path.
+      prior_count: the loss is the sum over the support divided by n + prior_count (see `objectives`).
+      **descent: other keywords of `descend`.
 
     Returns:
-      All parameters after the last step, and the free ones after every step, as `descend` has them.
+      All parameters after the last step, and the free ones after every step, as `descend` returns them.
     """
     parts = split_free(params, shared)
 

@@ -1,16 +1,16 @@
-"""Gradient steps of dense layers without the changed weights: the same function of the parameters, in fewer numbers.
+"""Inner loop in low-rank form: gradient steps of dense layers without a changed kernel for every task.
 
-The gradient of a support loss with respect to a kernel [I, O] is X^T D, of the layer's inputs X [S, I] and the slopes
-D [S, O] of the loss with respect to its outputs; with respect to the bias it is the sum of D. So after gradient steps
-at rate a an input h [N, I] has
+The gradient of a support loss with respect to a kernel [I, O] is X^T D, with the layer's inputs X [S, I] and the
+gradients D [S, O] of the loss with respect to its outputs. The gradient with respect to the bias is the sum of D over
+its rows. So after gradient steps at rate a, an input h [N, I] is mapped to
 
     h W' + b' = h W + b - a (h X^T + 1) D,
 
-X and D having S rows for every step. W and b are everyone's: all tasks together are one large product, forwards and
-backwards, where weights of a task's own are many small ones, and [T, I, O] numbers are never written. What is rounded
-differs, nothing else: the derivative goes through X and D, so the meta-gradient is exact to second order.
+where X and D have S rows for every step. W and b are shared by all tasks, so that all tasks of a batch are one large
+product, forward and backward. With a kernel for each task there would be many small products and [T, I, O] numbers to
+write. Only the rounding differs. The derivative passes through X and D, so the meta-gradient is exact to second order.
 
-Where the product X^T D is cheaper than its factors (a head of one output), it is made: (h X^T) D or h (X^T D), whatever
+Where X^T D itself is cheaper than its factors (a head of one output), it is computed: (h X^T) D or h (X^T D), whichever
 takes fewer multiplications.
 """
 
@@ -28,18 +28,18 @@ from metarec_jax.params import Path
 from metarec_jax.types import Array, Examples, Params
 
 Shape = jax.ShapeDtypeStruct
-FEW = 5  # steps; each is compiled on its own and makes the factors longer
+MAX_STEPS = 5  # each step is compiled separately and adds rows to the factors
 
 
 class Factors(NamedTuple):
-    """What the steps so far have done to a layer; R rows, S a step."""
+    """The change of a layer by the steps so far: R rows, S for each step."""
 
     inputs: Array  # [R, I]
-    slopes: Array  # [R, O] times minus the rate
+    slopes: Array  # [R, O] gradients with respect to the outputs, times minus the rate
 
 
 class LowRankChange(NamedTuple):
-    """Weights after some steps: everyone's, and what a task's own differ by."""
+    """Weights after some steps: the shared ones, and how a task's own differ from them."""
 
     params: Params
     factors: dict[Path, Factors]  # by the path of the layer; none before the first step
@@ -48,19 +48,19 @@ class LowRankChange(NamedTuple):
 def moved_layers(net: nn.Module, params: Params, x: Any, shared: Callable[[Path], bool]) -> dict[Path, Shape] | None:
     """The dense layers of a network that an inner loop moves, and the shapes of their outputs for x of [N, ...].
 
-    None where it moves anything else, a part of a layer, or a layer that is called twice or not on [N, I]: of these
-    there are no such factors.
+    None where the low-rank form does not apply: the inner loop moves another kind of parameter or a part of a layer, or
+    a layer is called twice or not on [N, I].
     """
     free = {path for path in traverse_util.flatten_dict(params) if not shared(path)}
-    found: dict[Path, Shape] = {}
+    layers: dict[Path, Shape] = {}
     plain = True
 
     def note(layer: nn.Dense, h: Array, y: Array) -> Array:
         nonlocal plain
         own = {(*layer.path, name) for name in ("kernel", "bias")}
         if own & free:
-            plain &= own <= free and h.ndim == 2 and layer.path not in found
-            found[layer.path] = Shape(y.shape, y.dtype)
+            plain &= own <= free and h.ndim == 2 and layer.path not in layers
+            layers[layer.path] = Shape(y.shape, y.dtype)
         return y
 
     def run(params: Params) -> Any:
@@ -68,7 +68,7 @@ def moved_layers(net: nn.Module, params: Params, x: Any, shared: Callable[[Path]
             return net.apply({"params": params}, x)
 
     jax.eval_shape(run, params)
-    return found if plain and len(free) == 2 * len(found) > 0 else None
+    return layers if plain and len(free) == 2 * len(layers) > 0 else None
 
 
 def descend(
@@ -83,13 +83,13 @@ def descend(
     first_order: bool = False,
     prior_count: float = 0.0,
 ) -> LowRankChange:
-    """`steps` steps of gradient descent on the support loss, of `layers` as `moved_layers` found them.
+    """`steps` steps of gradient descent on the support loss, of `layers` as returned by `moved_layers`.
 
     The other arguments are those of `maml`.
     """
 
     def loss(probes: dict[Path, Array], moved: LowRankChange) -> tuple[Array, dict[Path, Array]]:
-        """The slope with respect to a probe, which is added to a layer's outputs, is the one to those outputs."""
+        """The gradient with respect to a probe, which is added to a layer's outputs, is that of the outputs."""
         inputs: dict[Path, Array] = {}
 
         def probe(layer: nn.Dense, h: Array, y: Array) -> Array:
@@ -115,7 +115,7 @@ def descend(
 
 
 def predict(net: nn.Module, moved: LowRankChange, x: Any) -> Any:
-    """Outputs of the network with a task's own weights for x of [N, ...]."""
+    """Outputs of the network with a task's own weights, for x of [N, ...]."""
 
     def own(layer: nn.Dense, h: Array, y: Array) -> Array:
         return y + _change(h, moved.factors[layer.path]) if layer.path in moved.factors else y
@@ -135,7 +135,7 @@ def _change(h: Array, factors: Factors) -> Array:
 
 @contextmanager
 def _after_dense(change: Callable[[nn.Dense, Array, Array], Array]) -> Iterator[None]:
-    """Every dense layer that is called gives `change` (layer, inputs, outputs) instead of its outputs."""
+    """Inside this context, `change` of (layer, inputs, outputs) replaces the outputs of every dense layer."""
 
     def intercept(call: Callable, args: tuple, kwargs: dict[str, Any], context: Any) -> Any:
         outputs = call(*args, **kwargs)

@@ -4,7 +4,7 @@ min over theta of the sum over tasks of L_query(theta - alpha grad L_support(the
 `jax.grad` differentiates through the inner gradient, (I - alpha H_support) g_query(theta'), and through the id vectors
 that the inner loop reads. FOMAML drops the second-order term (section 5.2 of the paper).
 
-In training few steps of plain gradient descent on dense layers are not carried out on their weights: see `factored`.
+In training, a few steps of plain gradient descent on dense layers are computed in low-rank form (see `low_rank`).
 """
 
 from collections.abc import Callable
@@ -37,20 +37,21 @@ def maml(
       net: Flax module from x of [N, ...] to outputs [N, ...].
       objective: masked loss of both loops, for example `objectives.squared_error`.
       lr: inner learning rate alpha.
-      steps: inner gradient steps K.
+      steps: number of inner gradient steps.
       first_order: treat the inner gradients as constants.
-      prior_count: the inner loss is the sum over the support divided by n + prior_count. 0 is the paper's mean; above
-        it one rating moves the weights less than twenty do, as a prior would have it.
-      shared: which parameters the inner loop leaves as they are, by path. The tables of ids: see `models.recommender`.
-      optimiser: the inner optimiser for a learning rate; see `inner.descend`.
-      checkpoint: trade time for memory in a long inner loop; see `inner.descend`.
+      prior_count: the inner loss is the sum over the support divided by n + prior_count. 0 is the paper's mean. Above
+        0, one rating moves the weights less than twenty do, as under a prior.
+      shared: which parameters the inner loop leaves unchanged, by path; by default the tables of ids (see
+        `models.recommender`).
+      optimiser: the inner optimiser for a learning rate (see `inner_loop.descend`).
+      checkpoint: trade time for memory in a long inner loop (see `inner_loop.descend`).
     """
 
     def init(key: Array, episode: Episode) -> Params:
         return net.init(key, episode.support.x)["params"]
 
     def adapt(params: Params, support: Examples) -> Fast:
-        """Also `update`: the inner steps on the newest examples alone, from where those before have led."""
+        """Also `update`: the inner steps on the newest examples alone, from the weights that earlier ones led to."""
         loop = {"optimiser": optimiser(lr), "steps": steps, "first_order": first_order, "checkpoint": checkpoint}
         return fit_support(net, objective, params, support, shared=shared, prior_count=prior_count, **loop)[0]
 
@@ -60,7 +61,7 @@ def maml(
     on_weights = query_loss(adapt, predict, objective)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        few = optimiser is optax.sgd and 0 < steps <= low_rank.FEW and not checkpoint
+        few = optimiser is optax.sgd and 0 < steps <= low_rank.MAX_STEPS and not checkpoint
         layers = low_rank.moved_layers(net, params, episode.support.x, shared) if few else None
         if layers is None:
             return on_weights(params, episode, key, step)

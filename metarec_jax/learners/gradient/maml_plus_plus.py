@@ -1,15 +1,16 @@
 """How to train your MAML (MAML++). Antoniou, Edwards and Storkey 2019, arXiv:1810.09502.
 
 Of the paper's changes to MAML, those that do not concern batch normalisation:
-- per-layer per-step rates: theta_{i+1} = theta_i - alpha_i grad L_support(theta_i), one learnt alpha_i for each array
-  of parameters (kernels and biases apart, as in the authors' code) and step;
-- multi-step loss: the outer loss is sum_i v_i L_query(theta_i) over the steps i = 1..K, not the last step's alone. At
-  first v_i = 1 / K; the early weights fall linearly to 0 over `anneal_steps` training steps, the last takes the rest;
-- derivative-order annealing: first-order gradients in the first `first_order_steps` training steps.
-(The cosine schedule of the outer rate, another of them, is `training.adam`'s for every learner.)
+- Per-layer per-step rates: theta_{i+1} = theta_i - alpha_i grad L_support(theta_i), with one learnt alpha_i for each
+  step and array of parameters (kernels and biases separately, as in the authors' code).
+- Multi-step loss: the outer loss is sum_i v_i L_query(theta_i) over the steps i = 1..K, not the loss after the last
+  step alone. At first v_i = 1 / K. The weights of all steps but the last fall linearly to 0 over `anneal_steps`
+  training steps; the last step gets the rest.
+- Derivative-order annealing: first-order gradients in the first `first_order_steps` training steps.
+(The cosine schedule of the outer rate, another of them, is that of every learner: see `train.optimisers.adam`.)
 
-Easily got wrong: the weights must go on summing to 1, or annealing changes the outer rate; and after annealing the
-loss must be MAML's. The authors' code stops the early weights at 0.03 / K; here they reach 0.
+Easily got wrong: the weights must keep summing to 1, or annealing changes the outer rate; and after annealing the loss
+must be MAML's. The authors' code stops the early weights at 0.03 / K; here they reach 0.
 """
 
 from collections.abc import Callable
@@ -57,8 +58,8 @@ def maml_plus_plus(
     """MAML++.
 
     Args:
-      net, objective, prior_count, shared: as in `maml`, which see.
-      lr: where all rates start.
+      net, objective, prior_count, shared: as in `maml` (see there).
+      lr: initial value of all rates.
       steps: inner steps K, at least 1.
       anneal_steps: training steps until only the last inner step's query loss counts; 0: from the start.
       first_order_steps: training steps with first-order gradients, at the start.
@@ -82,8 +83,8 @@ def maml_plus_plus(
         return net.apply({"params": fast}, x)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del key  # nothing is random
-        if first_order_steps:  # a condition, not a choice between two results: the costly one is not computed
+        del key  # the loss is deterministic
+        if first_order_steps:  # `cond`, not `where`: only one branch is computed
             early, late = partial(walk, first_order=True), walk
             _, path = jax.lax.cond(step < first_order_steps, early, late, params, episode.support)
         else:

@@ -1,14 +1,14 @@
 """Meta-SGD: learning to learn quickly. Li, Zhou, Chen and Li 2017, arXiv:1707.09835.
 
-theta' = theta - alpha o grad L_support(theta) with one rate for every parameter (eq. 1): alpha has theta's shape and is
-trained with it, min over theta, alpha of the sum over tasks of L_query(theta'). Rates set the direction of the step as
-well as its length.
+theta' = theta - alpha o grad L_support(theta) with a rate for every parameter (eq. 1): alpha has theta's shape and is
+trained with it, min over theta, alpha of the sum over tasks of L_query(theta'). Rates determine the direction of the
+step as well as its length.
 
-Easily got wrong: rates start POSITIVE (they would else climb to begin with) but are not kept so. As in the paper they
-are the numbers themselves, not logarithms, and training may turn the sign of some.
+Easily got wrong: rates start POSITIVE (otherwise the first steps go uphill), but they are not constrained. As in the
+paper the rates themselves are learnt, not their logarithms, and training may change the sign of some.
 
-Differs from the paper: rates start at one value instead of at random ones; several steps, which share the rates, are
-allowed. The outer loop's weight decay acts on the rates too.
+Differs from the paper: rates start at one value instead of random ones. Several inner steps are allowed; they use the
+same rates. The outer loop's weight decay acts on the rates too.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def with_rates(rates: Free) -> optax.GradientTransformation:
-    """Gradient descent with a rate for every number of every parameter."""
+    """Gradient descent with a rate for every entry of every parameter."""
     return optax.stateless(lambda gradient, _: jax.tree.map(lambda g, rate: -rate * g, gradient, rates))
 
 
@@ -40,7 +40,13 @@ def meta_sgd(
     prior_count: float = 0.0,
     shared: Callable[[Path], bool] = is_id_table,
 ) -> Learner:
-    """Meta-SGD. `lr` > 0 is where every rate starts; one step in the paper. Other arguments as in `maml`, which see."""
+    """Meta-SGD.
+
+    Args:
+      net, objective, first_order, prior_count, shared: as in `maml` (see there).
+      lr: initial value of every rate, above 0.
+      steps: inner steps; 1 in the paper.
+    """
 
     def init(key: Array, episode: Episode) -> Params:
         weights = net.init(key, episode.support.x)["params"]

@@ -1,10 +1,10 @@
 """Proto-MAML: MAML whose head starts at the prototypes. Triantafillou et al. 2020, arXiv:1903.03096, section 3.
 
-A prototype classifier with the squared Euclidean distance is a linear one: -|f(x) - c_k|^2 = 2 c_k . f(x) - |c_k|^2 and
-a term that is the same for every class. So the inner loop begins at w_k = 2 c_k and b_k = -|c_k|^2 and moves head and
-body from there. No head is learnt: the episode's ways may be any, and what they are called says nothing.
+A prototype classifier with the squared Euclidean distance is linear: -|f(x) - c_k|^2 = 2 c_k . f(x) - |c_k|^2 plus a
+term that is the same for every class. So the inner loop begins at w_k = 2 c_k and b_k = -|c_k|^2 and moves head and
+body from there. No head is meta-learnt, so the number of ways is free and the labels of the classes are arbitrary.
 
-Easily got wrong: the prototypes depend on the body, and the meta-gradient goes through them too.
+Easily got wrong: the prototypes depend on the body, and the meta-gradient passes through them too.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from metarec_jax.models.conv4 import Classifier
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
-NEVER = -1e9  # bias of a class without support; finite, so that its slope is not NaN
+NEVER = -1e9  # bias of a class without support; finite, so that its gradient is not NaN
 
 
 def proto_maml(body: nn.Module, objective: Objective, *, ways: int, lr: float, **inner: Any) -> Learner:
@@ -31,7 +31,7 @@ def proto_maml(body: nn.Module, objective: Objective, *, ways: int, lr: float, *
       lr: inner learning rate.
       **inner: other keywords of `maml`: steps, first_order, prior_count, optimiser, checkpoint.
     """
-    moving = maml(Classifier(body, ways), objective, lr=lr, **inner)
+    inner_maml = maml(Classifier(body, ways), objective, lr=lr, **inner)
 
     def init(key: Array, episode: Episode) -> Params:
         return {"body": body.init(key, episode.support.x)["params"]}
@@ -41,6 +41,6 @@ def proto_maml(body: nn.Module, objective: Objective, *, ways: int, lr: float, *
         sums, counts = class_sums(embedded, support.y, support.mask, ways)
         prototypes = sums / jnp.maximum(counts, 1.0)[:, None]
         bias = jnp.where(counts > 0, -jnp.sum(jnp.square(prototypes), -1), NEVER)
-        return moving.adapt(params | {"head": {"kernel": 2.0 * prototypes.T, "bias": bias}}, support)
+        return inner_maml.adapt(params | {"head": {"kernel": 2.0 * prototypes.T, "bias": bias}}, support)
 
-    return Learner(init, adapt, moving.predict, query_loss(adapt, moving.predict, objective))
+    return Learner(init, adapt, inner_maml.predict, query_loss(adapt, inner_maml.predict, objective))

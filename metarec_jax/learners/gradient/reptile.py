@@ -1,15 +1,15 @@
 """Reptile. Nichol, Achiam and Schulman 2018, arXiv:1803.02999.
 
-For a task, theta_k is k steps of gradient descent from theta; then theta moves towards it: theta += epsilon
-(theta_k - theta) (Algorithm 1). As a "gradient" for any outer optimiser that is (theta - theta_k) / alpha, alpha the
-inner rate (section 2 of the paper), which for one step is the gradient of joint training. The loss here is a SURROGATE
-with exactly that gradient, |theta - theta_k|^2 / (2 alpha) with theta_k a constant; the loss in the metrics is a real
-one, the query's after adapting to the support.
+For each task, theta_k is the result of k steps of gradient descent from theta; then theta moves towards it: theta +=
+epsilon (theta_k - theta) (Algorithm 1). As a "gradient" for any outer optimiser this is (theta - theta_k) / alpha, with
+alpha the inner rate (section 2 of the paper); for one step it is the gradient of joint training. The loss here is a
+SURROGATE with exactly that gradient, |theta - theta_k|^2 / (2 alpha) with theta_k held constant. The loss among the
+metrics is a true one, the query's after adaptation to the support.
 
 Easily got wrong:
-- There is no split in training: the inner loop sees support and query of the episode together.
-- Tables of ids. After training a task leaves them alone, as in `maml`. In training the inner loop must move them, for a
-  parameter that it does not move has theta - theta_k = 0 and would never learn.
+- Training has no split: the inner loop sees support and query of the episode as one set.
+- Tables of ids. After training a task leaves them unchanged, as in `maml`. In training the inner loop must move them: a
+  parameter that it does not move has theta - theta_k = 0 and is never learnt.
 
 Differs from the paper: every inner step sees the whole episode, a few tens of ratings, instead of a minibatch of it.
 """
@@ -37,7 +37,14 @@ def reptile(
     shared: Callable[[Path], bool] = is_id_table,
     optimiser: Callable[[float], optax.GradientTransformation] = optax.sgd,
 ) -> Learner:
-    """Reptile. Arguments as in `maml`, which see; `shared` holds after training only, `steps` in both."""
+    """Reptile.
+
+    Args:
+      net, objective, prior_count, optimiser: as in `maml` (see there).
+      lr: inner learning rate alpha.
+      steps: inner steps k, in training and afterwards.
+      shared: which parameters the inner loop leaves unchanged after training, by path; in training it moves all.
+    """
     inner = {"lr": lr, "steps": steps, "prior_count": prior_count, "optimiser": optimiser}
     trained = maml(net, objective, shared=shared, **inner)
     in_training = maml(net, objective, shared=lambda path: False, **inner)

@@ -1,22 +1,24 @@
 """Contrastive learning for cold items (CLCRec). Wei et al. 2021, "Contrastive Learning for Cold-Start Recommendation",
 arXiv:2107.05315.
 
-An encoder turns the side features of an item into its content embedding f, and whoever has rated it give it a
-collaborative embedding z. For a new item there is no z, so f should hold as much of it as can be had: their mutual
-information is driven up by two contrasts of the form (InfoNCE; van den Oord 2018, arXiv:1807.03748)
+An encoder turns the side features of an item into its content embedding f; the item's raters give it a collaborative
+embedding z. A new item has no z, so f should carry as much information about z as possible. Two contrastive losses
+(InfoNCE; van den Oord 2018, arXiv:1807.03748) increase their mutual information,
     -log exp(cos(a, p) / temperature) / (exp(cos(a, p) / temperature) + sum_n exp(cos(a, n) / temperature)),
-with negatives n the vectors of other users drawn at random:
+where the negatives n are the vectors of other users drawn at random:
 - of representations: a = z and p = f, weighted by lambda;
 - of user and item: a = f and p each rater who liked the item, weighted by 1 - lambda.
-They are added to the error of the ratings. There z is the posterior mean of a ridge regression on the raters' vectors
-whose prior mean is f: at K = 0 the embedding is f, above the support corrects it.
+They are added to the error of the ratings. For the ratings, z is the posterior mean of a ridge regression on the
+raters' vectors whose prior mean is f: at K = 0 the embedding is f, and the support corrects it.
 
-Easily got wrong: the z that f is contrasted with must not start from f, or f agrees with itself; it comes from the
-ratings alone, and from all of the episode's. Drawn users who did rate the item are no negatives.
+Easily got wrong:
+- The z that f is contrasted with must not start from f, or f would be compared with itself. It comes from the ratings
+  alone, and from all ratings of the episode.
+- Users who are drawn as negatives but did rate the item do not count.
 
-Differs from the paper: there the negatives of the first contrast are other items, of which an episode knows none; z is
-a parameter of the item; and items are ranked, so that every rater is a positive: here it is those who rated the item
-above what the prior expects.
+Differs from the paper: there the negatives of the first contrast are other items, which an episode does not contain; z
+is a parameter of the item; and items are ranked, so that every rater is a positive. Here the positives are those who
+rated the item above the prior mean.
 """
 
 from collections.abc import Sequence
@@ -50,12 +52,20 @@ def info_nce(anchor: Array, positives: Array, negatives: Array, real: Array, tem
 
 
 def fold_in(params: Params, rated: Examples, start: Array) -> Array:
-    """[D] what ratings as `above_prior` gives them add to the embedding `start` [D], by ridge regression."""
+    """The correction [D] by which ratings change the embedding `start` [D], by ridge regression.
+
+    Args:
+      params: with "log_noise".
+      rated: examples as `above_prior` returns them.
+      start: prior mean of the embedding.
+    """
     return ridge_weights(rated.x, rated.y - rated.x @ start, rated.mask, jnp.exp(params["log_noise"]))
 
 
 def strangers(net: nn.Module, params: Params, raters: Examples, ids: Array) -> tuple[Array, Array]:
-    """Vectors [M, D] of the users `ids` [M], who are known by these alone, and [M] 1 for those who are no raters."""
+    """Vectors [M, D] of the users `ids` [M], of whom only the ids are known, and [M] 1 for those who are no raters of
+    the item, else 0.
+    """
     unknown = jax.tree.map(lambda leaf: jnp.zeros((len(ids), *leaf.shape[1:]), leaf.dtype), raters.x)
     vectors, _ = net.apply({"params": params["net"]}, unknown._replace(id=ids))
     rated = (ids[:, None] == raters.x.id) & (raters.mask > 0)
@@ -80,14 +90,14 @@ def clcrec(
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the query, a function of errors only, for example `objectives.squared_error`.
-      num_ids: users that the network knows, from whom negatives are drawn.
+      num_ids: number of users that the network knows; negatives are drawn from them.
       noise: initial noise variance of the ridge regression, in squared units of y; learnt.
-      contrast: what the contrasts count beside the error of the ratings.
-      balance: lambda, the share of the representations' contrast.
-      negatives: users drawn an episode.
+      contrast: weight of the contrastive losses beside the error of the ratings.
+      balance: lambda, the fraction of the representations' contrast.
+      negatives: number M of users drawn for each episode.
       temperature: of both contrasts.
       hidden: widths of the encoder's hidden layers.
-      dropout: share of its hidden units dropped in training.
+      dropout: fraction of the encoder's hidden units that are dropped in training.
     """
 
     def init(key: Array, context: Array, dim: int) -> Params:
@@ -104,20 +114,20 @@ def clcrec(
     def embed(params: Params, correction: Fast, context: Array, keys: Keys) -> Array:
         return encode(params, context, keys) + correction
 
-    rule = embedding_learner(net, objective, Embedder(init, read, embed))
+    learner = embedding_learner(net, objective, Embedder(init, read, embed))
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        error, _ = rule.loss(params, episode, key, step)
+        error, _ = learner.loss(params, episode, key, step)
         raters = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
         rated = above_prior(net, params, raters)
         content = encode(params, owner(raters), {"dropout": key})
         ids = jax.random.randint(jax.random.fold_in(key, 1), (negatives,), 0, num_ids)
         vectors, real = strangers(net, params, raters, ids)
         collaborative = fold_in(params, rated, jnp.zeros_like(content))
-        of_items = info_nce(collaborative, content[None], vectors, real, temperature)[0]
-        of_users = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))
-        contrasts = balance * of_items + (1.0 - balance) * of_users
+        item_contrast = info_nce(collaborative, content[None], vectors, real, temperature)[0]
+        user_contrast = masked_mean(info_nce(content, rated.x, vectors, real, temperature), rated.mask * (rated.y > 0))
+        contrasts = balance * item_contrast + (1.0 - balance) * user_contrast
         total = error + contrast * contrasts
         return total, {"loss": total, "error": error, "contrast": contrasts}
 
-    return rule._replace(loss=loss)
+    return learner._replace(loss=loss)

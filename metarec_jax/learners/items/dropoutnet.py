@@ -1,20 +1,19 @@
 """DropoutNet. Volkovs, Yu and Poutanen 2017, "DropoutNet: Addressing Cold Start in Recommender Systems", NeurIPS.
 
 The latent vector of an item is a network of two inputs side by side, its preference vector and its content,
-    V = f(preference, content),    rating = prior mean + rater's vector . V,
-and in training the preference input is set to 0 at random, as if nobody had rated the item yet. Such items teach the
-network to do with the content alone, the others to correct it by what the preference says.
+    V = f(preference, content),    rating = prior mean + rater's vector . V.
+In training the preference input is set to 0 at random, as if nobody had rated the item yet. Such items teach the
+network to use the content alone; the others teach it to correct this by the preference.
 
-The preference vector comes from whoever has rated the item: here the ridge solution of the support's ratings on the
-raters' vectors, which is how the paper's factorisation would fold a new item in (its own shortcut is the raters' mean
-vector). The network adds to it: untrained, the latent vector IS the preference vector.
+The preference vector comes from the item's raters: here it is the ridge solution of the support's ratings on the
+raters' vectors, which is how the paper's factorisation would fold a new item in (the paper uses the mean of the raters'
+vectors as a shortcut). The network is added to it: untrained, the latent vector IS the preference vector.
 
-Easily got wrong: the whole preference vector is dropped, not single entries of it; and dropping is not followed by the
-usual rescaling by 1 / (1 - rate), for a preference that is there is there as a whole.
+Easily got wrong: the whole preference vector is dropped, not single entries of it. It is not rescaled by 1 / (1 - rate)
+as in ordinary dropout, because a preference vector that is present is present as a whole.
 
 Differs from the paper: there the target is the score of the factorisation that the inputs came from; here it is the
-rating itself. Users are warm here, so that only the item's side has a network. The network is told how many raters
-there are.
+rating itself. Users are warm here, so only the item's side has a network. The network also reads the number of raters.
 """
 
 from collections.abc import Sequence
@@ -45,9 +44,9 @@ def dropoutnet(
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the query, a function of errors only, for example `objectives.squared_error`.
       noise: initial noise variance of the ridge solution, in squared units of y; learnt.
-      drop: how often the preference vector is dropped in training.
+      drop: probability that the preference vector is dropped in training.
       hidden: widths of the network's hidden layers.
-      dropout: share of its hidden units dropped in training, which is another thing.
+      dropout: fraction of its hidden units that are dropped in training; independent of `drop`.
     """
 
     def init(key: Array, context: Array, dim: int) -> Params:

@@ -1,14 +1,14 @@
-"""Learners that give a new item an embedding: from its side features at K = 0, corrected by its raters above.
+"""Learners that give a new item an embedding: from its side features at K = 0, corrected by its raters for K > 0.
 
-A task is an item, a candidate a rater, the context the item's side features. A rating is
+A task is an item, a candidate is a rater, and the context is the item's side features. A rating is
     prior mean(rater, item's side features) + rater's vector . embedding,
-with vectors and prior mean from a network as `TasteNet` is, which may start from a fitted Gaussian process
-(`ridge.from_gaussian_process`). What is left for the embedding [D] is what linear terms of the side features do not
-say. The learners differ in how it comes about, in two steps: `read` takes from the support what it has to say, `embed`
-makes the embedding of that and of the context.
+with vectors and prior mean from a network such as `TasteNet`, which may start from a fitted Gaussian process
+(`ridge.from_gaussian_process`). The embedding [D] has to explain what linear terms of the side features do not. The
+learners differ in how they compute it, in two steps: `read` summarises the support, and `embed` makes the embedding
+from this summary and the context.
 
-Easily got wrong: with an empty support `adapt` has not seen the context, for it is known from the rows. So the
-embedding is not made in `adapt` but in `predict`, with the context of the rows that it is asked about.
+Easily got wrong: the context is known from the rows, and an empty support has none. So the embedding is not made in
+`adapt` but in `predict`, with the context of the rows to be predicted.
 """
 
 from collections.abc import Callable
@@ -27,28 +27,30 @@ Keys = dict[str, Array]  # {"dropout": key} in the loss, {} elsewhere: what Flax
 
 
 class Embedder(NamedTuple):
-    """How an item gets its embedding: pure functions of one task. `params` are all of the learner's."""
+    """How an item gets its embedding: pure functions of one task. `params` are all parameters of the learner."""
 
     init: Callable[[Array, Array, int], Params]  # (key, context [G], D) -> parameters beside the network's
-    read: Callable[[Params, Examples, Array, Keys], Fast]  # (params, `above_prior` support, context [G], keys)
-    embed: Callable[[Params, Fast, Array, Keys], Array]  # (params, what was read, context [G], keys) -> [D]
+    read: Callable[
+        [Params, Examples, Array, Keys], Fast
+    ]  # (params, `above_prior` support, context [G], keys) -> summary
+    embed: Callable[[Params, Fast, Array, Keys], Array]  # (params, summary, context [G], keys) -> [D]
 
 
 def above_prior(net: nn.Module, params: Params, examples: Examples) -> Examples:
-    """The examples as a linear model has them: x the raters' vectors [N, D], y [N] what is above the prior mean."""
+    """The examples for a linear model: x are the raters' vectors [N, D], y [N] the ratings less the prior mean."""
     features, mean = net.apply({"params": params["net"]}, examples.x)
     return Examples(features, examples.y - mean, examples.mask)
 
 
 def owner(examples: Examples) -> Array:
-    """[G] the context of the real rows, the same in all of them; zeros where there is none."""
+    """[G] the context of the real rows, which is the same in all of them; zeros if there is no real row."""
     return examples.mask @ examples.x.context / jnp.maximum(jnp.sum(examples.mask), 1.0)
 
 
 def gradient_steps(
     objective: Objective, rated: Examples, start: Array, *, lr: float, steps: int, prior_count: float
 ) -> Array:
-    """The embedding [D] after gradient steps from `start` [D] on examples as `above_prior` gives them.
+    """The embedding [D] after gradient steps from `start` [D] on examples as `above_prior` returns them.
 
     `lr`, `steps` and `prior_count` are as in `maml`.
     """
@@ -60,12 +62,13 @@ def gradient_steps(
 
 
 def embedding_learner(net: nn.Module, objective: Objective, embedder: Embedder) -> Learner:
-    """The learner, with the error of the query after reading the support as its loss.
+    """The learner of an embedder; its loss is the error of the query after reading the support. Outputs are ratings
+    [N].
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the query, a function of errors only, for example `objectives.squared_error`.
-      embedder: see there.
+      embedder: how an item gets its embedding.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -85,7 +88,7 @@ def embedding_learner(net: nn.Module, objective: Objective, embedder: Embedder) 
         return mean + features @ embedder.embed(params, fast["read"], x.context[0], {})
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        del step  # nothing changes in the course of training
+        del step  # the loss is the same at every training step
         keys = {"dropout": key}
         read = embedder.read(params, above_prior(net, params, episode.support), owner(episode.support), keys)
         query = above_prior(net, params, episode.query)

@@ -1,17 +1,17 @@
 """Meta warm-up framework (MWUF). Zhu et al. 2021, "Learning to Warm Up Cold Item Embeddings for Cold-start
 Recommendation with Meta Scaling and Shifting Networks", arXiv:2105.04790.
 
-A cold embedding is one that starts from the embedding common to all items and has taken gradient steps on the item's
-few ratings. Two networks warm it up: one scales it by what the item is, one shifts it by who has rated it:
-    warm = scaling(side features) * cold + shifting(mean vector of the raters),
-and they learn from the error of the warm embedding on further ratings.
+A cold embedding starts from the embedding common to all items and has taken gradient steps on the item's few ratings.
+Two networks warm it up. One scales it by the item's side features, the other shifts it by the item's raters:
+    warm = scaling(side features) * cold + shifting(mean vector of the raters).
+They are trained on the error of the warm embedding on further ratings.
 
-Easily got wrong: the raters are those of the SUPPORT. With all raters of the item, of whom a data set knows, the mean
-would tell the model who is about to rate. And the shift reads WHO rated, not how: the ratings themselves come in by the
-gradient steps alone.
+Easily got wrong: the raters are those of the SUPPORT. The mean over all raters that the data set has of the item would
+reveal who is about to rate. The shift depends on WHO rated, not on the ratings, which enter by the gradient steps
+alone.
 
 Differs from the paper: the steps are part of the episode, and differentiated; there the cold embedding of a training
-item is a parameter with a loss of its own. The mean of the raters is shrunk to 0 and says how many they are, so that
+item is a parameter with its own loss. The mean of the raters is shrunk to 0 and their number is one more entry, so that
 K = 0 works.
 """
 
@@ -45,18 +45,18 @@ def mwuf(
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of both loops, a function of errors only, for example `objectives.squared_error`.
       lr: rate of the gradient steps that make the cold embedding.
-      steps: their number.
+      steps: number of these steps.
       prior_count: as in `maml`: the inner loss is the sum over the support divided by n + prior_count.
       raters_count: pseudo-raters at 0 in the mean of the raters.
       hidden: widths of the hidden layers of both networks.
-      dropout: share of their hidden units dropped in training.
+      dropout: fraction of their hidden units that are dropped in training.
     """
 
     def init(key: Array, context: Array, dim: int) -> Params:
         keys = jax.random.split(key, 3)
         network = Generator(dim, hidden, dropout)
         return {
-            "common": small(keys[0], (dim,)),  # not 0, or nothing could be scaled at K = 0
+            "common": small(keys[0], (dim,)),  # not 0: at K = 0 there would be nothing to scale
             "scaling": network.init(keys[1], context)["params"],
             "shifting": network.init(keys[2], jnp.zeros(dim + 1))["params"],
         }
@@ -68,9 +68,9 @@ def mwuf(
             "raters": shrunk_mean(support.x, support.mask, raters_count),
         }
 
-    def embed(params: Params, found: Fast, context: Array, keys: Keys) -> Array:
+    def embed(params: Params, summary: Fast, context: Array, keys: Keys) -> Array:
         network = Generator(len(params["common"]), hidden, dropout)
         scale = 1.0 + network.apply({"params": params["scaling"]}, context, rngs=keys)
-        return scale * found["cold"] + network.apply({"params": params["shifting"]}, found["raters"], rngs=keys)
+        return scale * summary["cold"] + network.apply({"params": params["shifting"]}, summary["raters"], rngs=keys)
 
     return embedding_learner(net, objective, Embedder(init, read, embed))

@@ -1,9 +1,9 @@
-"""Learners whose network only embeds: a head is made of the embedded support, and reads embedded points.
+"""Learners whose network only computes embeddings: a head is made from the embedded support and reads embedded points.
 
-Training embeds support and query in one pass, as the code of Snell et al. 2017 does: half as much to compile, and a
-network with batch statistics (`learners.normalised`) takes them of all the images of the episode. With an embedding of
-all of them at hand, the examples of a class may also take turns at being the known ones: many questions an episode at
-the price of one, as in Laenen and Bertinetto 2021 (arXiv:2012.09831), but each is still an episode.
+Training embeds support and query in one pass, as the code of Snell et al. 2017 does. That is half as much to compile,
+and a network with batch statistics (`learners.normalised`) computes them from all images of the episode. Once all
+examples are embedded, those of a class may also take turns as its support: many tasks for each episode at the cost of
+one, as in Laenen and Bertinetto 2021 (arXiv:2012.09831).
 """
 
 from collections.abc import Callable
@@ -18,23 +18,23 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, 
 
 
 class Head(NamedTuple):
-    """What makes a learner of embeddings."""
+    """The part of the learner after the network; pure functions of one task."""
 
-    init: Callable[[Array, Array], Params]  # (key, embedded support [K, D]) -> what is learnt beside the network
-    adapt: Callable[[Params, Array, Examples], Fast]  # (params, embedded support [K, D], support) -> what it turns into
-    predict: Callable[[Fast, Array], Array]  # (params and that, embedded points [N, D]) -> outputs [N, ...]
+    init: Callable[[Array, Array], Params]  # (key, embedded support [K, D]) -> parameters beside the network's
+    adapt: Callable[[Params, Array, Examples], Fast]  # (params, embedded support [K, D], support) -> fast
+    predict: Callable[[Fast, Array], Array]  # (params | fast, embedded points [N, D]) -> outputs [N, ...]
 
 
-def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: int | None = None) -> Learner:
+def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: int | None = None) -> Learner:
     """The learner of a network and a head.
 
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D]; its parameters are under "net".
-      head: see there.
+      head: made from the embedded support.
       objective: masked loss of the outputs on the query.
-      turns_of: number of classes C: the loss is the mean over every turn of the examples of a class, support and query
-        alike, at being the support. For episodes whose rows stand class by class, equally many of each, as those of
-        `tasks.n_way` do.
+      turn_ways: number of classes C. The loss is then the mean over all turns of the examples of a class, support and
+        query alike, as its support. For episodes whose rows are sorted by class, with equally many of each, like those
+        of `tasks.n_way`. None: the loss of the episode as it is.
     """
 
     def embed(params: Params, x: Any) -> Array:
@@ -51,8 +51,8 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: in
     def predict(fast: Fast, x: Any) -> Array:
         return head.predict(fast, embed(fast, x))
 
-    def both(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
-        if jax.tree.structure(support) != jax.tree.structure(query):  # one of them says what normalises it
+    def embed_episode(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
+        if jax.tree.structure(support) != jax.tree.structure(query):  # one of them names its own normalisation
             return embed(params, support), embed(params, query)
         embedded = embed(params, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, query))
         return embedded[:size], embedded[size:]
@@ -60,13 +60,15 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: in
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         del key, step
         support, query = episode
-        embedded = both(params, support.x, query.x, len(support.mask))
+        embedded = embed_episode(params, support.x, query.x, len(support.mask))
 
-        def one(known: Array, asked: Array, support: Examples, query: Examples) -> tuple[Array, Metrics]:
+        def head_loss(known: Array, asked: Array, support: Examples, query: Examples) -> tuple[Array, Metrics]:
             return objective(head.predict(params | head.adapt(params, known, support), asked), query)
 
         rows = (*embedded, support._replace(x=None), query._replace(x=None))
-        return one(*rows) if turns_of is None else jax.tree.map(jnp.mean, jax.vmap(one)(*turns(*rows, turns_of)))
+        if turn_ways is None:
+            return head_loss(*rows)
+        return jax.tree.map(jnp.mean, jax.vmap(head_loss)(*turns(*rows, turn_ways)))
 
     return Learner(init, adapt, predict, loss)
 
@@ -74,11 +76,17 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turns_of: in
 def turns(
     known: Array, asked: Array, support: Examples, query: Examples, ways: int
 ) -> tuple[Array, Array, Examples, Examples]:
-    """The same four, [R, ...] on every leaf, R = K + Q examples a class: in turn r, of each class, the examples r,
-    r + 1, ..., r + K - 1 (counted round) are known and the others asked.
+    """The same four with a leading axis [R] on every leaf, R = K + Q examples of each class.
+
+    In turn r, the examples r, r + 1, ..., r + K - 1 (modulo R) of each class are its support, and the others its query.
+
+    Args:
+      known, asked: [C K, D] and [C Q, D] embedded support and query.
+      support, query: their labels and masks.
+      ways: number of classes C.
 
     Raises:
-      ValueError: the rows are no multiple of `ways`.
+      ValueError: a number of rows is no multiple of `ways`.
     """
     shots, asks = (divmod(len(part.mask), ways) for part in (support, query))
     if shots[1] or asks[1]:
@@ -86,12 +94,12 @@ def turns(
     size = shots[0] + asks[0]
     order = (jnp.arange(size)[:, None] + jnp.arange(size)) % size  # [R, R]
 
-    def both(a: Array, b: Array) -> tuple[Array, Array]:
+    def take_turns(a: Array, b: Array) -> tuple[Array, Array]:
         rows = jnp.concatenate([part.reshape(ways, -1, *part.shape[1:]) for part in (a, b)], 1)[:, order]
         rows = jnp.moveaxis(rows, 1, 0)  # [R, ways, R, ...]
         first, rest = rows[:, :, : shots[0]], rows[:, :, shots[0] :]
         return tuple(part.reshape(size, -1, *part.shape[3:]) for part in (first, rest))
 
-    pairs = [both(a, b) for a, b in ((known, asked), (support.y, query.y), (support.mask, query.mask))]
+    pairs = [take_turns(a, b) for a, b in ((known, asked), (support.y, query.y), (support.mask, query.mask))]
     (known, asked), (y, asked_y), (mask, asked_mask) = pairs
     return known, asked, Examples(None, y, mask), Examples(None, asked_y, asked_mask)

@@ -1,15 +1,15 @@
 """Matching Networks. Vinyals et al. 2016, arXiv:1606.04080.
 
-A non-parametric learner: the answer for x is an average of the support's labels (eq. 1),
+A non-parametric learner: the prediction for x is an average of the support's labels (eq. 1),
     y(x) = sum_i a(x, x_i) y_i,    a(x, x_i) = softmax over i of c(f(x), f(x_i)),    c the cosine similarity.
-`matching` is the classifier of the paper; `matching_ratings` averages how far the task's own ratings lie from what was
-expected of them.
+`matching` is the classifier of the paper. `matching_ratings` averages residuals of the task's own ratings.
 
 Easily got wrong: the full-context embeddings of section 2.1.2, LSTMs over the support, are an option of the paper and
-not the method; they are not built here, for the result would depend on the order of the support. The loss is the log of
-the summed probability, not a softmax over it once more. Differs from the paper: f and g are one network, and the cosine
-is divided by a learnt temperature (1 at first, as in the paper): cosines lie within -1..1, so that the softmax of bare
-ones can never put most of its weight on one of twenty.
+not part of the method. They are not implemented: the result would depend on the order of the support. The loss is the
+log of the summed probability, without a second softmax.
+
+Differs from the paper: f and g are one network, and the cosine is divided by a learnt temperature (1 at first, as in
+the paper). Cosines lie within -1..1, so a softmax of plain cosines can never put most of its weight on one of twenty.
 """
 
 import flax.linen as nn
@@ -21,11 +21,11 @@ from metarec_jax.objectives import Objective, masked_mean, query_loss
 from metarec_jax.ops.similarity import attend_or_none, unit
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
-NEVER = -1e9  # a logit whose probability is 0; finite, so that its slope is not NaN
+NEVER = -1e9  # a logit whose probability is 0; finite, so that its gradient is not NaN
 
 
 def similarity(fast: Fast, embedded: Array) -> Array:
-    """Logits [N, K] of attention of points [N, D] to the support; padding gets `NEVER`."""
+    """Logits [N, K] of the attention of points [N, D] to the support; padding gets `NEVER`."""
     cosine = unit(embedded) @ unit(fast["embedded"]).T
     return jnp.where(fast["mask"] > 0, cosine * jnp.exp(-fast["log_temperature"]), NEVER)
 
@@ -36,9 +36,9 @@ def matching(net: nn.Module, objective: Objective, *, ways: int, turns: bool = F
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D].
       objective: `objectives.cross_entropy` in the paper. (Its softmax changes nothing: probabilities sum to 1.)
-      ways: number of classes. A class without support gets probability 0, so an episode may have fewer;
-        without any support all are alike.
-      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
+      ways: number of classes. A class without support gets probability 0, so an episode may have fewer. Without any
+        support all classes have the same probability.
+      turns: in training the examples of a class take turns as its support (see `embedding.on_embeddings`).
     """
 
     def init(key: Array, embedded: Array) -> Params:
@@ -49,10 +49,10 @@ def matching(net: nn.Module, objective: Objective, *, ways: int, turns: bool = F
 
     def predict(fast: Fast, embedded: Array) -> Array:
         logits = similarity(fast, embedded)  # [N, K]
-        of_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
-        own = jnp.where(of_class, logits[:, None, :], NEVER)  # and one entry that nobody has: K may be 0
+        in_class = (fast["y"] == jnp.arange(ways)[:, None]) & (fast["mask"] > 0)  # [ways, K]
+        own = jnp.where(in_class, logits[:, None, :], NEVER)  # and one empty entry: K may be 0
         own = jnp.pad(own, ((0, 0), (0, 0), (0, 1)), constant_values=NEVER)
-        return jax.nn.log_softmax(jax.nn.logsumexp(own, -1), -1)  # over classes the sums of attention add up to 1
+        return jax.nn.log_softmax(jax.nn.logsumexp(own, -1), -1)  # the attention sums to 1 over the classes
 
     return on_embeddings(net, Head(init, adapt, predict), objective, ways if turns else None)
 
@@ -67,16 +67,16 @@ def matching_ratings(
 ) -> Learner:
     """Attention over the residuals of the task's own ratings; outputs are ratings [N].
 
-    With residuals r_i = y_i - m(x_i) from the prior mean m and the task's bias b = sum_i r_i / (K + kappa), shrunk,
-        y(x) = m(x) + b + sum_i a(x, x_i) (r_i - b),
-    and the softmax has one more entry, a learnt logit of "nothing here is like x", which takes its share of the
-    attention away from the ratings. So K = 0 is the prior mean, and few or unlike ratings leave mean and bias.
+    With residuals r_i = y_i - m(x_i) from the prior mean m and the task's shrunk bias b = sum_i r_i / (K + kappa),
+        y(x) = m(x) + b + sum_i a(x, x_i) (r_i - b).
+    The softmax has one more entry, a learnt logit of "no rating is similar to x", which reduces the attention to the
+    ratings. So the prediction is the prior mean at K = 0, and nearly m + b for few or dissimilar ratings.
 
     Args:
       net: Flax module from x of [N, ...] to (embeddings [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       temperature: initial divisor of the cosine; learnt.
-      null_count: the null entry weighs as much at first as this many ratings of cosine 0; learnt.
+      null_count: initial weight of the additional entry, as a number of ratings of cosine 0; learnt.
       bias_count: initial kappa; learnt.
     """
 

@@ -1,12 +1,12 @@
 """Non-linear bias adaptation (NLBA). Vartak et al. 2017, "A Meta-Learning Perspective on Cold-Start Recommendations for
 Items", section 4.2.
 
-A network of one hidden layer whose weights are shared by all tasks and whose BIASES, of the hidden units and of the
-output, are linear in the task's two class means R0 (disliked) and R1 (liked):
+A network of one hidden layer. Its weights are shared by all tasks. Its BIASES, of the hidden units and of the output,
+are linear in the task's two class means R0 (disliked) and R1 (liked):
     score(x) = v0 . R0 + v1 . R1 + w . relu(W F(x) + V0 R0 + V1 R1).
 
-Easily got wrong: adapting the weights as well (that is LWA), and a softmax before a loss that takes logits. What
-differs from the paper is said in `lwa.py`; it is the same for both.
+Easily got wrong: adapting the weights as well (that is LWA), and a softmax before a loss that takes logits. The
+differences from the paper are those of `lwa.py`.
 """
 
 import flax.linen as nn
@@ -19,13 +19,13 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def nlba(net: nn.Module, objective: Objective, *, hidden: int = 64, prior_count: float = 5.0) -> Learner:
-    """Bias adaptation for ratings; outputs are ratings [N], prior mean + bias of the user + score.
+    """Non-linear bias adaptation for ratings; outputs are ratings [N], prior mean + bias of the user + score.
 
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
-      hidden: units H of the hidden layer.
-      prior_count: initial pseudo-counts, of the user's bias and of both class means; learnt.
+      hidden: number of hidden units H.
+      prior_count: initial pseudo-counts of the user's bias and of both class means; learnt.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -38,7 +38,7 @@ def nlba(net: nn.Module, objective: Objective, *, hidden: int = 64, prior_count:
             "hidden": matrix(keys[0], (dim, hidden)),  # W
             "hidden_of_disliked": matrix(keys[1], (dim, hidden)),  # V0
             "hidden_of_liked": matrix(keys[2], (dim, hidden)),  # V1
-            "output": jnp.zeros(hidden),  # w: at first the score is 0, and the rating that of mean and bias
+            "output": jnp.zeros(hidden),  # w; at first the score is 0, and the rating is mean + bias
             "output_of_disliked": jnp.zeros(dim),  # v0
             "output_of_liked": jnp.zeros(dim),  # v1
             **prototype_params(prior_count),

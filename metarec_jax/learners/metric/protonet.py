@@ -1,9 +1,9 @@
 """Prototypical Networks. Snell, Swersky and Zemel 2017, arXiv:1703.05175.
 
 `protonet` is the classifier of the paper: p_c is the mean of the class's embedded support (eq. 1) and
-p(y = c | x) = softmax over classes of -d(f(x), p_c) (eq. 2), d the SQUARED Euclidean distance.
-`protonet_ratings` makes a rating scale out of it: one prototype a level from the task's own ratings, shrunk to a learnt
-global one.
+p(y = c | x) = softmax over classes of -d(f(x), p_c) (eq. 2), where d is the SQUARED Euclidean distance.
+`protonet_ratings` applies this to a rating scale: each rating level has a prototype from the task's own ratings, shrunk
+to a learnt global one.
 """
 
 from collections.abc import Sequence
@@ -22,26 +22,41 @@ Distance = Literal["squared_euclidean", "euclidean", "cosine"]
 
 
 def distances(points: Array, prototypes: Array, distance: Distance) -> Array:
-    """Distance of each point [N, D] to each prototype [C, D]: [N, C]. Cosine is 1 - cosine similarity."""
+    """Distance of each point [N, D] to each prototype [C, D]: [N, C]. "cosine" is 1 - cosine similarity.
+
+    Raises:
+      ValueError: an unknown `distance`.
+    """
     if distance == "cosine":
         return 1.0 - unit(points) @ unit(prototypes).T
-    if distance == "squared_euclidean":  # as a matrix product: differences would be N x C x D numbers
+    if distance == "squared_euclidean":  # a matrix product; differences would be [N, C, D]
         lengths = jnp.sum(jnp.square(points), -1)[:, None] + jnp.sum(jnp.square(prototypes), -1)
         return lengths - 2.0 * points @ prototypes.T
     squared = jnp.sum(jnp.square(points[:, None, :] - prototypes[None, :, :]), -1)
     if distance == "euclidean":
-        return jnp.sqrt(squared + 1e-12)  # the slope at 0 is infinite, and a point may lie on its prototype
+        return jnp.sqrt(squared + 1e-12)  # a point may lie on its prototype, and the slope of the root at 0 is infinite
     raise ValueError(f"distance {distance!r} is none of squared_euclidean, euclidean, cosine")
 
 
 def class_sums(embedded: Array, classes: Array, mask: Array, ways: int) -> tuple[Array, Array]:
-    """Sum of the embedded support a class [C, D] and its size [C], from [N, D], integer classes [N] and mask [N]."""
+    """Sum of the embedded support of each class [C, D] and its size [C], from [N, D], classes [N] and mask [N]."""
     member = jax.nn.one_hot(classes, ways, dtype=embedded.dtype) * mask[:, None]
     return member.T @ embedded, jnp.sum(member, 0)
 
 
 def level_params(key: Array, levels: int, dim: int, prior_count: float) -> Params:
-    """What a task's levels are shrunk to, and by how much: global prototypes [levels, dim] and shares, learnt."""
+    """What the levels of a task are shrunk to, and how strongly; all learnt.
+
+    Args:
+      key: of the random prototypes.
+      levels: number L of rating levels.
+      dim: of the embeddings.
+      prior_count: initial pseudo-counts of prototypes and of level fractions.
+
+    Returns:
+      Global prototypes [L, dim], logits [L] of the global fractions of the levels, and logarithms of both
+      pseudo-counts.
+    """
     return {
         "prototypes": 0.5 * jax.random.normal(key, (levels, dim)),
         "log_count": jnp.log(jnp.float32(prior_count)),
@@ -63,25 +78,16 @@ def level_sums(embedded: Array, support: Examples, values: Array) -> tuple[Array
 
 
 def shrunk_levels(params: Params, sums: Array, counts: Array) -> tuple[Array, Array]:
-    """Prototypes [L, D] and log shares [L] of a task's rating levels, shrunk to the global ones of `level_params`.
+    """Prototypes [L, D] and log fractions [L] of a task's rating levels, shrunk to the global ones.
 
     Args:
       params: with the entries of `level_params`.
       sums, counts: from `level_sums`.
     """
-    count, share_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
+    count, fraction_count = jnp.exp(params["log_count"]), jnp.exp(params["log_share_count"])
     prototypes = (count * params["prototypes"] + sums) / (count + counts)[:, None]
-    shares = (share_count * jax.nn.softmax(params["shares"]) + counts) / (share_count + jnp.sum(counts))
-    return prototypes, jnp.log(shares)
-
-
-def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
-    """The paper's classifier on ready embeddings: support [C, S, D] and query [C, Q, D] -> [C, Q, C].
-
-    Entry [c, q, k] is the probability that query q of class c belongs to class k.
-    """
-    prototypes = jnp.mean(support, 1)
-    return jax.nn.softmax(-jax.vmap(lambda points: distances(points, prototypes, distance))(query), -1)
+    fractions = (fraction_count * jax.nn.softmax(params["shares"]) + counts) / (fraction_count + jnp.sum(counts))
+    return prototypes, jnp.log(fractions)
 
 
 def protonet(
@@ -99,7 +105,7 @@ def protonet(
       objective: `objectives.cross_entropy` in the paper.
       ways: number of classes C. A class without support gets probability 0, so an episode may have fewer.
       distance: squared Euclidean in the paper; cosine has a learnt temperature.
-      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
+      turns: in training the examples of a class take turns as its support (see `embedding.on_embeddings`).
     """
 
     def init(key: Array, embedded: Array) -> Params:
@@ -127,10 +133,11 @@ def protonet_ratings(
 ) -> Learner:
     """Prototypes of the rating levels, from the task's own support; outputs are expected ratings [N].
 
-    The prototype of level l is (kappa g_l + sum of the embedded support rated l) / (kappa + n_l) with a learnt global
-    prototype g_l and a learnt pseudo-count kappa, so an empty level and K = 0 work. A task's levels are not equally
-    likely: -d / temperature is added to the log of the level's share in the support, shrunk in the same way to a learnt
-    global share. The rating is the expectation over levels.
+    The prototype of level l is (kappa g_l + sum of the embedded support rated l) / (kappa + n_l), with a learnt global
+    prototype g_l and a learnt pseudo-count kappa, so an empty level and K = 0 work. The levels of a task are not
+    equally likely: -d / temperature is added to the log of the level's fraction of the support, which is shrunk in the
+      same way to
+    a learnt global fraction. The prediction is the expectation over the levels.
 
     Args:
       net: Flax module from x of [N, ...] to embeddings [N, D].
@@ -159,15 +166,15 @@ def protonet_ratings(
 
     def predict(fast: Fast, x) -> Array:
         embedded = net.apply({"params": fast["net"]}, x)
-        prototypes, log_shares = shrunk_levels(fast, fast["sums"], fast["counts"])
+        prototypes, log_fractions = shrunk_levels(fast, fast["sums"], fast["counts"])
         scaled = distances(embedded, prototypes, distance) * jnp.exp(-fast["log_temperature"])
-        return jax.nn.softmax(log_shares - scaled, -1) @ values
+        return jax.nn.softmax(log_fractions - scaled, -1) @ values
 
     def update(fast: Fast, new: Examples) -> Fast:
         sums, counts = read(fast, new)
         return fast | {"sums": fast["sums"] + sums, "counts": fast["counts"] + counts}
 
-    def forget(fast: Fast, share: Array) -> Fast:
-        return fast | {"sums": share * fast["sums"], "counts": share * fast["counts"]}
+    def forget(fast: Fast, fraction: Array) -> Fast:
+        return fast | {"sums": fraction * fast["sums"], "counts": fraction * fast["counts"]}
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), None, update, forget)

@@ -4,9 +4,9 @@ The distance of a prototype classifier is learnt: a second network g, the relati
 of a class with the query, r_c(x) = g(sum over the class's support of f(x_i), f(x)) (eq. 1).
 `relation` is the classifier of the paper; `relation_ratings` compares with the task's rating levels.
 
-Easily got wrong: the pooling is a SUM (section 3.2), not a mean; the scores are sigmoids, not a softmax, and the loss
-is their squared error to the one-hot of the class (eq. 2). A sum grows with the number of shots, which is fixed in the
-paper; where K varies from task to task, as with ratings, means shrunk to a learnt global one take its place.
+Easily got wrong: the pooling is a SUM (section 3.2), not a mean. The scores are sigmoids, not a softmax, and the loss
+is their squared error to the one-hot label (eq. 2). A sum grows with the number of shots, which is constant in the
+paper. With ratings K varies from task to task, so means that are shrunk to a learnt global one replace the sum.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 class Comparator(nn.Module):
     """Relation module: classes [C, D] and points [N, D] -> raw scores [N, C], by a ReLU network on each pair.
 
-    The last layer has no bias: a softmax over the classes would not see it.
+    The last layer has no bias: a softmax over the classes does not depend on it.
     """
 
     hidden: Sequence[int] = (32,)
@@ -47,7 +47,7 @@ def relation(net: nn.Module, comparator: nn.Module, objective: Objective, *, way
       comparator: Flax module from (pooled classes [C, D], embeddings [N, D]) to raw scores [N, C].
       objective: `objectives.one_hot_squared_error` in the paper.
       ways: number of classes C. A class without support gets score 0, so an episode may have fewer.
-      turns: training lets the examples of a class take turns at being the known ones; see `embedding.on_embeddings`.
+      turns: in training the examples of a class take turns as its support (see `embedding.on_embeddings`).
     """
 
     def init(key: Array, embedded: Array) -> Params:
@@ -74,17 +74,17 @@ def relation_ratings(
 ) -> Learner:
     """Relation scores to the rating levels of the task; outputs are ratings [N].
 
-    Each level has a prototype and a share, shrunk to learnt global ones as in `protonet_ratings`. A relation score is
-    added to the log of the level's share, and the softmax over levels, for a rating has one, gives an expected level.
-    The output is m(x) + expected level under the task's prototypes and shares - expected level under the global ones:
-    the prior mean of the item, moved by what the ratings change. K = 0 changes nothing.
+    Each level has a prototype and a fraction, shrunk to learnt global ones as in `protonet_ratings`. The relation score
+    is added to the log of the level's fraction. A softmax over the levels (a rating has exactly one) gives an expected
+    level. The output is m(x) + expected level under the task's prototypes and fractions - expected level under the
+    global ones: the prior mean of the item, changed by what the ratings change. At K = 0 it is the prior mean.
 
     Args:
       net: Flax module from x of [N, ...] to (embeddings [N, D], prior mean [N]), for example `TasteNet`.
       comparator: Flax module from (prototypes [L, D], embeddings [N, D]) to raw scores [N, L].
       objective: masked loss on the query, for example `objectives.squared_error`.
       levels: the rating values, ascending, for example (1, 2, 3, 4, 5). A support rating counts for the nearest.
-      prior_count: initial pseudo-counts of prototypes and shares; learnt.
+      prior_count: initial pseudo-counts of prototypes and fractions; learnt.
     """
     values = jnp.asarray(levels, jnp.float32)
 
@@ -99,17 +99,17 @@ def relation_ratings(
 
     def adapt(params: Params, support: Examples) -> Fast:
         embedded, _ = net.apply({"params": params["net"]}, support.x)
-        prototypes, log_shares = shrunk_levels(params, *level_sums(embedded, support, values))
-        return params | {"task_prototypes": prototypes, "task_log_shares": log_shares}
+        prototypes, log_fractions = shrunk_levels(params, *level_sums(embedded, support, values))
+        return params | {"task_prototypes": prototypes, "task_log_fractions": log_fractions}
 
     def predict(fast: Fast, x) -> Array:
         embedded, mean = net.apply({"params": fast["net"]}, x)
 
-        def expected_level(prototypes: Array, log_shares: Array) -> Array:
+        def expected_level(prototypes: Array, log_fractions: Array) -> Array:
             scores = comparator.apply({"params": fast["comparator"]}, prototypes, embedded)
-            return jax.nn.softmax(log_shares + scores, -1) @ values
+            return jax.nn.softmax(log_fractions + scores, -1) @ values
 
-        task = expected_level(fast["task_prototypes"], fast["task_log_shares"])
+        task = expected_level(fast["task_prototypes"], fast["task_log_fractions"])
         return mean + task - expected_level(fast["prototypes"], jax.nn.log_softmax(fast["shares"]))
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

@@ -1,13 +1,13 @@
-"""A set encoder with the votes of neighbours beside it, trained on episodes.
+"""A set encoder whose scores are added to the votes of neighbours, trained on episodes.
 
-An encoder of a few numbers says what kind of things somebody likes; that volume two follows volume one does not fit
-into them, and is what item-kNN knows. Here the scores of both are added to the log of the popularity, and how much each
-is worth for every number of known items is learnt from tasks like those that will be met (see `models.neighbours`).
+An encoder of a few dimensions captures the kind of items that somebody likes. It does not capture that volume two
+follows volume one; item-kNN does. Here the scores of both are added to the log of the popularity. How much each counts
+at every number of known items is learnt from training tasks of the same kind (see `models.neighbours`).
 
-Where there are many users the encoder has to be trained for long, and does it better without the votes, which explain
-the easy part from the first step on: they can be let in late.
+With many users the encoder needs long training, and it trains better without the votes, which explain the easy part
+from the first step on. So the votes may be added later.
 
-Easily got wrong: the user of a training episode must be left out of the counts that he is asked about.
+Easily got wrong: the user of a training episode must be left out of the counts that are used for him.
 """
 
 import jax
@@ -23,15 +23,16 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, 
 def neighbour_encoder(
     net: SetEncoder, votes: Votes, lists: NeighbourLists, objective: Objective, *, alone: int = 0
 ) -> Learner:
-    """The learner; labels of the support are not read: what is in it is liked.
+    """The set encoder with votes; outputs are scores [N]. Labels of the support are not read: all of its items are
+    liked.
 
     Args:
-      net: the encoder. Dropout is on in `loss`, with its key, and nowhere else.
-      votes: what the counts are worth.
+      net: the encoder. Dropout is active only in `loss`, with its key.
+      votes: module that weighs the counts.
       lists: counted on the training users; part of the parameters from `init` on, as data that is not learnt.
-      objective: masked loss of the scores, for example `objectives.catalogue_cross_entropy`. The query of an episode in
-        training has y = 1 at all that its user likes, but the support.
-      alone: in so many steps of training the encoder learns by itself, by the cross-entropy.
+      objective: masked loss of the scores, for example `objectives.catalogue_cross_entropy`. The query of a training
+        episode has y = 1 at all items that its user likes, except those of the support.
+      alone: number of training steps in which the encoder is trained without votes, by the cross-entropy.
     """
 
     def init(key: Array, episode: Episode) -> Params:
@@ -44,11 +45,11 @@ def neighbour_encoder(
         return learnt | {FIXED: lists}
 
     def adapt(params: Params, support: Examples) -> Fast:
-        found = pairs(params[FIXED], support.x.id)
+        neighbours = pairs(params[FIXED], support.x.id)
         return {
             "net": params["net"],
             "taste": net.apply({"params": params["net"]}, support.x, support.mask, method="read"),
-            "others": votes.apply({"params": params["votes"]}, found, support.mask) + jnp.log1p(found.likes),
+            "others": votes.apply({"params": params["votes"]}, neighbours, support.mask) + jnp.log1p(neighbours.likes),
         }
 
     def predict(fast: Fast, x) -> Array:
@@ -62,8 +63,8 @@ def neighbour_encoder(
             return catalogue_cross_entropy(encoded + jnp.log1p(params[FIXED].likes)[query.x.id], query)
 
         def with_votes() -> tuple[Array, Metrics]:
-            found = leave_out(params[FIXED], known, query)
-            others = votes.apply({"params": params["votes"]}, found, known.mask) + jnp.log1p(found.likes)
+            neighbours = leave_out(params[FIXED], known, query)
+            others = votes.apply({"params": params["votes"]}, neighbours, known.mask) + jnp.log1p(neighbours.likes)
             return objective(encoded + others[query.x.id], query)
 
         return jax.lax.cond(step < alone, by_itself, with_votes) if alone else with_votes()

@@ -1,11 +1,11 @@
-"""Any learner of ratings, on what the ratings of neighbours by content leave to be explained.
+"""Neighbour residuals: any learner of ratings, on the residuals of a model of neighbours by content.
 
-y(x) = term(x) + learner(x), where the learner adapts to the support less the term, and both are trained through each
-other: a global model and neighbours on its residuals, as in Koren 2008, "Factorization meets the neighborhood" (KDD).
-The term is `models.history.HistoryTerm`: what the candidate gave to owners that look like this one.
+y(x) = term(x) + learner(x): the learner adapts to the support less the term, and both are trained jointly, as a global
+model with neighbours in Koren 2008, "Factorization meets the neighborhood" (KDD). The term is
+`models.history.HistoryTerm`: the ratings that the candidate gave to owners similar to this one.
 
-Easily got wrong: in training the owner of the episode is among the owners of the history, with the very ratings that
-are asked. Owners with the same side features are left out there.
+Easily got wrong: in training, the owner of the episode is among the owners of the history, with the very ratings that
+are to be predicted. Owners with the same side features are left out there.
 """
 
 import jax
@@ -17,16 +17,16 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, 
 
 
 def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -> Learner:
-    """The learner above.
+    """The learner on the residuals of a history term; outputs are ratings [N].
 
     Args:
-      learner: of ratings, with a loss that depends on y less the prediction alone, as the squared error does, and
-        without data under `types.FIXED`.
-      term: what the history is worth.
+      learner: of ratings, with a loss that depends only on y less the prediction, as the squared error does, and
+        without data under `params.FIXED`.
+      term: module that predicts from the history.
       history: part of the parameters from `init` on, as data that is not learnt.
     """
 
-    def said(params: Params, x, leave_out: bool = False) -> Array:
+    def history_term(params: Params, x, leave_out: bool = False) -> Array:
         return term.apply({"params": params["history"]}, params[FIXED], x, leave_out)
 
     def init(key: Array, episode: Episode) -> Params:
@@ -34,17 +34,17 @@ def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -
         return learner.init(key, episode) | {"history": own, FIXED: history}
 
     def adapt(params: Params, support: Examples) -> Fast:
-        left = support._replace(y=support.y - said(params, support.x))
-        return {"learner": learner.adapt(params, left), "history": params["history"], FIXED: params[FIXED]}
+        residual = support._replace(y=support.y - history_term(params, support.x))
+        return {"learner": learner.adapt(params, residual), "history": params["history"], FIXED: params[FIXED]}
 
     def predict(fast: Fast, x) -> Array:
-        return said(fast, x) + learner.predict(fast["learner"], x)
+        return history_term(fast, x) + learner.predict(fast["learner"], x)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        # Support and query in one call, for their owner and so their neighbours are the same.
-        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
-        terms = jnp.split(said(params, both, leave_out=True), [len(episode.support.y)])
-        left = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
-        return learner.loss(params, left, key, step)
+        # Support and query in one call: they have one owner, and so the same neighbours.
+        x = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
+        terms = jnp.split(history_term(params, x, leave_out=True), [len(episode.support.y)])
+        residual = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
+        return learner.loss(params, residual, key, step)
 
     return Learner(init, adapt, predict, loss)

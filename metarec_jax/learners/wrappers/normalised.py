@@ -1,16 +1,18 @@
-"""Whose statistics a network with batch normalisation uses, as a choice around any learner on such a network.
+"""Which statistics a network with batch normalisation uses, as a wrapper of any learner on such a network.
 
-The learner inside never knows: its x become `models.conv4.Rows`, which carry the mask and what to normalise like.
+The learner inside does not know: its x become `models.conv4.Rows`, which carry the mask and the rows or statistics to
+normalise by.
 
-- "batch": those of the rows that are predicted together, as in the code of MAML (Finn et al. 2017, arXiv:1703.03400)
-  and of many after it. Transductive: what is predicted for a query depends on the queries beside it.
-- "support": those of the task's support for its queries too (MetaBN of Bronskill et al. 2020, arXiv:2003.03284). The
-  support goes through the network beside the queries, so with the same weights.
-- "population": those of training images, the same for every task, from `population`; training uses "batch" (the
-  running averages of Ioffe and Szegedy 2015, arXiv:1502.03167, computed anew instead of followed).
+- "batch": statistics of the rows that are predicted together, as in the code of MAML (Finn et al. 2017,
+  arXiv:1703.03400) and many later ones. Transductive: the prediction of a query depends on the other queries.
+- "support": those of the task's support, for its queries too (MetaBN of Bronskill et al. 2020, arXiv:2003.03284). The
+  support passes through the network beside the queries, so with the same weights.
+- "population": those of training images, the same for every task, from `population`; training uses "batch" (like the
+  running averages of Ioffe and Szegedy 2015, arXiv:1502.03167, but computed at once).
 - "layer": each row's own, Conv4(norm="layer").
 
-Easily got wrong: padding must not count. Rows of an episode have a mask; those handed to `predict` alone are all real.
+Easily got wrong: padding must not count. Rows of an episode have a mask; rows that are given to `predict` alone are all
+real.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,7 @@ TRANSDUCTIVE = {"batch": True, "support": False, "population": False, "layer": F
 
 
 def marked(examples: Examples, like: Any = None) -> Examples:
-    """Examples whose x are `Rows`: with their mask, and what to normalise them like."""
+    """Examples whose x are `Rows`: with their mask, and what to normalise by."""
     return examples._replace(x=Rows(examples.x, examples.mask, like))
 
 
@@ -38,22 +40,23 @@ def normalised(learner: Learner, mode: Mode, *, training: Mode | None = None) ->
 
     Args:
       learner: on a network that takes `Rows`.
-      mode: see above. "population" expects the parameters to hold `{FIXED: {"statistics": ...}}`: see `population`.
-      training: the mode of `loss`, if another. Reptile, whose inner loop sees support and query as one, needs "batch".
+      mode: see above. With "population" the parameters must hold `{FIXED: {"statistics": ...}}` (see `population`).
+      training: the mode of `loss`; None: the same. Reptile needs "batch", because its inner loop sees support and query
+        as one set.
     """
     training = training or ("batch" if mode == "population" else mode)
 
     def init(key: Array, episode: Episode) -> Params:
         return learner.init(key, Episode(*map(marked, episode)))
 
-    def statistics_of(params: Params) -> Any:
+    def stored_statistics(params: Params) -> Any:
         return params[FIXED]["statistics"] if mode == "population" else None
 
     def inner(params: Params) -> Params:
         return {name: part for name, part in params.items() if name != FIXED} if mode == "population" else params
 
     def adapt(params: Params, support: Examples) -> Fast:
-        statistics = statistics_of(params)
+        statistics = stored_statistics(params)
         fast = learner.adapt(inner(params), marked(support, statistics))
         return {"fast": fast, "like": Rows(support.x, support.mask) if mode == "support" else statistics}
 
@@ -69,14 +72,14 @@ def normalised(learner: Learner, mode: Mode, *, training: Mode | None = None) ->
 
 
 def population(net: nn.Module, images: Array, *, batch: int = 100) -> Callable[[Params], Params]:
-    """params -> the same with the statistics of `images` in them, for the mode "population".
+    """A function from params to the same params with the statistics of `images`, for the mode "population".
 
     To be called on new parameters, before each validation, and on the best parameters in the end.
 
     Args:
       net: the learner's network, whose parameters are under "net".
-      images: [N, H, W, C] of training classes; each `batch` of them gives moments, and these are averaged. What is
-        left over of N is not used.
+      images: [N, H, W, C] of training classes. Each `batch` of them gives moments, and these are averaged. A remainder
+        of less than `batch` images is not used.
       batch: images at a time.
     """
     whole = len(images) // batch * batch
@@ -84,9 +87,9 @@ def population(net: nn.Module, images: Array, *, batch: int = 100) -> Callable[[
 
     @jax.jit
     def statistics(weights: Params, images: Array) -> Any:
-        def of(rows: Array) -> Any:
+        def batch_statistics(rows: Array) -> Any:
             return net.apply({"params": weights}, rows, mutable=[STATISTICS])[1][STATISTICS]
 
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.lax.map(of, images))
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), jax.lax.map(batch_statistics, images))
 
     return lambda params: params | {FIXED: {"statistics": statistics(params["net"], images)}}

@@ -1,12 +1,12 @@
-"""A classification head for any number of ways: every class starts at the same column.
+"""A classification head for any number of ways: all classes start from the same column.
 
-UnicornMAML, Ye and Chao 2021, arXiv:2106.16245: in an episode a class's label means nothing, so nothing is lost if the
-inner loop starts all columns of the head alike, and its result no longer depends on the order of the labels. Then the
-parameters do not know how many ways there are either, and a learner can be trained on more of them than it is tested
-with, as metric learners are (Snell et al. 2017, section 2.6): a harder question, and more of it for the same pictures.
+UnicornMAML, Ye and Chao 2021, arXiv:2106.16245: the labels of an episode are arbitrary, so nothing is lost if the inner
+loop starts all columns of the head from one vector, and the result no longer depends on the order of the labels. The
+parameters then do not depend on the number of ways, so that a learner can be trained with more ways than it is tested
+with, as metric learners are (Snell et al. 2017, section 2.6): a harder task, and more of it from the same images.
 
-Easily got wrong: with a softmax the column itself is not learnt at all, for what all columns share is no logit's
-difference, before or after any number of steps. Its meta-gradient is 0; the body is what learns.
+Easily got wrong: with a softmax the column itself is not learnt at all. What all columns have in common changes no
+difference of logits, before or after any number of steps. Its meta-gradient is 0; the body is what is learnt.
 """
 
 import jax
@@ -20,7 +20,7 @@ def tied_head(learner: Learner, ways: int) -> Learner:
 
     Args:
       learner: whose parameters have a dense layer "head" with `ways` outputs, for example `maml` on a
-        `models.conv4.Classifier`. Its inner loop moves all columns, each its own way.
+        `models.conv4.Classifier`. Its inner loop moves each column separately.
       ways: number of classes.
     """
 

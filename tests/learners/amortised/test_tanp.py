@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax import objectives
-from metarec_jax.learners.amortised.tanp import Modulation, gaussian_kl, sharpening, student_t_shares, tanp
+from metarec_jax.learners.amortised.tanp import Modulation, gaussian_kl, sharpening, student_t_assignment, tanp
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.types import Episode, Examples, Inputs
 
@@ -33,13 +33,13 @@ def test_kl_is_the_mean_log_ratio_of_the_densities():
     np.testing.assert_allclose(gaussian_kl(mean, log_variance, prior_mean, prior_log_variance), sampled, rtol=0.02)
 
 
-def test_student_t_shares_by_hand():
+def test_student_t_assignment_by_hand():
     """Squared distances 0, 1 and 4 with alpha = 1: 1 / (1 + d^2), so 1 : 1/2 : 1/5."""
     centres = jnp.array([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
-    np.testing.assert_allclose(student_t_shares(jnp.zeros(2), centres, 1.0), np.array([10, 5, 2]) / 17, rtol=1e-6)
+    np.testing.assert_allclose(student_t_assignment(jnp.zeros(2), centres, 1.0), np.array([10, 5, 2]) / 17, rtol=1e-6)
     # alpha = 3: (1 + d^2 / 3)^-2, so 1 : 9/16 : 9/49
     expected = np.array([1, 9 / 16, 9 / 49])
-    np.testing.assert_allclose(student_t_shares(jnp.zeros(2), centres, 3.0), expected / expected.sum(), rtol=1e-6)
+    np.testing.assert_allclose(student_t_assignment(jnp.zeros(2), centres, 3.0), expected / expected.sum(), rtol=1e-6)
 
 
 def test_sharpening_by_hand():

@@ -61,25 +61,25 @@ def test_attention_adds_the_weighted_residuals():
     np.testing.assert_allclose(rule.predict(rule.adapt(params, one), episode.query.x), expected, rtol=1e-5)
 
 
-def test_a_rating_in_doubt_counts_less():
-    """The head is the posterior under a noise of its own for every item, and the limit of much doubt is no rating."""
-    doubt = ItemNoise(ITEMS)
-    rule = ridge(taste_net(), objectives.squared_error, doubt=doubt)
+def test_a_noisy_rating_counts_less():
+    """The head is the posterior when every item has its own noise, and a rating with very much noise does not count."""
+    item_noise = ItemNoise(ITEMS)
+    rule = ridge(taste_net(), objectives.squared_error, item_noise=item_noise)
     episode = task()
     params = jax.jit(rule.init)(jax.random.key(0), episode)
     items = np.asarray(episode.support.x.id)
     table = np.zeros((ITEMS, 1), np.float32)
     table[items[:3], 0] = [0.4, -0.3, 1.0]
-    doubted = params | {"doubt": {"id_doubt": {"table": jnp.asarray(table)}}}
+    noisy = params | {"item_noise": {"id_item_noise": {"table": jnp.asarray(table)}}}
     features, mean = taste_net().apply({"params": params["net"]}, episode.support.x)
     noise = np.exp(float(params["log_noise"]) + table[items, 0])
     gain = features.T @ np.linalg.inv(features @ features.T + np.diag(noise))
     expected = gain @ (episode.support.y - mean)
-    np.testing.assert_allclose(rule.adapt(doubted, episode.support)["weights"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rule.adapt(noisy, episode.support)["weights"], expected, rtol=1e-4, atol=1e-5)
     table[items[0], 0] = 30.0
     without = episode.support._replace(mask=episode.support.mask.at[0].set(0.0))
-    left_out = rule.adapt(doubted, without)["weights"]
-    extreme = params | {"doubt": {"id_doubt": {"table": jnp.asarray(table)}}}
+    left_out = rule.adapt(noisy, without)["weights"]
+    extreme = params | {"item_noise": {"id_item_noise": {"table": jnp.asarray(table)}}}
     np.testing.assert_allclose(rule.adapt(extreme, episode.support)["weights"], left_out, atol=1e-5)
 
 
@@ -94,8 +94,8 @@ def test_only_what_is_alike_is_listened_to():
     fast = rule.adapt(params, episode.support)
     silent = rule.predict(fast | {"attention": params["attention"] | {"gate": jnp.float32(0.0)}}, episode.query.x)
     added = rule.predict(fast, episode.query.x) - silent
-    np.testing.assert_allclose(added[1], fast["left"][3], rtol=1e-4)
-    others = np.delete(np.asarray(fast["left"]), 3).mean()
+    np.testing.assert_allclose(added[1], fast["residual"][3], rtol=1e-4)
+    others = np.delete(np.asarray(fast["residual"]), 3).mean()
     np.testing.assert_allclose(added[0], others, rtol=1e-4)
 
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_refined_protonet import Plain, episode, outputs
+from toy_classes import Scaled, outputs, three_classes
 
 from metarec_jax.learners.closed_form.r2d2 import r2d2
 from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
@@ -17,7 +17,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_two_steps_by_hand():
     """As weighted ridge regression in the primal, without a balance."""
-    task = episode()
+    task = three_classes()
     x, queries, y = np.asarray(task.support.x)[:4], np.asarray(task.query.x), np.array([0, 0, 1, 2])
     known, both = np.eye(3)[y] - 1 / 3, np.concatenate([x, queries])
 
@@ -31,14 +31,14 @@ def test_two_steps_by_hand():
         targets = np.concatenate([known, softmax(logits) - 1 / 3])
         logits = 5.0 * queries @ fitted(both, targets, np.r_[np.ones(4), np.full(8, 0.3)])
     options = {"steps": 2, "lam": 2.0, "scale": 5.0, "weight": 0.3, "balance": 0.0}
-    found = outputs(refined_r2d2(Plain(), cross_entropy, ways=3, **options), task)
+    found = outputs(refined_r2d2(Scaled(), cross_entropy, ways=3, **options), task)
     np.testing.assert_allclose(np.exp(found), softmax(logits), atol=1e-5)
 
 
 def test_without_a_step_and_a_balance_it_is_r2d2():
-    task = episode(1)
-    refined = outputs(refined_r2d2(Plain(), cross_entropy, ways=3, steps=0, balance=0.0, lam=3.0, scale=4.0), task)
-    plain = outputs(r2d2(Plain(), cross_entropy, ways=3, lam=3.0, scale=4.0), task)
+    task = three_classes(1)
+    refined = outputs(refined_r2d2(Scaled(), cross_entropy, ways=3, steps=0, balance=0.0, lam=3.0, scale=4.0), task)
+    plain = outputs(r2d2(Scaled(), cross_entropy, ways=3, lam=3.0, scale=4.0), task)
     # Labels less the share of each class are one number in all logits away from labels of 0 and 1.
     np.testing.assert_allclose(np.exp(refined).argmax(1), plain.argmax(1))
     np.testing.assert_allclose(np.exp(refined).sum(1), 1.0, atol=1e-5)
@@ -46,8 +46,10 @@ def test_without_a_step_and_a_balance_it_is_r2d2():
 
 def test_the_gradient_is_that_of_finite_differences():
     with jax.enable_x64(True):
-        task = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, episode(3))
-        learner = refined_r2d2(Plain(), cross_entropy, ways=3, lam=1.0, weight=0.7, balance=0.8)
+        task = jax.tree.map(
+            lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, three_classes(3)
+        )
+        learner = refined_r2d2(Scaled(), cross_entropy, ways=3, lam=1.0, weight=0.7, balance=0.8)
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), learner.init(jax.random.key(0), task))
 
         @jax.jit
@@ -72,14 +74,14 @@ def test_a_regression_that_the_queries_join_finds_classes_that_one_example_does_
     classes = np.arange(40) % 2
     queries = centres[classes] + rng.normal(size=(40, 2)) * [0.3, 1.5]
     support = np.array([[2.0, 2.5], [-2.0, -2.5]])
-    task = episode()
+    task = three_classes()
     task = task._replace(
         support=task.support._replace(x=jnp.asarray(support), y=jnp.array([0, 1]), mask=jnp.ones(2)),
         query=task.query._replace(x=jnp.asarray(queries), y=jnp.asarray(classes), mask=jnp.ones(40)),
     )
 
     def right(steps: int) -> float:
-        learner = refined_r2d2(Plain(), cross_entropy, ways=2, steps=steps, lam=0.1, scale=10.0, weight=1.0)
+        learner = refined_r2d2(Scaled(), cross_entropy, ways=2, steps=steps, lam=0.1, scale=10.0, weight=1.0)
         return float((outputs(learner, task).argmax(1) == classes).mean())
 
     assert right(0) < 0.9 and right(10) > 0.97

@@ -4,8 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from context_tasks import NET, ContentLinear, predict, task_of_user, with_random_parts
 from flax import traverse_util
-from test_paml import NET, Linear, perturbed, predict, rating_task
 
 from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
@@ -38,7 +38,7 @@ def test_without_a_profile_the_attention_is_uniform():
 
 
 def test_an_empty_memory_is_maml():
-    episode, key = rating_task(), jax.random.key(1)
+    episode, key = task_of_user(), jax.random.key(1)
     ours, theirs = (rule(NET, objectives.squared_error, lr=0.1, steps=2, prior_count=2.0) for rule in (mamo, maml))
     params = jax.jit(ours.init)(jax.random.key(0), episode)
     value, gradient = jax.jit(jax.value_and_grad(lambda p: ours.loss(p, episode, key)[0]))(params)
@@ -48,10 +48,10 @@ def test_an_empty_memory_is_maml():
 
 
 def test_what_is_written_into_a_slot_is_the_attention_times_the_gradient_of_the_weights():
-    episode = rating_task()
+    episode = task_of_user()
     rule = mamo(NET, objectives.squared_error, lr=0.1, slots=3)
     params = jax.jit(rule.init)(jax.random.key(0), episode)
-    params = perturbed(params, "offsets")
+    params = with_random_parts(params, "offsets")
     gradient = jax.jit(jax.grad(lambda p: rule.loss(p, episode, jax.random.key(1))[0]))(params)
     weights = ProfileAttention(3).apply({"params": params["code"]}, episode.query.x.context[0])
     assert np.ptp(weights) > 0.1
@@ -62,7 +62,7 @@ def test_what_is_written_into_a_slot_is_the_attention_times_the_gradient_of_the_
 
 def test_the_memory_holds_the_users_embedding_and_the_mixing_matrix():
     rule = mamo(NET, objectives.squared_error, lr=0.1, slots=3)
-    params = jax.eval_shape(rule.init, jax.random.key(0), rating_task())
+    params = jax.eval_shape(rule.init, jax.random.key(0), task_of_user())
     shapes = {path[-2:]: leaf.shape for path, leaf in traverse_util.flatten_dict(params["offsets"]).items()}
     width = 4 + 4 + 4  # item vector, content, user: side by side
     assert shapes == {
@@ -76,7 +76,7 @@ def test_the_memory_holds_the_users_embedding_and_the_mixing_matrix():
 
 def test_two_types_of_user_by_hand():
     """Two opposite keys at a low temperature: each user gets the offset and the rate of their own type, K = 0 or 1."""
-    rule = mamo(Linear(), objectives.squared_error, lr=0.1, slots=2, remembered=lambda path: True)
+    rule = mamo(ContentLinear(), objectives.squared_error, lr=0.1, slots=2, remembered=lambda path: True)
     params = {
         "net": {"w": jnp.array([1.0])},
         "code": {"keys": jnp.array([[1.0], [-1.0]]), "log_temperature": jnp.log(0.02)},
@@ -97,13 +97,13 @@ def test_two_types_of_user_by_hand():
 
 
 def test_users_with_the_same_ratings_and_other_profiles_adapt_otherwise():
-    one, other = rating_task((0.5, -1.0)), rating_task((-2.0, 1.0))
+    one, other = task_of_user((0.5, -1.0)), task_of_user((-2.0, 1.0))
     rule = mamo(NET, objectives.squared_error, lr=0.1)
     params, adapt = jax.jit(rule.init)(jax.random.key(0), one), jax.jit(rule.adapt)
     params["net"]["encoder"]["context"] = jax.tree.map(jnp.zeros_like, params["net"]["encoder"]["context"])
     blind, remembering = (
         [adapt(p, episode.support)["moved"]["head"]["bias"] for episode in (one, other)]
-        for p in (params, perturbed(params, "offsets"))
+        for p in (params, with_random_parts(params, "offsets"))
     )
     assert np.abs(blind[0] - blind[1]).max() < 1e-6
     assert np.abs(remembering[0] - remembering[1]).max() > 1e-3

@@ -1,61 +1,25 @@
 """Initial weights and rates that depend on the context: MAML where they do not, and by hand where they do."""
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from context_tasks import NET, ContentLinear, predict, task_of_user, with_random_parts
 from flax import traverse_util
 
 from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.gradient.melu import is_embedding
 from metarec_jax.learners.gradient.paml import ContextCode, paml
-from metarec_jax.models.recommender import RatingNet
 from metarec_jax.params import is_id_table
 from metarec_jax.types import Episode, Examples, Inputs
-
-NET = RatingNet(20, 3.0, id_dim=4, side_dim=4, hidden=(6,))
-
-
-class Linear(nn.Module):
-    """content [N, F] . w, without a bias."""
-
-    @nn.compact
-    def __call__(self, x: Inputs):
-        return x.content @ self.param("w", nn.initializers.normal(), (x.content.shape[-1],))
-
-
-def rating_task(context=(0.5, -1.0), rows: int = 6) -> Episode:
-    rng = np.random.default_rng(0)
-
-    def part(ids) -> Examples:
-        n = len(ids)
-        x = Inputs(ids, rng.normal(size=(n, 3)).astype(np.float32), np.tile(np.float32(context), (n, 1)))
-        return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
-
-    ids = np.arange(rows + 4, dtype=np.int32)
-    return jax.tree.map(jnp.asarray, Episode(part(ids[:rows]), part(ids[rows:])))
-
-
-def perturbed(params, *names: str):
-    """The parameters with random numbers in the parts `names`."""
-    rng = np.random.default_rng(1)
-    return params | {
-        name: jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.5, leaf.shape), leaf.dtype), params[name])
-        for name in names
-    }
-
-
-def predict(rule, params, support: Examples, x: Inputs):
-    return jax.jit(lambda p, s: rule.predict(rule.adapt(p, s), x))(params, support)
 
 
 @pytest.mark.parametrize("context", [(0.5, -1.0), ()])
 def test_it_starts_as_maml(context):
     """Predictions and the meta-gradient of the weights, with and without user features."""
-    episode = rating_task(context)
+    episode = task_of_user(context)
     ours, theirs = (rule(NET, objectives.squared_error, lr=0.1, steps=2, prior_count=2.0) for rule in (paml, maml))
     params = jax.jit(ours.init)(jax.random.key(0), episode)
     key = jax.random.key(1)
@@ -71,7 +35,7 @@ def test_it_starts_as_maml(context):
 def test_what_is_personal_has_offsets_and_what_moves_has_rates():
     def paths(part: str, **how) -> set:
         rule = paml(NET, objectives.squared_error, lr=0.1, **how)
-        params = jax.eval_shape(rule.init, jax.random.key(0), rating_task())
+        params = jax.eval_shape(rule.init, jax.random.key(0), task_of_user())
         return set(traverse_util.flatten_dict(params[part]))
 
     assert paths("offsets") == {("head", "kernel"), ("head", "bias")}
@@ -83,13 +47,13 @@ def test_what_is_personal_has_offsets_and_what_moves_has_rates():
 @pytest.mark.parametrize("name", ["offsets", "log_rates"])
 def test_users_with_the_same_ratings_and_other_features_adapt_otherwise(name):
     """To offsets and to rates alike; the network itself is made blind to the context here."""
-    one, other = rating_task((0.5, -1.0)), rating_task((-2.0, 1.0))
+    one, other = task_of_user((0.5, -1.0)), task_of_user((-2.0, 1.0))
     rule = paml(NET, objectives.squared_error, lr=0.1, prior_count=2.0)
     params, adapt = jax.jit(rule.init)(jax.random.key(0), one), jax.jit(rule.adapt)
     params["net"]["encoder"]["context"] = jax.tree.map(jnp.zeros_like, params["net"]["encoder"]["context"])
     before, after = (
         [adapt(p, episode.support)["moved"]["head"]["bias"] for episode in (one, other)]
-        for p in (params, perturbed(params, name))
+        for p in (params, with_random_parts(params, name))
     )
     assert np.abs(before[0] - before[1]).max() < 1e-6
     assert np.abs(after[0] - after[1]).max() > 1e-3
@@ -105,7 +69,9 @@ def test_rates_and_offsets_by_hand():
     """One feature, weight and rating: code tanh(1 * 0.5), w = 2 + 3 tanh(0.5), rate 0.1 exp(0.2 + 0.4 tanh(0.5))."""
     x = Inputs(jnp.zeros(1, jnp.int32), jnp.array([[2.0]]), jnp.array([[0.5]]))
     support = Examples(x, jnp.array([1.0]), jnp.ones(1))
-    rule = paml(Linear(), objectives.squared_error, lr=0.1, code_dim=1, personal=lambda path: True, prior_count=1.0)
+    rule = paml(
+        ContentLinear(), objectives.squared_error, lr=0.1, code_dim=1, personal=lambda path: True, prior_count=1.0
+    )
     params = {
         "net": {"w": jnp.array([2.0])},
         "code": {"Dense_0": {"kernel": jnp.array([[1.0]]), "bias": jnp.zeros(1)}},
@@ -121,9 +87,9 @@ def test_rates_and_offsets_by_hand():
 
 def test_an_empty_support_gives_the_users_own_start():
     """Whether it has no rows or only padding with another context: the query's rows tell who asks."""
-    episode = rating_task()
+    episode = task_of_user()
     rule = paml(NET, objectives.squared_error, lr=0.1)
-    params = perturbed(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
+    params = with_random_parts(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
     none = jax.tree.map(lambda leaf: leaf[:0], episode.support)
     padding = jax.tree.map(lambda leaf: leaf * 0 + 7, episode.support)._replace(mask=jnp.zeros(6))
     code = ContextCode(8).apply({"params": params["code"]}, jnp.array([0.5, -1.0]))
@@ -137,9 +103,9 @@ def test_an_empty_support_gives_the_users_own_start():
 
 
 def test_padding_of_another_context_does_not_count():
-    episode = rating_task()
+    episode = task_of_user()
     rule = paml(NET, objectives.squared_error, lr=0.1)
-    params = perturbed(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
+    params = with_random_parts(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
     padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:2] * 0 + 7, leaf]), episode.support)
     padded = padded._replace(mask=jnp.concatenate([jnp.zeros(2), episode.support.mask]))
     found, expected = (predict(rule, params, support, episode.query.x) for support in (padded, episode.support))
@@ -149,4 +115,4 @@ def test_padding_of_another_context_does_not_count():
 def test_nothing_personal_is_an_error():
     rule = paml(NET, objectives.squared_error, lr=0.1, personal=lambda path: False)
     with pytest.raises(ValueError, match="personal"):
-        jax.jit(rule.init)(jax.random.key(0), rating_task())
+        jax.jit(rule.init)(jax.random.key(0), task_of_user())

@@ -1,10 +1,10 @@
 """Prototypes refined by the queries: by hand, without a step the plain ones, and what queries and padding change."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy_classes import Scaled, outputs, three_classes
 
 from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
 from metarec_jax.learners.metric.protonet import protonet
@@ -13,28 +13,8 @@ from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 
 
-class Plain(nn.Module):
-    """x [N, D] times a learnt number."""
-
-    @nn.compact
-    def __call__(self, x):
-        return x * self.param("scale", nn.initializers.ones, ())
-
-
-def episode(seed: int = 0) -> Episode:
-    rng = np.random.default_rng(seed)
-    y = jnp.array([0, 0, 1, 2, 0], jnp.int32)
-    support = Examples(jnp.asarray(rng.normal(size=(5, 3))), y, jnp.array([1.0, 1, 1, 1, 0]))
-    return Episode(support, Examples(jnp.asarray(rng.normal(size=(8, 3))), jnp.arange(8) % 3, jnp.ones(8)))
-
-
-def outputs(learner, task: Episode) -> np.ndarray:
-    params = learner.init(jax.random.key(0), task)
-    return np.asarray(learner.predict(learner.adapt(params, task.support), task.query.x))
-
-
 def test_two_steps_by_hand():
-    task = episode()
+    task = three_classes()
     x, queries = np.asarray(task.support.x), np.asarray(task.query.x)
     sums, counts = np.stack([x[0] + x[1], x[2], x[3]]), np.array([2.0, 1.0, 1.0])
     means = sums / counts[:, None]
@@ -44,20 +24,20 @@ def test_two_steps_by_hand():
         means = (sums + share.T @ queries) / (counts + share.sum(0))[:, None]
     logits = -np.square(queries[:, None] - means).sum(2)
     expected = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    found = outputs(refined_protonet(Plain(), cross_entropy, ways=3, steps=2, sharpness=0.5), task)
+    found = outputs(refined_protonet(Scaled(), cross_entropy, ways=3, steps=2, sharpness=0.5), task)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_without_a_step_it_is_the_prototype_network():
-    task = episode(1)
-    refined = outputs(refined_protonet(Plain(), cross_entropy, ways=3, steps=0), task)
-    np.testing.assert_allclose(refined, outputs(protonet(Plain(), cross_entropy, ways=3), task), atol=1e-5)
+    task = three_classes(1)
+    refined = outputs(refined_protonet(Scaled(), cross_entropy, ways=3, steps=0), task)
+    np.testing.assert_allclose(refined, outputs(protonet(Scaled(), cross_entropy, ways=3), task), atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", [refined_protonet, refined_r2d2])
 def test_an_empty_class_stays_empty_and_padding_of_the_support_is_inert(rule):
-    task = episode(2)
-    learner = rule(Plain(), cross_entropy, ways=3)
+    task = three_classes(2)
+    learner = rule(Scaled(), cross_entropy, ways=3)
     moved = task.support._replace(x=task.support.x.at[4].set(99.0))
     np.testing.assert_allclose(outputs(learner, task._replace(support=moved)), outputs(learner, task), atol=1e-5)
     two = task.support._replace(mask=jnp.array([1.0, 1, 1, 0, 0]))
@@ -69,8 +49,10 @@ def test_an_empty_class_stays_empty_and_padding_of_the_support_is_inert(rule):
 
 def test_the_gradient_is_that_of_finite_differences():
     with jax.enable_x64(True):
-        task = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, episode(3))
-        learner = refined_protonet(Plain(), cross_entropy, ways=3)
+        task = jax.tree.map(
+            lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, three_classes(3)
+        )
+        learner = refined_protonet(Scaled(), cross_entropy, ways=3)
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), learner.init(jax.random.key(0), task))
 
         params["refinement"] |= {"balance": jnp.float64(0.02), "weight": jnp.float64(-0.01)}
@@ -93,8 +75,8 @@ def test_queries_asked_together_help_each_other():
     rows = np.array([[-1.0, 0.0], [1.0, 0.0]])[y] + rng.normal(size=(100, 2)) * (0.2, 1.0)
     support = Examples(jnp.array([[-1.0, 1.2], [1.0, -1.2]]), jnp.array([0, 1]), jnp.ones(2))
     task = Episode(support, Examples(jnp.asarray(rows), jnp.asarray(y), jnp.ones(100)))
-    plain = (outputs(protonet(Plain(), cross_entropy, ways=2), task).argmax(1) == y).mean()
-    refined = refined_protonet(Plain(), cross_entropy, ways=2, steps=10, sharpness=1.0)
+    plain = (outputs(protonet(Scaled(), cross_entropy, ways=2), task).argmax(1) == y).mean()
+    refined = refined_protonet(Scaled(), cross_entropy, ways=2, steps=10, sharpness=1.0)
     assert plain < 0.9 and (outputs(refined, task).argmax(1) == y).mean() > 0.97
 
 
