@@ -44,8 +44,8 @@ class SetEncoder(nn.Module):
         still = not self.has_rng("dropout")
         count = jnp.maximum(jnp.sum(mask), 1.0)
         pooled = self.drop(mask @ self.id_known(x.id) * jax.lax.rsqrt(count), deterministic=still)
-        told = jnp.append(pooled, jnp.log(count))
-        hidden = self.drop(nn.relu(self.hidden(told)), deterministic=still)
+        inputs = jnp.append(pooled, jnp.log(count))
+        hidden = self.drop(nn.relu(self.hidden(inputs)), deterministic=still)
         gain = jnp.exp(self.log_gain[0] + self.log_gain[1] * jnp.log(count))
         return jnp.append(1.0, gain * pooled + self.out(hidden)) * (jnp.sum(mask) > 0)
 
