@@ -193,7 +193,8 @@ def between_devices(chips: list[int], row_scale: bool) -> list[dict[str, Any]]:
                     "bytes": each,
                 }
             )
-            print(f"devices      {number:>10,} {kind:8} {len(sent_operations):3} operations, {each / 1e3:10,.1f} kB sent by each")
+            operations = f"{len(sent_operations):3} operations, {each / 1e3:10,.1f} kB sent by each"
+            print(f"devices      {number:>10,} {kind:8} {operations}")
     return rows
 
 

@@ -131,7 +131,8 @@ def _trained(benchmark: Benchmark, recipe: Recipe, fold: Fold, progress: bool) -
 
         def evaluate(settings: Settings) -> dict[str, float]:
             own, config = hyperparameters(recipe, settings)
-            return {EVERY_K: best_value(recipe, fold, own, config, programs.with_settings(own | vars(config)), progress)}
+            compiled = programs.with_settings(own | vars(config))
+            return {EVERY_K: best_value(recipe, fold, own, config, compiled, progress)}
 
         return evaluate
 
