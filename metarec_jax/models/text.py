@@ -16,7 +16,7 @@ from metarec_jax.ops.similarity import unit
 from metarec_jax.types import Array
 
 
-class BytesOf(NamedTuple):
+class TextBytes(NamedTuple):
     """Texts as bytes, and as n-grams for methods that do not use bytes."""
 
     bytes: Array  # [N, L] uint8
@@ -97,7 +97,7 @@ class ByteNet(nn.Module):
     span: int = 5  # bytes that a convolution sees
 
     @nn.compact
-    def __call__(self, x: BytesOf) -> Array:
+    def __call__(self, x: TextBytes) -> Array:
         real = (x.bytes > 0)[..., None]
         rows = nn.Embed(256, self.width // 4, name="bytes")(x.bytes.astype(jnp.int32)) * real
         rows = nn.relu(nn.Dense(self.width, name="first")(self._spans(rows))) * real

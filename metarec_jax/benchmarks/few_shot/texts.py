@@ -25,7 +25,7 @@ from metarec_jax.learners.closed_form.r2d2 import r2d2
 from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
 from metarec_jax.learners.metric.protonet import protonet
 from metarec_jax.learners.metric.refined_protonet import refined_protonet
-from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
+from metarec_jax.models.text import ByteNet, Mapped, Reweighted, TextBytes, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.recipes.base import Recipe, named
 from metarec_jax.train.config import Config
@@ -131,7 +131,7 @@ def _ngrams() -> FeatureSet:
 def _bytes() -> FeatureSet:
     def classes(data: Texts) -> Classes:
         numbers = utf8(data, LENGTH)
-        return numbers._replace(x=BytesOf(numbers.x, hashed_ngrams(data).x))
+        return numbers._replace(x=TextBytes(numbers.x, hashed_ngrams(data).x))
 
     def refined(data: FewShotData, ways: int) -> Learner:
         del data
