@@ -10,7 +10,7 @@ from metarec_jax.benchmarks.online import online
 from metarec_jax.benchmarks.ratings import both_cold_start, item_cold_start, item_warm_up, user_cold_start
 from metarec_jax.benchmarks.reasons import reasons
 from metarec_jax.benchmarks.result import Result
-from metarec_jax.benchmarks.run import run
+from metarec_jax.benchmarks.driver import run
 
 __all__ = [
     "Answers",

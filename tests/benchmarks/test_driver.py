@@ -1,16 +1,18 @@
 """The driver: one schema for all protocols, what is done is not done again, and what cannot be run is said."""
 
+import dataclasses
 import functools
 import io
 
 import jax.numpy as jnp
+import numpy as np
 import polars as pl
 import pytest
 
 from metarec_jax import recipes
 from metarec_jax.baselines import means
 from metarec_jax.benchmarks import catalogue_ranking, item_cold_start, online, run, user_cold_start
-from metarec_jax.benchmarks.run import ROWS
+from metarec_jax.benchmarks.driver import ROWS
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes import classical
@@ -20,7 +22,7 @@ from metarec_jax.types import Baseline
 BENCHMARKS = {
     "users": lambda: user_cold_start(shots=(0, 2, "all"), query=3),
     "items": lambda: item_cold_start(shots=(0, 2), query=3),
-    "catalogue": lambda: catalogue_ranking(shots=(0, 2), least=4),
+    "catalogue": lambda: catalogue_ranking(shots=(0, 2), least=4, liked=float("-inf")),
     "online": lambda: online(positions=8, shots=(0, 2), query=3),
 }
 METHODS = {"users": ("constant", "bias"), "items": ("constant",), "catalogue": ("popularity",), "online": ("constant",)}
@@ -29,7 +31,8 @@ METHODS = {"users": ("constant", "bias"), "items": ("constant",), "catalogue": (
 @functools.cache
 def ratings(seed: int = 0):
     """120 users of 40 items, in an order of time."""
-    return make_world(seed, users=120, items=40, ratings_per_user=15, dims=2, timestamps=True).ratings
+    table = make_world(seed, users=120, items=40, ratings_per_user=15, dims=2).ratings
+    return dataclasses.replace(table, timestamp=np.arange(len(table.rating)))
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -50,7 +53,7 @@ def test_all_protocols_keep_predictions_and_values_in_one_schema(name):
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     benchmark = BENCHMARKS["users"]()
     first = run(benchmark, ratings(), ["constant", "bias"], seeds=(0, 1), store=FolderStore(tmp_path), progress=False)
-    monkeypatch.setattr("metarec_jax.benchmarks.run.fitted", None)
+    monkeypatch.setattr("metarec_jax.benchmarks.driver.fitted", None)
     again = run(benchmark, ratings(), ["constant", "bias"], seeds=(0, 1), store=FolderStore(tmp_path), progress=False)
     assert again.content["rows"] == first.content["rows"] and first.content["seeds"] == [0, 1]
     (tmp_path / "seed_0" / "bias" / "values.parquet").write_bytes(b"not a table")
