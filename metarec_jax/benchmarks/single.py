@@ -3,8 +3,8 @@
 from typing import Any
 
 from metarec_jax.benchmarks.base import Benchmark, Fold, Trained
-from metarec_jax.benchmarks.fitting import train
 from metarec_jax.benchmarks.driver import bind
+from metarec_jax.benchmarks.fitting import train
 from metarec_jax.recipes.base import Recipe
 from metarec_jax.train.store import Store
 

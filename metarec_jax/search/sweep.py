@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut
+from metarec_jax.benchmarks.driver import resolve
 from metarec_jax.benchmarks.fitting import stream
 from metarec_jax.benchmarks.ratings import user_cold_start
 from metarec_jax.benchmarks.result import environment
-from metarec_jax.benchmarks.driver import resolve
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import squared_errors
 from metarec_jax.recipes.base import Recipe, hyperparameters

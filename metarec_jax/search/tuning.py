@@ -20,8 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from metarec_jax.benchmarks.base import Benchmark, Fold
-from metarec_jax.benchmarks.fitting import stream, value
 from metarec_jax.benchmarks.driver import resolve
+from metarec_jax.benchmarks.fitting import stream, value
 from metarec_jax.benchmarks.single import open_fold
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import fit_defaults

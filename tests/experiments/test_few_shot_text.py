@@ -12,7 +12,7 @@ import pytest
 from helpers import call
 
 from experiments import few_shot_text, main
-from metarec_jax.benchmarks.few_shot import texts
+from metarec_jax.benchmarks.few_shot import text
 from metarec_jax.data.features.text import hashed_ngrams
 from metarec_jax.data.fetch import download
 
@@ -25,7 +25,7 @@ def small():
     """Few columns of n-grams, a data set of any size, and the devices that there are already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hashed_ngrams, "__defaults__", (64, 16))
-        patch.setattr(texts, "WIDTH", 64)
+        patch.setattr(text, "WIDTH", 64)
         patch.setitem(download.SPECS, "huffpost", dataclasses.replace(download.SPECS["huffpost"], counts={}))
         patch.setattr(main, "make_devices", lambda number: None)
         yield

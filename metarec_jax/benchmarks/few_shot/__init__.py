@@ -5,7 +5,7 @@ from metarec_jax.benchmarks.few_shot.benchmark import few_shot
 from metarec_jax.benchmarks.few_shot.images import pictures
 from metarec_jax.benchmarks.few_shot.omniglot import omniglot_data
 from metarec_jax.benchmarks.few_shot.result import FewShotResult
-from metarec_jax.benchmarks.few_shot.texts import texts
+from metarec_jax.benchmarks.few_shot.text import texts
 
 __all__ = [
     "Classic",

@@ -132,7 +132,8 @@ def test_official_runs_are_measured_where_none_of_their_drawings_is_trained_on()
     data = FewShotData(classes, official=drawings(classes, [chosen[2], classes.parts["valid"][:5]]))
     shapes = [Shape(5, 1, 3), Shape(4, 1, 3)]  # only the first is theirs
     benchmark = pictures(shapes, rotations=False, episodes=6, validation=4)
-    content = run(benchmark, data, ["nearest neighbour"], progress=False).content
+    plain = benchmark.recipes["nearest neighbour"]._replace(grid=({},))
+    content = run(benchmark, data, [plain], progress=False).content
     assert content["official"]["runs"] == 2
     (row,) = content["official"]["rows"]
     known, other = (np.asarray(part.x).reshape(2, 5, -1) for part in data.official)
