@@ -25,7 +25,7 @@ def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_
         values = np.asarray(benchmark.measure(name, method, params, held_out, (metric,))[metric.name])
     except PredictionError:
         return float("inf")
-    mean = metric.sign * metric.mean(values)
+    mean = np.float32(metric.sign * metric.mean(values))  # as precise as predictions are
     return mean if np.isfinite(mean) else float("inf")
 
 
