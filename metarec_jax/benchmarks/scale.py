@@ -130,14 +130,14 @@ def run(recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path,
         shown = progress and distributed.is_first()
         with tqdm(total=config.steps, initial=first, unit="step", disable=not shown) as bar:
 
-            def on_chunk(now: loop.Run, point: loop.Progress) -> None:
+            def on_steps(now: loop.Run, point: loop.Progress) -> None:
                 saved.save(point.step, now)
                 history.append(point._asdict() | {"seconds": round(time.perf_counter() - begun, 3)})
                 bar.set_postfix(valid_rmse=f"{point.valid:.4f}", refresh=False)
                 bar.update(point.step - bar.n)
 
             train = partial(loop.train, fed, todo.tasks, start, root=root, steps=config.steps, place=lambda tree: tree)
-            last = train(validate=lambda params: validate(here(params)), on_chunk=on_chunk)
+            last = train(validate=lambda params: validate(here(params)), on_steps=on_steps)
     results = {
         "learner": recipe.name,
         "dataset": todo.name,
