@@ -30,8 +30,8 @@ def work(options: Options) -> None:
         raise ValueError("--learner=deep_kernel cannot give reasons: its examples have no weights.")
     with bind(options.port) as server:  # before anything long starts
         use = learner.train(options, user_cold_start(**protocol(options)))
-        (method, params, _), ratings = use.trained, use.fold.tables["all"]
-        server.set_app(make_app(Recommender(method, params, ratings), ratings, use.name))
+        ratings, trained = use.fold.tables["all"], use.trained
+        server.set_app(make_app(Recommender(trained.method, trained.params, ratings), ratings, use.name))
         print(f"Ready: http://127.0.0.1:{server.server_port} (Ctrl+C ends it)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -23,7 +23,7 @@ def work(options: Options) -> None:
     support = options.support
     few = [k for k in user_cold_start().protocol["shots"] if k < support]
     use = learner.train(options, user_cold_start(shots=(*few, support), **protocol(options)))
-    method, params, _ = use.trained
+    method, params = use.trained.method, use.trained.params
     path = Path(options.file) if options.file else use.store.folder / f"{use.name}.zip"
     write_learner(path, use.name, method, params, use.fold.tables["all"], support)
     tasks = use.fold.held_out("test")[support].tasks

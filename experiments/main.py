@@ -72,7 +72,8 @@ class Experiment(NamedTuple):
         logging.set_verbosity(logging.INFO)
         with one_line_errors():
             options = self.options(argv)
-            options and self.work(options)
+            if options is not None:
+                self.work(options)
 
     def options(self, argv: list[str]) -> Options | None:
         """What the command line says; None where it asked for help, which is printed.

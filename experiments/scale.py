@@ -26,7 +26,7 @@ from experiments import main as door
 from experiments.flags import DEVICES, SCALE
 from experiments.main import Experiment, Idle, Options
 from metarec_jax import data
-from metarec_jax.benchmarks.scale import Found, ScaleConfig, run
+from metarec_jax.benchmarks.scale import ScaleResult, ScaleConfig, run
 from metarec_jax.recipes import RECIPES
 from metarec_jax.train import distributed
 
@@ -75,7 +75,7 @@ def work(options: Options) -> None:
         show(result, Path(options.out))
 
 
-def show(result: Found, folder: Path) -> None:
+def show(result: ScaleResult, folder: Path) -> None:
     """Print what was found, and where the rest is."""
     results = result.results
     print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")

@@ -80,7 +80,7 @@ class ScaleConfig:
         return sharding
 
 
-class Found(NamedTuple):
+class ScaleResult(NamedTuple):
     """What a run came to, the same in every process."""
 
     params: Params  # of the last step, on this process
@@ -92,7 +92,9 @@ class Found(NamedTuple):
         write_atomic(folder / "results.json", json.dumps(self.results, indent=1).encode() + b"\n")
 
 
-def run(recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path, *, progress: bool = True) -> Found:
+def run(
+    recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path, *, progress: bool = True
+) -> ScaleResult:
     """Train to the end, from wherever an earlier run in this folder came to; called by every process alike.
 
     Args:
@@ -141,7 +143,7 @@ def run(recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path,
     results = _results(recipe.name, todo.name, last, first, history)
     if config.test != "none":  # the best on the validation users, for the last may be worse
         results["test"] = _test(recipe.name, built, here(last.best_params), todo, config, shown)
-    return Found(here(last.state.params), results)
+    return ScaleResult(here(last.state.params), results)
 
 
 def _results(learner: str, dataset: str, last: loop.Run, first: int, history: list[dict[str, Any]]) -> dict[str, Any]:
