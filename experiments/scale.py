@@ -26,7 +26,7 @@ from experiments import main as door
 from experiments.flags import DEVICES, SCALE
 from experiments.main import Experiment, Idle, Options
 from metarec_jax import data
-from metarec_jax.benchmarks.scale import ScaleResult, ScaleConfig, run
+from metarec_jax.benchmarks.scale import ScaleConfig, ScaleResult, run
 from metarec_jax.recipes import RECIPES
 from metarec_jax.train import distributed
 
