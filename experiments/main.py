@@ -82,7 +82,7 @@ class Experiment(NamedTuple):
         """
         values = known_flags.define(self.flags, self.defaults, self.choices, self.own)
         if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
-            print(f"{inspect.cleandoc(self.doc or "")}\n\nFlags:\n")
+            print(f"{inspect.cleandoc(self.doc or '')}\n\nFlags:\n")
             print(values.get_help())
             return None
         try:

@@ -108,6 +108,6 @@ BASELINE_PROPERTIES: list[Property] = [
         p.fit_is_deterministic,
         "what `fit` returns, and random numbers in it without a seed",
     ),
-    Property("output is rating or score", p.output, "`output`: rating is in the units of y, score only orders"),
+    Property("output is rating, score or class", p.output, "`output`: rating is in the units of y, score only orders"),
     *MAPPING,
 ]
