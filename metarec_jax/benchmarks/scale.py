@@ -130,17 +130,24 @@ def run(recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path,
         shown = progress and distributed.is_first()
         with tqdm(total=config.steps, initial=first, unit="step", disable=not shown) as bar:
 
-            def on_chunk(now: loop.Run, point: loop.Progress) -> None:
+            def on_steps(now: loop.Run, point: loop.Progress) -> None:
                 saved.save(point.step, now)
                 history.append(point._asdict() | {"seconds": round(time.perf_counter() - begun, 3)})
                 bar.set_postfix(valid_rmse=f"{point.valid:.4f}", refresh=False)
                 bar.update(point.step - bar.n)
 
             train = partial(loop.train, fed, todo.tasks, start, root=root, steps=config.steps, place=lambda tree: tree)
-            last = train(validate=lambda params: validate(here(params)), on_chunk=on_chunk)
-    results = {
-        "learner": recipe.name,
-        "dataset": todo.name,
+            last = train(validate=lambda params: validate(here(params)), on_steps=on_steps)
+    results = _results(recipe.name, todo.name, last, first, history)
+    if config.test != "none":  # the best on the validation users, for the last may be worse
+        results["test"] = _test(recipe.name, built, here(last.best_params), todo, config, shown)
+    return Found(here(last.state.params), results)
+
+
+def _results(learner: str, dataset: str, last: loop.Run, first: int, history: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "learner": learner,
+        "dataset": dataset,
         "devices": jax.device_count(),
         "processes": jax.process_count(),
         "steps": int(last.state.step),
@@ -149,9 +156,6 @@ def run(recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path,
         "history": history,
         "environment": environment(),
     }
-    if config.test != "none":  # the best on the validation users, for the last may be worse
-        results["test"] = _test(recipe.name, built, here(last.best_params), todo, config, shown)
-    return Found(here(last.state.params), results)
 
 
 def _load(data: Ratings | Path, sharding: Sharding, config: ScaleConfig) -> ScaleData:
