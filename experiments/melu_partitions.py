@@ -25,11 +25,7 @@ FLAGS = [name for name in BENCHMARK if name not in (*SPLIT, "order", "tuned")]
 
 
 def partition_file(options: Options) -> Path:
-    """The file that says who is cold.
-
-    Raises:
-      ValueError: there is none.
-    """
+    """The file that says who is cold. Raises ValueError where there is none."""
     if options.partition is None and (options.ratings is not None or options.dataset != "ml-1m"):
         raise ValueError("--partition is needed for other data than --dataset=ml-1m.")
     path = Path(options.partition or download.locate("ml-1m", data_dir(options)) / "melu_split.json")

@@ -25,7 +25,7 @@ def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_
         values = np.asarray(benchmark.measure(name, method, params, held_out, (metric,))[metric.name])
     except PredictionError:
         return float("inf")
-    mean = metric.sign * metric.mean(values)
+    mean = np.float32(metric.sign * metric.mean(values))  # as precise as predictions are
     return mean if np.isfinite(mean) else float("inf")
 
 
@@ -53,10 +53,10 @@ def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[T
     def judge(name: str, method: Method, params: Params, held_out: HeldOut) -> float:
         return value(benchmark, name, method, params, held_out)
 
-    found = grid_search(
+    winners = grid_search(
         recipe.name, recipe.baseline, list(recipe.grid), fold.tables["train"], fold.held_out("valid"), judge
     )
-    for best in found:
+    for best in winners:
         yield Trained(recipe.baseline, best.params, best.settings), best.shots
 
 

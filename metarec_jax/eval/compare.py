@@ -60,7 +60,7 @@ def _best(rivals: list[Scores], metric: Metric) -> Scores:
 def _estimate(score: Scores, metric: Metric) -> dict:
     values = score.values[metric.name]
     estimate = intervals.estimate(values, score.users, metric.rooted)._asdict()
-    return estimate | {"per_seed": [float(metric.mean(values[score.seeds == seed])) for seed in np.unique(score.seeds)]}
+    return estimate | {"per_seed": [metric.mean(values[score.seeds == seed]) for seed in np.unique(score.seeds)]}
 
 
 def _difference(score: Scores, other: Scores, metric: Metric) -> dict:
