@@ -134,7 +134,7 @@ def work(options: Options) -> None:
 
 
 SHARED = ("columns_dir", "batch", "support", "query", "threads", "length", "rounds", "json")
-main = Experiment("bench_stream", __doc__, SHARED, work, {"query": 10, "threads": 8, "rounds": 9}, FLAGS)
+main = Experiment("bench_stream", __doc__, SHARED, work, {"query": 10, "threads": 8, "rounds": 9}, own=FLAGS)
 
 if __name__ == "__main__":
     main()
