@@ -3,7 +3,9 @@
 Importing this defines nothing with absl: `experiments/main.py` makes the flags of one script when it is run.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -132,7 +134,6 @@ FEW_SHOT = {
         "train in the end; what validation then says is of classes that are trained on, so settle everything else "
         "before.",
     ),
-    "text_set": _choice("clinc150", data.TEXT_SETS, "Data set of texts."),
     "features": _choice("ngrams", ["ngrams", "bytes", "sentences"], "What stands for a text."),
     "vectors_dir": _text(None, "Folder of sentence vectors; default: in the user's cache."),
 }
@@ -170,19 +171,34 @@ SCALE = {
     "process": _whole(None, "Which of them this is, 0 being the first.", 0),
     "cluster": _switch(False, "Ask the cluster for these three."),
 }
-EVERY: dict[str, Flag] = DATA | SPLIT | PROTOCOL | METHODS | DEVICES | PLACES | OWN | FEW_SHOT | SCALE
+SPEED = {  # of the scripts that measure speed
+    "json": _text(None, "File for the figures."),
+    "rounds": _whole(7, "Timed rounds; the median counts."),
+    "length": _whole(100, "Steps that are timed together."),
+    "inner_steps": _whole(1, "Gradient steps of the inner loop."),
+    "torch_python": _text(None, "Interpreter that has torch."),
+    "threads": _whole(os.cpu_count() or 1, "Threads of PyTorch."),
+}
+EVERY: dict[str, Flag] = DATA | SPLIT | PROTOCOL | METHODS | DEVICES | PLACES | OWN | FEW_SHOT | SCALE | SPEED
 BENCHMARK = (*DATA, *SPLIT, *PROTOCOL, "learners", "baselines", "tuned", "set", "steps", *DEVICES, "workdir")
 
 
-def define(names: Iterable[str], defaults: Mapping[str, Any]) -> flags.FlagValues:
+def define(
+    names: Iterable[str],
+    defaults: Mapping[str, Any],
+    choices: Mapping[str, Collection[str]] = MappingProxyType({}),
+    own: Mapping[str, Flag] = MappingProxyType({}),
+) -> flags.FlagValues:
     """The flags of one script.
 
     Args:
       names: which.
       defaults: the script's own, by flag.
+      choices: what its flags may be, by flag, where that is not what they usually may be.
+      own: flags of this script alone.
     """
     values = flags.FlagValues()
-    for name in names:
-        flag = EVERY[name]
-        flag.define(name, defaults.get(name, flag.default), help=flag.help, flag_values=values, **flag.more)
+    for name, flag in ({name: EVERY[name] for name in names} | dict(own)).items():
+        more = flag.more | ({"enum_values": list(choices[name])} if name in choices else {})
+        flag.define(name, defaults.get(name, flag.default), help=flag.help, flag_values=values, **more)
     return values

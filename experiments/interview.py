@@ -33,9 +33,8 @@ and popular ones 0.9685 and 0.9686, not significant (0.0033 [-0.0002, 0.0067]), 
 from experiments import measure
 from experiments.flags import BENCHMARK
 from experiments.main import Options, protocol
-from experiments.measure import Pages
 from metarec_jax import benchmarks
-from metarec_jax.report import interview as report
+from metarec_jax.benchmarks.interview import InterviewResult
 
 FLAGS = [name for name in BENCHMARK if name not in ("baselines", "tuned")]
 
@@ -50,7 +49,7 @@ main = measure.script(
     __doc__,
     benchmark,
     flags=[*FLAGS, "ask", "questions", "part"],
-    pages=Pages(report.text_table, report.html_page),
+    shown=InterviewResult,
 )
 
 if __name__ == "__main__":

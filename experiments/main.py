@@ -62,6 +62,8 @@ class Experiment(NamedTuple):
     flags: tuple[str, ...]
     work: Callable[[Options], None]
     defaults: Mapping[str, Any] = {}
+    choices: Mapping[str, Collection[str]] = {}  # of flags that are a choice, where they are the script's own
+    own: Mapping[str, known_flags.Flag] = {}  # flags of this script alone
 
     def __call__(self, argv: list[str] | None = None) -> None:
         """Read the flags and do the work; `argv` begins with the name of the program."""
@@ -70,7 +72,8 @@ class Experiment(NamedTuple):
         logging.set_verbosity(logging.INFO)
         with one_line_errors():
             options = self.options(argv)
-            options and self.work(options)
+            if options is not None:
+                self.work(options)
 
     def options(self, argv: list[str]) -> Options | None:
         """What the command line says; None where it asked for help, which is printed.
@@ -78,7 +81,7 @@ class Experiment(NamedTuple):
         Raises:
           ValueError: a flag that the script does not have, a wrong value, or something that is no flag.
         """
-        values = known_flags.define(self.flags, self.defaults)
+        values = known_flags.define(self.flags, self.defaults, self.choices, self.own)
         if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
             print(f"{inspect.cleandoc(self.doc)}\n\nFlags:\n")
             print(values.get_help())
@@ -124,11 +127,16 @@ def make_devices(number: int) -> None:
     """As many devices as asked for: virtual ones, where there is nothing better. Before jax is used.
 
     Also sets the number of threads: enough for collectives on virtual devices, and the same on every machine, for how
-    sums are rounded depends on it. And what is compiled is kept, so that the same command compiles nothing again.
+    sums are rounded depends on it. And what is compiled is kept: `keep_compiled`.
     """
     os.environ.setdefault("NPROC", "16")
     if number > 1 and jax.config.jax_platforms in (None, "", "cpu"):
         jax.config.update("jax_num_cpu_devices", number)
+    keep_compiled()
+
+
+def keep_compiled() -> None:
+    """Keep what is compiled in the user's cache, so that the same command compiles nothing again."""
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_root() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -155,13 +163,16 @@ def chosen(flag: str, asked: list[str] | None, names: Collection[str], default: 
     return [name for name in names if name in asked]
 
 
-def parse_shots(texts: list[str] | None, *, least: int = 0, whole: bool = False) -> list[int | str] | None:
+def parse_shots(
+    texts: list[str] | None, *, least: int = 0, whole: bool = False, flag: str = "shots"
+) -> list[int | str] | None:
     """The Ks that --shots asks for, ascending, "all" last; None where it is not set.
 
     Args:
       texts: its value.
       least: the smallest K.
       whole: whether "all" is none.
+      flag: its name, where other numbers are asked for in the same way.
 
     Raises:
       ValueError: a K that is neither a number nor "all".
@@ -172,7 +183,7 @@ def parse_shots(texts: list[str] | None, *, least: int = 0, whole: bool = False)
         number = text.isascii() and text.isdigit() and int(text) >= least
         if not number and (whole or text != "all"):
             wanted = f"a whole number of at least {least}" if whole else "neither a number nor 'all'"
-            raise ValueError(f"--shots: {text!r} is {'not ' * whole}{wanted}.")
+            raise ValueError(f"--{flag}: {text!r} is {'not ' * whole}{wanted}.")
     numbers = sorted({int(text) for text in texts if text != "all"})
     return [*numbers, *(["all"] if "all" in texts else [])]
 

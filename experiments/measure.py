@@ -13,17 +13,8 @@ from experiments.main import Experiment, Idle, Options, chosen
 from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.result import Result
-from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes import Recipe
-from metarec_jax.report import plots, results
 from metarec_jax.search.tuned import Tuned, read_tuned
-
-
-class Pages(NamedTuple):
-    """How results are shown, where not as those of other benchmarks are."""
-
-    text: Callable[[dict[str, Any]], str]
-    html: Callable[[dict[str, Any]], str]
 
 
 class Plan(NamedTuple):
@@ -42,7 +33,7 @@ def script(
     *,
     flags: Collection[str] = BENCHMARK,
     defaults: Mapping[str, Any] | None = None,
-    pages: Pages | None = None,
+    shown: type[Result] = Result,
 ) -> Experiment:
     """A script that measures a benchmark.
 
@@ -52,42 +43,36 @@ def script(
       benchmark: what the flags ask for; raises ValueError where they are wrong.
       flags: that it has.
       defaults: its own, by flag.
-      pages: how its results are shown, where not as those of other benchmarks are.
+      shown: its kind of results.
     """
 
     def work(options: Options) -> None:
-        measure(options, benchmark(options), pages)
+        measure(options, benchmark(options), shown)
 
     return Experiment(name, doc, tuple(flags), work, defaults or {})
 
 
-def measure(options: Options, benchmark: Benchmark, pages: Pages | None = None) -> None:
+def measure(options: Options, benchmark: Benchmark, shown: type[Result] = Result) -> None:
     """Run, or show what an earlier run in this work directory found."""
     plan = make_plan(options, benchmark)
     main.make_devices(options.devices)
     store = main.open_workdir(options, plan.stamp, main.label(options))
-    content = done(store)
-    if content is None:
-        content = fresh(options, benchmark, plan, store, pages).content
-    show(content, store.folder, benchmark.metrics[0].name, pages)
+    result = done(store, shown) or fresh(options, benchmark, plan, store)
+    print(result.table())
+    print(f"\nAll of it, with other metrics and plots: {store.folder / 'report.html'}")
 
 
-def done(store: Workdir) -> dict[str, Any] | None:
+def done(store: Workdir, shown: type[Result] = Result) -> Result | None:
     """What an earlier run found, which is said; None where it is not done."""
-    if not (store.folder / "results.json").exists():
+    path = store.folder / "results.json"
+    if not path.exists():
         return None
     print(f"{store.folder} is done already; this is what it found.\n")
-    return results.read_json(store.folder / "results.json")
+    return shown.load(path)
 
 
-def show(content: dict[str, Any], folder: Path, metric: str, pages: Pages | None = None) -> None:
-    """Print the table, and where the rest is."""
-    print(pages.text(content) if pages else Result(content).table(metric))
-    print(f"\nAll of it, with other metrics and plots: {folder / 'report.html'}")
-
-
-def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir, pages: Pages | None = None) -> Result:
-    """Run the benchmark and write its report; results.json comes last and says that the run is complete."""
+def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir) -> Result:
+    """Run the benchmark and write its report."""
     begun = time.perf_counter()
     ratings = main.load_ratings(options)
     seconds = time.perf_counter() - begun
@@ -104,18 +89,8 @@ def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir, pa
     )
     log_split(options, plan, ratings.name, result.content["split"]["sha256"])
     result.content["timing"] = {"load": round(seconds, 2)} | result.content["timing"]
-    write_report(result.content, store.folder, pages)
+    result.write(store.folder)
     return result
-
-
-def write_report(content: dict[str, Any], folder: Path, pages: Pages | None = None) -> None:
-    """The page, and the picture of a usual one, and results.json."""
-    if pages:
-        write_atomic(folder / "report.html", pages.html(content).encode())
-    else:
-        plots.save_figure(plots.curves_figure(content), folder / "curves.png")
-        Result(content).report(folder / "report.html")
-    Result(content).save(folder / "results.json")
 
 
 def make_plan(options: Options, benchmark: Benchmark, idle: Idle = (), files: Mapping[str, str] | None = None) -> Plan:
@@ -172,11 +147,14 @@ def configured(options: Options, recipes: list[Recipe], tuned: Tuned | None = No
             raise ValueError(f"--set={text}: {name!r} is not run; the trained methods are {known}.")
         changes[name][key] = value
     try:
-        found = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
+        configured_recipes = [recipe.configured(**changes.get(recipe.name, {})) for recipe in recipes]
     except ValueError as error:
         raise ValueError(f"--set: {error}") from error
     grids = tuned.grids if tuned else {}
-    return [recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe for recipe in found]
+    return [
+        recipe._replace(grid=tuple(grids[recipe.name])) if recipe.name in grids else recipe
+        for recipe in configured_recipes
+    ]
 
 
 def log_tuned(options: Options, plan: Plan, dataset: str) -> None:

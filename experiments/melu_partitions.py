@@ -19,18 +19,13 @@ from experiments.measure import done, fresh, make_plan
 from experiments.workdir import Workdir
 from metarec_jax import benchmarks
 from metarec_jax.benchmarks.melu import summary
-from metarec_jax.benchmarks.result import Result
 from metarec_jax.data.fetch import download
 
 FLAGS = [name for name in BENCHMARK if name not in (*SPLIT, "order", "tuned")]
 
 
 def partition_file(options: Options) -> Path:
-    """The file that says who is cold.
-
-    Raises:
-      ValueError: there is none.
-    """
+    """The file that says who is cold. Raises ValueError where there is none."""
     if options.partition is None and (options.ratings is not None or options.dataset != "ml-1m"):
         raise ValueError("--partition is needed for other data than --dataset=ml-1m.")
     path = Path(options.partition or download.locate("ml-1m", data_dir(options)) / "melu_split.json")
@@ -50,8 +45,8 @@ def work(options: Options) -> None:
     store.save("partition.json", path.read_bytes())
     for number, (name, benchmark) in enumerate(parts.items()):
         part = Workdir(store.folder / f"{number}_{name.replace(', ', '_').replace(' ', '_')}", plan.stamp)
-        content = done(part) or fresh(options, benchmark, plan, part).content
-        print(Result(content).table("mae"))
+        result = done(part) or fresh(options, benchmark, plan, part)
+        print(result.table("mae"))
         predictions[name] = part.load_frame("predictions.parquet", "delete its folder to run the partition again.")
     text = summary(predictions)
     store.save("summary.txt", f"{text}\n".encode())

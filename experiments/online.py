@@ -10,7 +10,7 @@ forget what they knew by a factor that is chosen on the validation users (1 forg
 that is known anew; MAML does the better of that and a step on the newest rating.
 
 Result on MovieLens-100K with --seeds=3, over positions 0 to 100: bias 0.9861, ridge 0.9555, ALPaCA 0.9551, Gaussian
-process 0.9533, which cannot be told apart; MAML 0.9932, prototypes 1.0311.
+process 0.9533, the differences not significant; MAML 0.9932, prototypes 1.0311.
 """
 
 from experiments import measure

@@ -18,9 +18,8 @@ rating's leverage is gone with it.
 from experiments import measure
 from experiments.flags import BENCHMARK
 from experiments.main import Options, protocol
-from experiments.measure import Pages
 from metarec_jax import benchmarks
-from metarec_jax.report import reasons as report
+from metarec_jax.benchmarks.reasons import ReasonsResult
 
 FLAGS = [name for name in BENCHMARK if name != "tuned"]
 
@@ -39,7 +38,7 @@ main = measure.script(
     __doc__,
     benchmark,
     flags=[*FLAGS, "examples"],
-    pages=Pages(report.text_table, report.html_page),
+    shown=ReasonsResult,
 )
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def claim(experiment: str, label: str, text: str, workdir: str | None) -> Path:
     path = Path(workdir) if workdir else default
     flag_file = path / "flags.txt"
     if flag_file.exists():
-        if (found := flag_file.read_text()) != text:
-            differing = sorted(set(found.splitlines()) ^ set(text.splitlines()))
+        if (begun_with := flag_file.read_text()) != text:
+            differing = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
             raise StoreError(
                 f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --workdir."
             )

@@ -62,8 +62,9 @@ class Learner(NamedTuple):
 class Baseline(NamedTuple):
     """A classical method: fitted once on the training ratings, then the same two functions as a learner.
 
-    `output` is "rating" when predictions are in rating units and "score" when only their order means anything
-    (RMSE and MAE of a score are undefined and reported so). `update` and `forget` are a learner's.
+    `output` is "rating" when predictions are in rating units, "score" when only their order means anything (RMSE and
+    MAE of a score are undefined and reported so), and "class" when they are scores of classes [N, C]. `update` and
+    `forget` are a learner's.
     """
 
     fit: Callable[..., Params]  # (train: data.table.Ratings or data.classes.Classes, **settings) -> params

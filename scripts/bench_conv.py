@@ -11,7 +11,6 @@ far apart the norms of the gradients are is shown. Without --torch_python the fi
 import functools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,11 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh, PartitionSpec
 
+from experiments.flags import Flag
+from experiments.main import Experiment, Options
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.metric.protonet import protonet
@@ -34,17 +35,10 @@ from metarec_jax.train import gradients
 from metarec_jax.types import Episode, Learner, Params, Tasks
 from scripts.peers.process import Ask, peer
 
-TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Interpreter that has torch.")
-TASKS = flags.DEFINE_integer("tasks", 32, "Tasks of MAML's meta-gradient.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 5, "Its inner steps.", lower_bound=1)
-QUERY = flags.DEFINE_integer("query", 15, "Its query pictures of a class.", lower_bound=1)
-WAYS = flags.DEFINE_integer("ways", 60, "Classes of ProtoNet's episode, of 5 + 5 pictures.", lower_bound=2)
-ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds; the median counts.", lower_bound=1)
-THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "PyTorch's threads.", lower_bound=1)
-DEVICES = flags.DEFINE_integer(
-    "devices", os.cpu_count(), "Virtual devices, each with its share of MAML's tasks, which they divide.", lower_bound=1
-)
-JSON = flags.DEFINE_string("json", None, "File for the figures.")
+FLAGS = {
+    "tasks": Flag(flags.DEFINE_integer, 32, "Tasks of MAML's meta-gradient.", {"lower_bound": 1}),
+    "ways": Flag(flags.DEFINE_integer, 60, "Classes of ProtoNet's episode, of 5 + 5 pictures.", {"lower_bound": 2}),
+}
 
 T = TypeVar("T")
 INNER_LR = 0.01
@@ -104,7 +98,7 @@ def _off_zero(params: Params) -> Params:
     return params | {"head": params["head"] | {"kernel": kernel}}
 
 
-def for_torch(maml_job: Job, proto_job: Job) -> dict[str, np.ndarray]:
+def for_torch(maml_job: Job, proto_job: Job, inner_steps: int) -> dict[str, np.ndarray]:
     """Weights and episodes as PyTorch has them: pictures [N, 1, H, W], kernels [D, C, 3, 3], int64 classes."""
 
     def rows(part) -> tuple[np.ndarray, np.ndarray]:
@@ -123,19 +117,19 @@ def for_torch(maml_job: Job, proto_job: Job) -> dict[str, np.ndarray]:
     return {f"weights_{place}": np.ascontiguousarray(part) for place, part in enumerate(weights)} | {
         "x": x, "y": y, "query_x": query_x, "query_y": query_y,
         "proto_x": proto_x, "proto_y": proto_y, "proto_query_x": proto_query_x, "proto_query_y": proto_query_y,
-        "steps": np.int64(STEPS.value), "lr": np.float32(INNER_LR),
+        "steps": np.int64(inner_steps), "lr": np.float32(INNER_LR),
     }  # fmt: skip
 
 
-def make_jobs() -> dict[str, Job]:
+def make_jobs(options: Options) -> dict[str, Job]:
     """MAML's and ProtoNet's, with the same body."""
     net, classes = Conv4(), pictures()
     body = net.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
-    inner = maml(Classifier(net, 5), cross_entropy, lr=INNER_LR, steps=STEPS.value)
-    metric = protonet(net, cross_entropy, ways=WAYS.value)
+    inner = maml(Classifier(net, 5), cross_entropy, lr=INNER_LR, steps=options.inner_steps)
+    metric = protonet(net, cross_entropy, ways=options.ways)
     return {
-        "maml": Job(inner, n_way(classes, "train", ways=5, shots=1, query=QUERY.value), TASKS.value, body),
-        "protonet": Job(metric, n_way(classes, "train", ways=WAYS.value, shots=5, query=5), 1, body),
+        "maml": Job(inner, n_way(classes, "train", ways=5, shots=1, query=options.query), options.tasks, body),
+        "protonet": Job(metric, n_way(classes, "train", ways=options.ways, shots=5, query=5), 1, body),
     }
 
 
@@ -149,21 +143,21 @@ def in_its_stride(job: Callable[[], T]) -> T:
     return job()
 
 
-def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
+def measure(jobs: dict[str, Job], ask: Ask | None, rounds: int) -> list[dict[str, Any]]:
     """A row a job, and one for each of PyTorch's ways to do it; the first round warms up and is not counted."""
     times: dict[tuple[str, str], list[float]] = {}
     norms: dict[tuple[str, str], float] = {}
-    for _ in range(ROUNDS.value + 1):
+    for _ in range(rounds + 1):
         for name, job in jobs.items():
             seconds, norms[name, "here"] = in_its_stride(job.run)
             times.setdefault((name, "here"), []).append(seconds)
             for other in PEERS_OF[name] if ask else ():
-                found = in_its_stride(functools.partial(ask, other))
-                norms[name, other] = found["norm"]
-                times.setdefault((name, other), []).append(found["seconds"])
+                timing = in_its_stride(functools.partial(ask, other))
+                norms[name, other] = timing["norm"]
+                times.setdefault((name, other), []).append(timing["seconds"])
     rows = []
-    for (name, who), found in times.items():
-        seconds = float(np.median(found[1:]))
+    for (name, who), seconds_each in times.items():
+        seconds = float(np.median(seconds_each[1:]))
         row = {
             "job": name,
             "who": who,
@@ -177,18 +171,21 @@ def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: list[str]) -> None:
-    """Measure, print, and write JSON where asked."""
-    if len(argv) > 1:
-        sys.exit(f"error: {argv[1]!r} is not a flag; flags are written --name=value.")
-    if TASKS.value % DEVICES.value:
-        sys.exit(f"error: --tasks={TASKS.value} cannot be spread evenly over --devices={DEVICES.value}.")
-    jax.config.update("jax_num_cpu_devices", DEVICES.value)
-    jobs = make_jobs()
-    work = for_torch(jobs["maml"], jobs["protonet"])
-    with peer(TORCH_PYTHON.value, PEER, work, THREADS.value) as ask:
-        rows = measure(jobs, ask)
-    print(f"maml: {TASKS.value} tasks, {STEPS.value} steps; protonet: {WAYS.value} ways; median of {ROUNDS.value}\n")
+def work(options: Options) -> None:
+    """Measure, print, and write JSON where asked.
+
+    Raises:
+      ValueError: the tasks cannot be spread evenly over the devices.
+    """
+    tasks, steps, ways = options.tasks, options.inner_steps, options.ways
+    if tasks % options.devices:
+        raise ValueError(f"--tasks={tasks} cannot be spread evenly over --devices={options.devices}.")
+    jax.config.update("jax_num_cpu_devices", options.devices)
+    jobs = make_jobs(options)
+    given = for_torch(jobs["maml"], jobs["protonet"], steps)
+    with peer(options.torch_python, PEER, given, options.threads) as ask:
+        rows = measure(jobs, ask, options.rounds)
+    print(f"maml: {tasks} tasks, {steps} steps; protonet: {ways} ways; median of {options.rounds}\n")
     print(
         f"{'job':10} {'who':10} {'seconds':>8} {'of ours':>8} {'temporaries':>12} {'compiling':>10} {'norms apart':>12}"
     )
@@ -198,10 +195,14 @@ def main(argv: list[str]) -> None:
             f"{row['job']:10} {row['who']:10} {row['seconds']:8.3f} {row['ratio']:8.2f} {own} "
             f"{row['norm_difference']:12.1e}"
         )
-    if JSON.value:
-        found = {"rows": rows, "tasks": TASKS.value, "steps": STEPS.value, "ways": WAYS.value, "jax": jax.__version__}
-        write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
+    if options.json:
+        content = {"rows": rows, "tasks": tasks, "inner_steps": steps, "ways": ways, "jax": jax.__version__}
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
+
+SHARED = ("inner_steps", "query", "devices", "torch_python", "threads", "rounds", "json")
+DEFAULTS = {"inner_steps": 5, "query": 15, "devices": os.cpu_count(), "rounds": 5}
+main = Experiment("bench_conv", __doc__, SHARED, work, DEFAULTS, FLAGS)
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

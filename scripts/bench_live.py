@@ -8,7 +8,6 @@ are. "rank" is `update` by one rating, predictions for all items of the set, and
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,21 +15,22 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from experiments.flags import Flag
+from experiments.main import Experiment, Options, data_dir
 from metarec_jax import data
-from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.data.table import Ratings
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes import RECIPES
 from metarec_jax.serve.sessions import live
 from metarec_jax.types import Episode, Examples, Inputs
 
-DATASET = flags.DEFINE_enum("dataset", "ml-1m", list(data.DATASETS), "Data set.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
-LEARNER = flags.DEFINE_enum("learner", "ridge", ["ridge", "alpaca", "protonet", "maml"], "Which learner.")
-PEOPLE = flags.DEFINE_integer("people", 10_000, "People whose ratings are taken in at once.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 50, "Timed calls; the median counts.", lower_bound=1)
-JSON = flags.DEFINE_string("json", None, "File for the figures.")
+LEARNERS = ["ridge", "alpaca", "protonet", "maml"]
+FLAGS = {
+    "learner": Flag(flags.DEFINE_enum, "ridge", "Which learner.", {"enum_values": LEARNERS}),
+    "people": Flag(flags.DEFINE_integer, 10_000, "People whose ratings are taken in at once.", {"lower_bound": 1}),
+}
 
 
 def timed(call: Callable[[], object], rounds: int) -> float:
@@ -52,20 +52,21 @@ def some(table: Ratings, people: int, rows: int) -> Examples:
     return Examples(x, jnp.asarray(rng.choice(table.levels, (people, rows))), jnp.ones((people, rows)))
 
 
-def measure(table: Ratings) -> dict[str, float]:
+def measure(table: Ratings, options: Options) -> dict[str, float]:
     """Milliseconds by what was done."""
-    built = RECIPES[LEARNER.value].build(table)
-    history = some(table, PEOPLE.value, 10)
-    one = jax.tree.map(lambda leaf: leaf[0], history)
+    built = RECIPES[options.learner].build(table)
+    people, rounds = options.people, options.rounds
+    history = some(table, people, 10)
+    person = jax.tree.map(lambda leaf: leaf[0], history)
     params = built.params
     if params is None:
-        params = built.method.init(jax.random.key(0), Episode(one, one))
-    many = live(built.method, params, one)
+        params = built.method.init(jax.random.key(0), Episode(person, person))
+    many = live(built.method, params, person)
     every = table.num_items
     catalogue = Inputs(
         jnp.arange(every)[None],
         jnp.asarray(table.item_features.values)[None],
-        jnp.broadcast_to(one.x.context[:1], (every, one.x.context.shape[1]))[None],
+        jnp.broadcast_to(person.x.context[:1], (every, person.x.context.shape[1]))[None],
     )
 
     @jax.jit
@@ -73,35 +74,32 @@ def measure(table: Ratings) -> dict[str, float]:
         own = many.update(params, own, new)
         return own, jax.lax.top_k(many.predict(params, own, catalogue)[0], 10)
 
-    adapt, update, new = jax.jit(many.adapt), jax.jit(many.update), some(table, PEOPLE.value, 1)
+    adapt, update, new = jax.jit(many.adapt), jax.jit(many.update), some(table, people, 1)
     own = adapt(params, history)
     mine, my_new = [leaf[:1] for leaf in own], jax.tree.map(lambda leaf: leaf[:1], new)
     return {
         f"one person: a rating taken in, {every} items ranked": 1e3
-        * timed(lambda: rank(params, mine, my_new, catalogue), ROUNDS.value),
-        f"{PEOPLE.value} people: a rating of each taken in": 1e3
-        * timed(lambda: update(params, own, new), max(3, ROUNDS.value // 10)),
-        f"{PEOPLE.value} people: adapted to 10 ratings": 1e3
-        * timed(lambda: adapt(params, history), max(3, ROUNDS.value // 10)),
+        * timed(lambda: rank(params, mine, my_new, catalogue), rounds),
+        f"{people} people: a rating of each taken in": 1e3
+        * timed(lambda: update(params, own, new), max(3, rounds // 10)),
+        f"{people} people: adapted to 10 ratings": 1e3 * timed(lambda: adapt(params, history), max(3, rounds // 10)),
     }
 
 
-def main(argv: list[str]) -> None:
+def work(options: Options) -> None:
     """Measure, print, write."""
-    if len(argv) > 1:
-        sys.exit(f"error: {argv[1]!r} is not a flag.")
-    try:
-        table = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {error}")
-    found = measure(table)
-    print(f"{LEARNER.value} on {table.name}, milliseconds")
-    for what, value in found.items():
+    table = data.load(options.dataset, data_dir(options))
+    milliseconds = measure(table, options)
+    print(f"{options.learner} on {table.name}, milliseconds")
+    for what, value in milliseconds.items():
         print(f"{what:<60}{value:>10.2f}")
-    if JSON.value:
-        figures = {"dataset": table.name, "learner": LEARNER.value, "milliseconds": found}
-        write_atomic(Path(JSON.value), json.dumps(figures, indent=1).encode())
+    if options.json:
+        figures = {"dataset": table.name, "learner": options.learner, "milliseconds": milliseconds}
+        write_atomic(Path(options.json), json.dumps(figures, indent=1).encode())
 
+
+SHARED = ("dataset", "data_dir", "rounds", "json")
+main = Experiment("bench_live", __doc__, SHARED, work, {"dataset": "ml-1m", "rounds": 50}, FLAGS)
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

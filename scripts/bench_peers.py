@@ -4,8 +4,8 @@
 
 Two jobs: "recommendation" (the recipe's network of ids and side features on a ratings table) and "sinusoid" (the
 network of the sinusoid experiment). A step here samples its episodes, takes the exact meta-gradient, clips it and
-moves by Adam, all in one compiled chunk. PyTorch starts from the same weights and does the same in three ways: task
-after task (`maml_loop`), by torch.func (`maml_vmap`), and by torch.compile of that (`maml_compile`). It is given
+moves by Adam, many steps as one compiled program. PyTorch starts from the same weights and does the same in three ways:
+task after task (`maml_loop`), by torch.func (`maml_vmap`), and by torch.compile of that (`maml_compile`). It is given
 episodes that have been drawn before, so what sampling costs is in our time and not in PyTorch's. Of the first step,
 whose tasks are the same, how far apart the norms of the gradients are is shown.
 
@@ -25,44 +25,36 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from flax import traverse_util
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.common.command_line import one_line_errors, only_flags, parse
-from experiments.common.sinusoid import METHODS, TRAINING_QUERY
+from experiments.flags import Flag
+from experiments.main import Experiment, Options, chosen, data_dir
 from metarec_jax import data
+from metarec_jax.benchmarks.sinusoid import RECIPES, TRAINING_QUERY
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import squared_error
 from metarec_jax.ops.files import write_atomic
-from metarec_jax.recipes.base import rating_net
+from metarec_jax.recipes.base import hyperparameters, rating_net
 from metarec_jax.report.plots import dress, save_figure
 from metarec_jax.tasks.sinusoid import sinusoids
 from metarec_jax.tasks.splits import split_users
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import gradients, loop
-from metarec_jax.train import step as chunks
 from metarec_jax.train.optimisers import adam
+from metarec_jax.train.step import make_train_steps
 from metarec_jax.types import Examples, Inputs, Learner, Params, Tasks
 from scripts.peers.process import Ask, peer
 
 WAYS = ("maml_loop", "maml_vmap", "maml_compile")
-TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Interpreter that has torch.")
-JOBS = flags.DEFINE_list("jobs", "recommendation,sinusoid", "Which jobs.")
-PEERS = flags.DEFINE_list("peers", ",".join(WAYS), "In which ways PyTorch does them.")
-DATASET = flags.DEFINE_enum("dataset", "ml-100k", list(data.DATASETS), "Ratings of the recommendation tasks.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder.")
-BATCH = flags.DEFINE_integer("batch", 32, "Recommendation tasks a step.", lower_bound=1)
-SUPPORT = flags.DEFINE_integer("support", 10, "Support examples of a task.", lower_bound=1)
-QUERY = flags.DEFINE_integer("query", 10, "Query ratings of a recommendation task.", lower_bound=1)
-INNER_STEPS = flags.DEFINE_integer("inner_steps", 1, "Gradient steps of the inner loop.", lower_bound=1)
-LENGTH = flags.DEFINE_integer("length", 400, "Steps of a timed chunk.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds; the median counts.", lower_bound=1)
-THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "PyTorch's threads.", lower_bound=1)
-JSON = flags.DEFINE_string("json", None, "File for the figures.")
-PLOT = flags.DEFINE_string("plot", None, "PNG file for a plot of them.")
+FLAGS = {
+    "jobs": Flag(flags.DEFINE_list, "all", "Which jobs, or all."),
+    "peers": Flag(flags.DEFINE_list, "all", "In which ways PyTorch does them, or all."),
+    "plot": Flag(flags.DEFINE_string, None, "PNG file for a plot of the figures."),
+}
 
 PEER = Path(__file__).parent / "peers" / "torch_maml.py"
 CLIP = 10.0  # of the meta-gradient's norm
@@ -80,49 +72,51 @@ class Work(NamedTuple):
     settings: dict[str, float]  # what else PyTorch has to know, by name
 
 
-def recommendation(train: Ratings) -> Work:
+def recommendation(train: Ratings, options: Options) -> Work:
     """Exact MAML on a ratings table: two layers of 64, 32-wide ids, the recipe's inner rate and prior count."""
     net = rating_net(train, id_dim=32, width=64)
     inner = {"inner_lr": 0.05, "prior_count": 5.0}
-    learner = maml(net, squared_error, lr=inner["inner_lr"], steps=INNER_STEPS.value, prior_count=inner["prior_count"])
-    tasks = training_tasks(train, support=SUPPORT.value, query=QUERY.value, vary_support=False)
-    return Work(learner, tasks, BATCH.value, 1e-3, inner | {"mean": net.mean, "scale": net.scale})
+    learner = maml(
+        net, squared_error, lr=inner["inner_lr"], steps=options.inner_steps, prior_count=inner["prior_count"]
+    )
+    tasks = training_tasks(train, support=options.support, query=options.query, vary_support=False)
+    return Work(learner, tasks, options.batch, 1e-3, inner | {"mean": net.mean, "scale": net.scale})
 
 
-def sinusoid() -> Work:
+def sinusoid(options: Options) -> Work:
     """The sinusoid experiment's MAML."""
-    method = METHODS["maml"]
-    tasks = sinusoids(support=SUPPORT.value, query=TRAINING_QUERY)
-    inner = {"inner_lr": method.inner["lr"], "prior_count": 0.0}
-    return Work(method.learner(INNER_STEPS.value), tasks, method.training.batch, method.training.outer_lr, inner)
+    recipe = RECIPES["maml"]
+    own, outer = hyperparameters(recipe)
+    tasks = sinusoids(support=options.support, query=TRAINING_QUERY)
+    inner = {"inner_lr": own["lr"], "prior_count": 0.0}
+    learner = recipe.build(None, lr=own["lr"], inner_steps=options.inner_steps).method
+    return Work(learner, tasks, outer.batch, outer.outer_lr, inner)
 
 
 class Job:
     """A training run here, and what PyTorch needs to take the same steps."""
 
-    def __init__(self, work: Work):
-        self.work, self.root = work, jax.random.key(1)
+    def __init__(self, work: Work, length: int, inner_steps: int):
+        self.work, self.length, self.inner_steps, self.root = work, length, inner_steps, jax.random.key(1)
         optimiser = adam(work.lr, 10**6, clip=CLIP)
         state = loop.start(work.learner, work.tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(state, jax.devices()[0])
-        self.params = jax.tree.map(np.asarray, self.state.params)  # copied: a chunk destroys the state it is given
-        self.chunk = chunks.make_train_steps(
-            work.learner, work.tasks.sample, optimiser, batch=work.batch, length=LENGTH.value
-        )
+        self.params = jax.tree.map(np.asarray, self.state.params)  # copied: the state's buffers are donated
+        self.steps = make_train_steps(work.learner, work.tasks.sample, optimiser, batch=work.batch, length=length)
 
     @cached_property
     def compiled(self) -> tuple[Callable, float]:
-        """The chunk as a program, and the seconds of compiling it."""
+        """The steps as a program, and the seconds of compiling it."""
         begun = time.perf_counter()
-        program = self.chunk.lower(self.work.tasks.data, self.state, self.root).compile()
+        program = self.steps.lower(self.work.tasks.data, self.state, self.root).compile()
         return program, time.perf_counter() - begun
 
     def seconds(self) -> tuple[float, float]:
-        """Of a step, over one chunk: by the clock, and of all threads on a processor."""
+        """Of a step, over `length` of them: by the clock, and of all threads on a processor."""
         program, _ = self.compiled
         begun, worked = time.perf_counter(), time.process_time()
         self.state, _ = jax.block_until_ready(program(self.work.tasks.data, self.state, self.root))
-        return (time.perf_counter() - begun) / LENGTH.value, (time.process_time() - worked) / LENGTH.value
+        return (time.perf_counter() - begun) / self.length, (time.process_time() - worked) / self.length
 
     def drawn(self, step: int) -> gradients.Drawn:
         """The tasks of a step."""
@@ -140,7 +134,7 @@ class Job:
         settings = self.work.settings | {"lr": self.work.lr, "clip": CLIP}
         return (
             {name: np.float32(value) for name, value in settings.items()}
-            | {"inner_steps": np.int64(INNER_STEPS.value)}
+            | {"inner_steps": np.int64(self.inner_steps)}
             | {f"weights/{name}": part for name, part in as_torch(self.params).items()}
             | {f"support/{name}": column for name, column in columns(support).items()}
             | {f"query/{name}": column for name, column in columns(query).items()}
@@ -160,14 +154,14 @@ def columns(examples: Examples) -> dict[str, Any]:
     return {"y": examples.y, "mask": examples.mask} | {name: part for name, part in named.items() if part.shape[-1]}
 
 
-def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
-    """The rows of all jobs: `rows_of` what their rounds took."""
-    ways = PEERS.value if ask else ()
+def measure(jobs: dict[str, Job], ask: Ask | None, ways: list[str], rounds: int) -> list[dict[str, Any]]:
+    """The rows of all jobs: `rows_of` what their rounds took; `ways`: of PyTorch."""
+    ways = ways if ask else []
     times: dict[str, dict[str, list[tuple[float, float]]]] = {
         name: {who: [] for who in ("here", *ways)} for name in jobs
     }
     answers: dict[tuple[str, str], dict[str, Any]] = {}
-    for _ in range(ROUNDS.value + 1):
+    for _ in range(rounds + 1):
         for name, job in jobs.items():
             times[name]["here"].append(job.seconds())
             for way in ways:
@@ -178,7 +172,9 @@ def measure(jobs: dict[str, Job], ask: Ask | None) -> list[dict[str, Any]]:
         norms = {"here": float(optax.tree.norm(job.gradient()))} | {way: answers[name, way]["norm"] for way in ways}
         compiling = {"here": job.compiled[1]}
         compiling |= {way: answers[name, way]["first_seconds"] for way in ways if way == "maml_compile"}
-        rows += rows_of(name, job.work.batch, {who: found[1:] for who, found in times[name].items()}, norms, compiling)
+        rows += rows_of(
+            name, job.work.batch, {who: clocks[1:] for who, clocks in times[name].items()}, norms, compiling
+        )
     return rows
 
 
@@ -191,9 +187,9 @@ def rows_of(
     over the median.
     """
     rows, (ours, our_cpu) = [], np.median(times["here"], 0)
-    for who, found in times.items():
-        low, middle, high = (float(value) for value in np.quantile([clock for clock, _ in found], [0.25, 0.5, 0.75]))
-        cpu = float(np.median([cpu for _, cpu in found]))
+    for who, clocks in times.items():
+        low, middle, high = (float(value) for value in np.quantile([clock for clock, _ in clocks], [0.25, 0.5, 0.75]))
+        cpu = float(np.median([cpu for _, cpu in clocks]))
         row = {"job": job, "who": who, "step_ms": 1e3 * middle, "tasks_per_second": batch / middle}
         row |= {"ratio": middle / float(ours), "spread": (high - low) / 2 / middle}
         row |= {"cpu_ms": 1e3 * cpu, "cpu_ratio": cpu / float(our_cpu)}
@@ -219,29 +215,25 @@ def figure_of(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def make_jobs() -> dict[str, Job]:
-    """Those asked for, compiled.
-
-    Raises:
-      ValueError: an unknown job or way.
-    """
-    for flag, known in ((JOBS, ("recommendation", "sinusoid")), (PEERS, WAYS)):
-        if unknown := [name for name in flag.value if name not in known]:
-            raise ValueError(f"--{flag.name}: unknown {unknown[0]!r}; choose some of {', '.join(known)}.")
+def make_jobs(options: Options, names: list[str]) -> dict[str, Job]:
+    """Those asked for."""
     jobs = {}
-    for name in JOBS.value:
+    for name in names:
         if name == "sinusoid":
-            jobs[name] = Job(sinusoid())
-            continue
-        ratings = data.load(DATASET.value, Path(DATA_DIR.value) if DATA_DIR.value else None)
-        train = ratings.keep_rows(split_users(ratings, seed=0, query=QUERY.value).train_rows)
-        jobs[name] = Job(recommendation(train))
+            work = sinusoid(options)
+        else:
+            ratings = data.load(options.dataset, data_dir(options))
+            train = ratings.keep_rows(split_users(ratings, seed=0, query=options.query).train_rows)
+            work = recommendation(train, options)
+        jobs[name] = Job(work, options.length, options.inner_steps)
     return jobs
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
+def print_table(rows: list[dict[str, Any]], options: Options) -> None:
     """A line a row; "x ours" by the clock and by the processors' time."""
-    print(f"inner steps: {INNER_STEPS.value}; median of {ROUNDS.value} rounds; PyTorch's threads: {THREADS.value}\n")
+    print(
+        f"inner steps: {options.inner_steps}; median of {options.rounds} rounds; PyTorch's threads: {options.threads}\n"
+    )
     print(
         f"{'job':15} {'who':13} {'ms/step':>8} {'spread':>7} {'tasks/s':>9} {'x ours':>7} {'cpu ms':>8} {'x ours':>7} "
         f"{'compile s':>10} {'norms apart':>12}"
@@ -255,22 +247,27 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         )
 
 
-def main(argv: list[str]) -> None:
+def work(options: Options) -> None:
     """Measure, print, and write JSON and a plot where asked."""
-    with one_line_errors():
-        only_flags(argv)
-        jobs = make_jobs()
-        work = {f"{name}/{key}": part for name, job in jobs.items() for key, part in job.for_torch().items()}
-        with peer(TORCH_PYTHON.value, PEER, work, THREADS.value) as ask:
-            rows = measure(jobs, ask)
-        print_table(rows)
-        if JSON.value:
-            found = {"rows": rows, "inner_steps": INNER_STEPS.value, "rounds": ROUNDS.value, "threads": THREADS.value}
-            found |= {"dataset": DATASET.value, "jax": jax.__version__, "cores": os.cpu_count()}
-            write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
-        if PLOT.value:
-            save_figure(figure_of(rows), PLOT.value)
+    ways = chosen("peers", options.peers, WAYS)
+    jobs = make_jobs(options, chosen("jobs", options.jobs, ("recommendation", "sinusoid")))
+    given = {f"{name}/{key}": part for name, job in jobs.items() for key, part in job.for_torch().items()}
+    with peer(options.torch_python, PEER, given, options.threads) as ask:
+        rows = measure(jobs, ask, ways, options.rounds)
+    print_table(rows, options)
+    if options.json:
+        content = {"rows": rows, "inner_steps": options.inner_steps, "rounds": options.rounds}
+        content |= {"threads": options.threads, "dataset": options.dataset, "jax": jax.__version__}
+        write_atomic(Path(options.json), json.dumps(content | {"cores": os.cpu_count()}, indent=1).encode())
+    if options.plot:
+        save_figure(figure_of(rows), options.plot)
 
+
+SHARED = (
+    "dataset", "data_dir", "batch", "support", "query", "inner_steps", "length", "rounds", "torch_python", "threads",
+    "json",
+)  # fmt: skip
+main = Experiment("bench_peers", __doc__, SHARED, work, {"query": 10, "length": 400}, FLAGS)
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

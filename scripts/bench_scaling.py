@@ -18,15 +18,14 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual CPU devices; read when jax starts
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
-from experiments.common.command_line import one_line_errors, only_flags, parse
+from absl import flags
 
+from experiments.flags import Flag
+from experiments.main import Experiment, Options, chosen
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.learners.gradient.imaml import imaml
 from metarec_jax.learners.gradient.maml import maml
@@ -37,9 +36,9 @@ from metarec_jax.params import in_table
 from metarec_jax.tasks.shards import sharded_tasks
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import distributed, loop
-from metarec_jax.train import step as chunks
 from metarec_jax.train.optimisers import adam
 from metarec_jax.train.sharding import Sharding, TableUpdates
+from metarec_jax.train.step import make_train_steps
 from metarec_jax.types import Learner, Tasks
 from scripts.collectives import Sent, operations
 
@@ -53,14 +52,14 @@ SIZES: dict[str, list[int]] = {
     "inner_steps_by_fours": [1, 5, 10, 50],
     "inner_steps_imaml": [1, 5, 10, 50],
 }
-AXES = flags.DEFINE_list("axes", ",".join([*SIZES, "devices"]), "What is varied.")
-VALUES = flags.DEFINE_list("values", None, "Sizes, where one axis is asked for.")
-CHIPS = flags.DEFINE_list("chips", "8,64,512", "Devices for which the program is compiled and what it sends counted.")
-TABLES = flags.DEFINE_enum("id_tables", "rows", ["dense", "rows"], "How tables of ids are trained.")
-ROW_SCALE = flags.DEFINE_bool("row_scale", False, "One second moment a row of the tables.")
-LENGTH = flags.DEFINE_integer("length", 50, "Steps of a timed chunk.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed chunks of each point; the median counts.", lower_bound=1)
-JSON = flags.DEFINE_string("json", None, "File for the figures.")
+FLAGS = {
+    "axes": Flag(flags.DEFINE_list, "all", "What is varied, or all."),
+    "values": Flag(flags.DEFINE_list, None, "Sizes, where one axis is asked for."),
+    "chips": Flag(
+        flags.DEFINE_list, "8,64,512", "Devices for which the program is compiled and what it sends counted."
+    ),
+    "id_tables": Flag(flags.DEFINE_enum, "rows", "How tables of ids are trained.", {"enum_values": ["dense", "rows"]}),
+}
 SUPPORT, QUERY = 10, 10
 
 
@@ -84,7 +83,7 @@ def point_of(axis: str, size: int) -> Point:
     return Point(**{axis: size} | ({"ratings": 20 * size} if axis == "users" else {}))
 
 
-def made_up(point: Point) -> Ratings:
+def random_ratings(point: Point) -> Ratings:
     """A table of these sizes; who rated what means nothing."""
     rng, each = np.random.default_rng(0), point.ratings // point.users
     user = np.repeat(np.arange(point.users, dtype=np.int32), each)
@@ -103,26 +102,26 @@ def learner_of(point: Point) -> Learner:
     return maml(net, squared_error, lr=0.1, steps=point.inner_steps, checkpoint=point.inner_steps > 1)
 
 
-def optimiser_of(kind: str) -> optax.GradientTransformation:
+def optimiser_of(kind: str, row_scale: bool) -> optax.GradientTransformation:
     """Adam, for a way of training tables."""
     rows = kind != "dense"
-    return adam(1e-3, 10**6, rows=rows, one_scale=rows and ROW_SCALE.value)
+    return adam(1e-3, 10**6, rows=rows, row_wise=rows and row_scale)
 
 
 class Program:
     """The compiled steps of a point, with their state."""
 
-    def __init__(self, point: Point):
-        tasks, learner = training_tasks(made_up(point), support=SUPPORT, query=QUERY), learner_of(point)
-        optimiser = optimiser_of(TABLES.value)
-        self.data, self.key = tasks.data, jax.random.key(1)
-        sharding = Sharding(id_tables=TABLES.value, microbatch=point.microbatch)
-        chunk = chunks.make_train_steps(
-            learner, tasks.sample, optimiser, batch=point.tasks, length=LENGTH.value, sharding=sharding
+    def __init__(self, point: Point, options: Options):
+        tasks, learner = training_tasks(random_ratings(point), support=SUPPORT, query=QUERY), learner_of(point)
+        optimiser = optimiser_of(options.id_tables, options.row_scale)
+        self.data, self.key, self.length = tasks.data, jax.random.key(1), options.length
+        sharding = Sharding(id_tables=options.id_tables, microbatch=point.microbatch)
+        steps = make_train_steps(
+            learner, tasks.sample, optimiser, batch=point.tasks, length=self.length, sharding=sharding
         )
         self.state = loop.start(learner, tasks, optimiser, jax.random.key(0)).state
         self.state = jax.device_put(self.state, jax.devices()[0])
-        self.compiled = chunk.lower(self.data, self.state, self.key).compile()
+        self.compiled = steps.lower(self.data, self.state, self.key).compile()
         leaves = jax.tree_util.tree_flatten_with_path(self.state.params)[0]
         self.table = sum(leaf.nbytes for path, leaf in leaves if in_table(path))
         self.whole = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))
@@ -132,17 +131,17 @@ class Program:
         """Seconds a step."""
         begun = time.perf_counter()
         self.state, _ = jax.block_until_ready(self.compiled(self.data, self.state, self.key))
-        return (time.perf_counter() - begun) / LENGTH.value
+        return (time.perf_counter() - begun) / self.length
 
 
-def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
+def along(axis: str, sizes: list[int], options: Options) -> list[dict[str, Any]]:
     """The rows of an axis, and its exponent in each."""
-    programs = {size: Program(point_of(axis, size)) for size in sizes}
+    programs = {size: Program(point_of(axis, size), options) for size in sizes}
     times: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(ROUNDS.value + 1):
+    for _ in range(options.rounds + 1):
         for size, program in programs.items():
             times[size].append(program.step())
-    medians = {size: float(np.median(found[1:])) for size, found in times.items()}  # the first warms up
+    medians = {size: float(np.median(seconds[1:])) for size, seconds in times.items()}  # the first warms up
     slope = np.polyfit(np.log(sizes), np.log(list(medians.values())), 1)[0] if len(sizes) > 1 else float("nan")
     return [
         {
@@ -159,76 +158,86 @@ def along(axis: str, sizes: list[int]) -> list[dict[str, Any]]:
     ]
 
 
-def sent(chips: int, kind: TableUpdates, items: int) -> list[Sent]:
+def sent(chips: int, kind: TableUpdates, items: int, row_scale: bool) -> list[Sent]:
     """What one step on so many devices sends, 4 tasks on each."""
     point = Point(ratings=20 * max(1_000, chips), users=max(1_000, chips), items=items, tasks=4 * chips)
     sharding = Sharding(chips, id_tables=kind, shards=True)
     mesh, learner = sharding.mesh(), learner_of(point)
-    tasks = sharded_tasks(made_up(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
-    one = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
-    optimiser = optimiser_of(kind)
-    state = jax.eval_shape(lambda: loop.start(learner, one, optimiser, jax.random.key(0)).state)
+    tasks = sharded_tasks(random_ratings(point), shards=chips, local=range(chips), support=SUPPORT, query=QUERY)
+    first_shard = Tasks(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tasks.data), tasks.sample)
+    optimiser = optimiser_of(kind, row_scale)
+    state = jax.eval_shape(lambda: loop.start(learner, first_shard, optimiser, jax.random.key(0)).state)
     places = sharding.of_state(mesh, state)
     state = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state, places
     )
     place = sharding.of_data(mesh)
     data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tasks.data)
-    chunk = chunks.make_train_steps(learner, tasks.sample, optimiser, batch=point.tasks, length=2, sharding=sharding)
-    return operations(chunk.lower(data, state, distributed.key(0, mesh)).compile().as_text())
+    steps = make_train_steps(learner, tasks.sample, optimiser, batch=point.tasks, length=2, sharding=sharding)
+    return operations(steps.lower(data, state, distributed.key(0, mesh)).compile().as_text())
 
 
-def between_devices(chips: list[int]) -> list[dict[str, Any]]:
+def between_devices(chips: list[int], row_scale: bool) -> list[dict[str, Any]]:
     """A row for each number of chips and way of training tables, with 65,536 items (32 MB with moments)."""
     rows = []
     for number in chips:
         for kind in ("dense", "rows", "sharded"):
-            found = sent(number, kind, 65_536)
-            each = sum(one.by_each(number) for one in found)
-            rows.append({"axis": "devices", "size": number, "id_tables": kind, "operations": len(found), "bytes": each})
-            print(f"devices      {number:>10,} {kind:8} {len(found):3} operations, {each / 1e3:10,.1f} kB sent by each")
+            sent_operations = sent(number, kind, 65_536, row_scale)
+            each = sum(operation.by_each(number) for operation in sent_operations)
+            rows.append(
+                {
+                    "axis": "devices",
+                    "size": number,
+                    "id_tables": kind,
+                    "operations": len(sent_operations),
+                    "bytes": each,
+                }
+            )
+            operations = f"{len(sent_operations):3} operations, {each / 1e3:10,.1f} kB sent by each"
+            print(f"devices      {number:>10,} {kind:8} {operations}")
     return rows
 
 
-def asked() -> dict[str, list[int]]:
-    """Axis -> sizes.
+def asked(options: Options) -> dict[str, list[int]]:
+    """Axis -> sizes, none of devices.
 
     Raises:
-      ValueError: an unknown axis, or sizes for several.
+      ValueError: an unknown axis, sizes for several, or a flag that does nothing beside the others.
     """
-    if unknown := [axis for axis in AXES.value if axis not in (*SIZES, "devices")]:
-        raise ValueError(f"--axes: unknown {unknown[0]!r}; choose some of {', '.join([*SIZES, 'devices'])}.")
-    if VALUES.value and (len(AXES.value) > 1 or AXES.value == ["devices"]):
+    axes = chosen("axes", options.axes, [*SIZES, "devices"])
+    if options.values and (len(axes) > 1 or axes == ["devices"]):
         raise ValueError("--values: give one axis by --axes; for devices, give --chips.")
-    if ROW_SCALE.value and TABLES.value == "dense":
+    if options.row_scale and options.id_tables == "dense":
         raise ValueError("--row_scale goes with --id_tables=rows.")
-    return {axis: [int(value) for value in VALUES.value or SIZES[axis]] for axis in AXES.value if axis != "devices"}
+    return {axis: [int(value) for value in options.values or SIZES.get(axis, [])] for axis in axes}
 
 
-def main(argv: list[str]) -> None:
+def work(options: Options) -> None:
     """Measure, print, and write JSON where asked."""
-    with one_line_errors():
-        only_flags(argv)
-        sizes, chips = asked(), [int(number) for number in CHIPS.value]
-        if "devices" in AXES.value:
-            jax.config.update("jax_num_cpu_devices", max(chips))
-        rows: list[dict[str, Any]] = []
-        print(f"{'axis':20} {'size':>10} {'ms/step':>8} {'ratio':>6} {'scratch MB':>10} {'state MB':>9} {'x table':>8}")
-        for axis, values in sizes.items():
-            found = along(axis, values)
-            for row in found:
-                print(
-                    f"{axis:20} {row['size']:>10,} {row['step_ms']:8.2f} {row['ratio']:6.2f} {row['scratch_mb']:10.1f} "
-                    f"{row['state_mb']:9.1f} {row['x_table']:8.2f}",
-                    flush=True,
-                )
-            print(f"{axis:20} exponent of time {found[0]['exponent']:.2f}\n")
-            rows += found
-        rows += between_devices(chips) if "devices" in AXES.value else []
-        if JSON.value:
-            found = {"rows": rows, "jax": jax.__version__, "cores": os.cpu_count()}
-            write_atomic(Path(JSON.value), json.dumps(found, indent=1).encode())
+    sizes, chips = asked(options), [int(number) for number in options.chips]
+    os.environ.setdefault("NPROC", "16")  # threads enough for collectives on virtual devices; read when jax starts
+    if "devices" in sizes:
+        jax.config.update("jax_num_cpu_devices", max(chips))
+    rows: list[dict[str, Any]] = []
+    print(f"{'axis':20} {'size':>10} {'ms/step':>8} {'ratio':>6} {'scratch MB':>10} {'state MB':>9} {'x table':>8}")
+    for axis in (name for name in sizes if name != "devices"):
+        axis_rows = along(axis, sizes[axis], options)
+        for row in axis_rows:
+            print(
+                f"{axis:20} {row['size']:>10,} {row['step_ms']:8.2f} {row['ratio']:6.2f} {row['scratch_mb']:10.1f} "
+                f"{row['state_mb']:9.1f} {row['x_table']:8.2f}",
+                flush=True,
+            )
+        print(f"{axis:20} exponent of time {axis_rows[0]['exponent']:.2f}\n")
+        rows += axis_rows
+    rows += between_devices(chips, options.row_scale) if "devices" in sizes else []
+    if options.json:
+        content = {"rows": rows, "jax": jax.__version__, "cores": os.cpu_count()}
+        write_atomic(Path(options.json), json.dumps(content, indent=1).encode())
 
+
+SHARED = ("row_scale", "length", "rounds", "json")
+main = Experiment("bench_scaling", __doc__, SHARED, work, {"length": 50}, FLAGS)
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

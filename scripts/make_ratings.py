@@ -6,40 +6,47 @@ scripts/run.sh scripts/make_ratings.py --ratings=100000000 --out=ratings100m
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
-from experiments.common.command_line import one_line_errors, only_flags, parse
+from experiments.flags import Flag
+from experiments.main import Experiment, Options
 from metarec_jax.data.io.folders import new_folder
 from metarec_jax.data.synthetic.movielens_like import make_films, make_ratings
 
-RATINGS = flags.DEFINE_integer("ratings", 25_000_000, "Ratings.", lower_bound=1)
-USERS = flags.DEFINE_integer("users", None, "Users; default one for 160 ratings.", lower_bound=1)
-ITEMS = flags.DEFINE_integer("items", 85_000, "Films.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
-OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+FLAGS = {
+    "ratings": Flag(flags.DEFINE_integer, 25_000_000, "Ratings.", {"lower_bound": 1}),
+    "users": Flag(flags.DEFINE_integer, None, "Users; default one for 160 ratings.", {"lower_bound": 1}),
+    "items": Flag(flags.DEFINE_integer, 85_000, "Films.", {"lower_bound": 1}),
+}
 
 
-def write(folder: Path, users: int) -> None:
+def write(folder: Path, seed: int, users: int, items: int, ratings: int) -> None:
     """Write both files."""
-    films = make_films(SEED.value, ITEMS.value)
+    films = make_films(seed, items)
     films.frame().write_csv(folder / "movies.csv")
-    blocks = make_ratings(SEED.value, films, users=users, ratings=RATINGS.value)
-    with open(folder / "ratings.csv", "wb") as file, tqdm(total=RATINGS.value, unit="rating", unit_scale=True) as bar:
+    blocks = make_ratings(seed, films, users=users, ratings=ratings)
+    with open(folder / "ratings.csv", "wb") as file, tqdm(total=ratings, unit="rating", unit_scale=True) as bar:
         for frame in blocks:
             frame.write_csv(file, include_header=bar.n == 0)
             bar.update(len(frame))
 
 
-def main(argv: list[str]) -> None:
-    """Make the folder."""
-    with one_line_errors():
-        only_flags(argv)
-        users = USERS.value or max(1, RATINGS.value // 160)
-        with new_folder(Path(OUT.value)) as folder:
-            write(folder, users)
-    print(f"{RATINGS.value} ratings of {users} users on {ITEMS.value} films: {OUT.value}")
+def work(options: Options) -> None:
+    """Make the folder.
 
+    Raises:
+      ValueError: it is not said.
+    """
+    if options.out is None:
+        raise ValueError("give --out, the folder to make.")
+    ratings, items, users = options.ratings, options.items, options.users or max(1, options.ratings // 160)
+    with new_folder(Path(options.out)) as folder:
+        write(folder, options.seed, users, items, ratings)
+    print(f"{ratings} ratings of {users} users on {items} films: {options.out}")
+
+
+main = Experiment("make_ratings", __doc__, ("seed", "out"), work, own=FLAGS)
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    main()

@@ -200,3 +200,15 @@ CLASSIFIERS = {
     "imaml": lambda: imaml(classifier(), objectives.cross_entropy, lam=2.0, lr=0.2, steps=40),
 }
 TRANSDUCTIVE = {"refined_protonet", "refined_r2d2"}  # the queries of a task help to answer each other
+
+# Learners without a test file of their own -> the file that tests their mathematics.
+COVERED_BY = {
+    "amortised/anp": "learners/amortised/test_base.py",
+    "amortised/cnp": "learners/amortised/test_base.py",
+    "amortised/set_transformer": "learners/amortised/test_base.py",
+    "gradient/feature_conditioned": "learners/gradient/test_paml.py",
+    "gradient/proto_maml": "learners/closed_form/test_r2d2.py",
+    "gradient/transfer": "learners/gradient/test_reptile.py",
+    "metric/nlba": "learners/metric/test_lwa.py",
+    "ranking/set_encoder": "learners/ranking/test_neighbour_encoder.py",
+}

@@ -93,14 +93,12 @@ def test_all_scripts_import_in_one_process_and_register_no_flag():
     assert not [name for name in ast.literal_eval(in_a_process(code)) if name.startswith(ours)]
 
 
-SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if path.stem != "golden"]
+SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py"))]
 
 
 def test_each_flag_is_defined_once():
-    groups = [
-        getattr(known_flags, name)
-        for name in ("DATA", "SPLIT", "PROTOCOL", "METHODS", "DEVICES", "PLACES", "OWN", "FEW_SHOT", "SCALE")
-    ]
+    groups = [group for name, group in vars(known_flags).items() if name.isupper() and isinstance(group, dict)]
+    groups.remove(known_flags.EVERY)
     names = list(itertools.chain(*groups))
     assert len(names) == len(set(names)) and set(names) == set(known_flags.EVERY)
     for path in python_files("experiments", "metarec_jax"):
@@ -152,3 +150,11 @@ def test_names_say_what_things_are(path):
     names |= {node.arg for node in ast.walk(parsed(path)) if isinstance(node, ast.arg)}
     names |= {node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)}
     assert not names & {"found", "of", "one", "at", "both"}
+
+
+def test_files_that_docs_name_exist():
+    pattern = r"`((?:metarec_jax/|experiments/|scripts/|tests/)?[a-z_]+/[a-z_/0-9]+\.(?:py|md|sh))`"
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for name in re.findall(pattern, page.read_text()):
+            if "neighbours" not in name:  # what docs/add_a_learner.md has people write
+                assert (ROOT / name).exists() or (PACKAGE / name).exists(), f"{page.name}: {name}"

@@ -72,7 +72,7 @@ def fit(name: str, run: loop.Run, steps: int, **where) -> loop.Run:
         return float(mean_squared_errors(learner(name), params, tasks()[1]).mean())
 
     program = train_steps(name, **where)
-    return loop.fit(program, tasks()[0], run, root=jax.random.key(1), steps=steps, validate=validate)
+    return loop.train(program, tasks()[0], run, root=jax.random.key(1), steps=steps, validate=validate)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 r = mu + b_i + b_u + q_i . p_u. With `weighted` the penalty of a vector is multiplied by the number of ratings of its
 row, as in ALS-WR (Zhou, Wilkinson, Schreiber and Pan 2008, "Large-scale parallel collaborative filtering for the
-Netflix prize", section 3.2); without, it is the plain prior of a probabilistic model.
+Netflix prize", section 3.2); otherwise it is the same for all rows, the prior of a probabilistic model.
 """
 
 import jax.numpy as jnp
@@ -24,17 +24,17 @@ def fit(
     sweeps: int = 8,
     seed: int = 0,
 ) -> Params:
-    """Vectors and biases of the items; those of the training users are dropped, for no test user is among them.
+    """Vectors and biases of the items. Those of the training users are not kept, because test users are new.
 
     Args:
       train: the training ratings.
       dim: length of a vector.
-      reg: penalty of the vectors, with ratings in units of their standard deviation; with `weighted` sensible values
-        are 0.02 to 0.1, without 2 to 20.
+      reg: penalty of the vectors, with ratings in units of their standard deviation; sensible values are 0.02 to 0.1
+        with `weighted`, and 2 to 20 without.
       weighted: multiply `reg` by the row's number of ratings, in training and in the fold-in.
       reg_bias: penalty of the biases in pseudo-ratings.
-      sweeps: alternations.
-      seed: of the starting vectors.
+      sweeps: number of alternations.
+      seed: of the initial vectors.
 
     Returns:
       item [I], mu + b_i in rating units; factors [I, dim]; scale [] the standard deviation of the ratings;
@@ -48,11 +48,11 @@ def fit(
     item = rng.normal(0.0, 0.1, (train.num_items, dim + 1)).astype(np.float32)
     item[:, dim] = item_bias / scale  # a row is [q_i, b_i], and [p_u, b_u] for a user
 
-    def half_sweep(vectors: np.ndarray, other: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        target = rating[rows] - vectors[other, dim]
+    def half_sweep(vectors: np.ndarray, columns: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        target = rating[rows] - vectors[columns, dim]
         design = np.hstack([vectors[:, :dim], np.ones((len(vectors), 1), np.float32)])
         count = np.maximum(np.diff(offsets), 1) if weighted else np.ones(len(offsets) - 1)
-        gram, moment = normal_equations(design, other, target, offsets)
+        gram, moment = normal_equations(design, columns, target, offsets)
         gram[:, diagonal[:-1], diagonal[:-1]] += (reg * count[:, None]).astype(np.float32)
         gram[:, dim, dim] += reg_bias
         return solve_rows(gram, moment)

@@ -1,8 +1,8 @@
-"""Neighbourhoods by content: what a candidate gave to owners that look like the new one.
+"""Content-based kNN: the candidate's ratings of the training owners most similar to the new one in their side features.
 
-For tables whose tasks are new items: a user's rating of a film nobody has rated is that user's bias plus a damped
-weighted mean of the residuals the user gave to the films nearest in their side features (content-based kNN, Pazzani and
-Billsus 2007, "Content-based recommendation systems", section 10.4), and then the new item's own shrunk bias.
+For tables whose tasks are new items: a user's predicted rating of a film without ratings is the user's bias plus a
+damped weighted mean of the user's residuals on the films with the most similar features (Pazzani and Billsus 2007,
+"Content-based recommendation systems", section 10.4). With ratings, the new item's shrunk bias is added.
 """
 
 import jax.numpy as jnp
@@ -29,17 +29,17 @@ def fit(
 
     Args:
       train: the training ratings; `user` holds the owners.
-      neighbours: owners most like the new one that are looked at.
-      damping: similarity mass at residual 0 in each prediction.
+      neighbours: number of the most similar owners used.
+      damping: pseudo-similarity with residual 0 in each prediction.
       reg_owner: pseudo-ratings of the new owner's bias.
       reg_candidate: pseudo-ratings of the candidates' biases.
 
     Returns:
-      candidate [I], mu + b_c; features [U, G] of the training owners, each of length 1; scale [G], which features are
-      divided by; residual and rated [U, I]; neighbours [], damping [] and reg_owner [].
+      candidate [I], mu + b_c in rating units; features [U, G] of the training owners, each of length 1; scale [G], the
+      divisor of the features; residual and rated [U, I]; neighbours [], damping [] and reg_owner [].
 
     Raises:
-      ValueError: a table of owners by candidates larger than item-item baselines may have.
+      ValueError: owners times candidates exceed `statistics.MAX_ITEMS`^2.
     """
     if train.num_users * train.num_items > MAX_ITEMS**2:
         raise ValueError(f"{train.name}: {train.num_users} x {train.num_items} is too large; leave content_knn out.")
@@ -60,7 +60,7 @@ def fit(
 
 
 def before_ratings(params: Params, x: Inputs) -> Array:
-    """[N] expected ratings of an owner of whom only the features are known."""
+    """[N] expected ratings of an owner without ratings, from the owner's features."""
     features = x.context[:1] / params["scale"]  # the owner's, the same in every row
     length = jnp.sqrt(jnp.sum(features**2, 1, keepdims=True))
     weight = nearest(features / jnp.maximum(length, 1e-9) @ params["features"].T, params["neighbours"])  # [1, U]

@@ -1,10 +1,11 @@
-"""A regression on the owner's side features for every candidate: "this reader likes crime novels".
+"""A ridge regression on the owner's side features for every candidate: "this reader likes crime novels".
 
-For tables whose tasks are new items: the candidates are the users who may rate one, the owner's features are its genre,
-year, ... A candidate's training ratings teach a taste for the features that holds for owners nobody has rated yet:
+For tables whose tasks are new items: the candidates are the users who may rate the item, and the owner's features are
+its genre, year, ... A candidate's weights of the features, learnt from training ratings, apply to owners without
+ratings too:
     r = mu + b_c + f . (beta + delta_c) + b_o,
-with beta what everybody likes, delta_c the candidate's own taste, and b_o the new owner's bias, which is 0 before the
-first rating and a shrunk mean afterwards.
+with weights beta common to all candidates, deviations delta_c of each candidate, and the new owner's bias b_o, which is
+0 before the first rating and a shrunk mean of residuals afterwards.
 """
 
 import jax.numpy as jnp
@@ -16,12 +17,12 @@ from metarec_jax.ops.least_squares import normal_equations, solve_rows
 from metarec_jax.priors.bias import content_weights, fit_biases
 from metarec_jax.types import Array, Inputs, Params
 
-COMPONENTS = 48  # of the features; a [candidates, COMPONENTS^2] array is solved
+COMPONENTS = 48  # principal components of the features; the systems solved are [candidates, COMPONENTS, COMPONENTS]
 
 
 def principal_axes(values: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """centre [G] and axes [G, r], r <= rank: (values - centre) @ axes keeps all of the variance it can, and has a mean
-    square of 1 a row."""
+    """centre [G] and principal axes [G, r], r <= rank, of values [M, G], scaled so that the rows of
+    (values - centre) @ axes have mean square length 1."""
     centre = values.mean(0)
     _, size, axes = np.linalg.svd(values - centre, full_matrices=False)
     axes = axes[:rank][size[:rank] > 1e-6].T
@@ -32,13 +33,13 @@ def principal_axes(values: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
 def fit(
     train: Ratings, *, reg: float = 10.0, reg_all: float = 3.0, reg_owner: float = 3.0, reg_candidate: float = 5.0
 ) -> Params:
-    """Biases and tastes.
+    """Biases and weights of the features.
 
     Args:
       train: the training ratings; `user` holds the owners.
-      reg: ridge penalty of a candidate's own taste, in ratings.
-      reg_all: ridge penalty of what everybody likes, in owners.
-      reg_owner: pseudo-ratings of the owners' biases, the new one's too.
+      reg: ridge penalty of delta_c, in ratings.
+      reg_all: ridge penalty of beta, in owners.
+      reg_owner: pseudo-ratings of the owners' biases, including the new one's.
       reg_candidate: pseudo-ratings of the candidates' biases.
 
     Returns:
@@ -48,11 +49,11 @@ def fit(
     centre, axes = principal_axes(train.user_features.values.astype(np.float64), COMPONENTS)
     features = (train.user_features.values - centre) @ axes
     count = np.diff(train.user_offsets)
-    _, beta = content_weights(features, owner, count, reg_own=reg_owner, reg=reg_all)
+    _, beta = content_weights(features, owner, count, reg_bias=reg_owner, reg=reg_all)
     order = train.item_order
-    left = train.rating - mean - candidate[train.item] - owner[train.user]
-    own_gram, moment = normal_equations(features, train.user[order], left[order], train.item_offsets)
-    delta = solve_rows(own_gram + np.float32(reg) * np.eye(features.shape[1], dtype=np.float32), moment)
+    residual = train.rating - mean - candidate[train.item] - owner[train.user]
+    gram, moment = normal_equations(features, train.user[order], residual[order], train.item_offsets)
+    delta = solve_rows(gram + np.float32(reg) * np.eye(features.shape[1], dtype=np.float32), moment)
     return {
         "candidate": jnp.float32(mean + candidate),
         "taste": jnp.float32(beta + delta),
@@ -63,7 +64,7 @@ def fit(
 
 
 def before_ratings(params: Params, x: Inputs) -> Array:
-    """[N] expected ratings of an owner of whom only the features are known."""
+    """[N] expected ratings of an owner without ratings, from the owner's features."""
     features = (x.context - params["centre"]) @ params["axes"]
     return params["candidate"][x.id] + jnp.sum(features * params["taste"][x.id], 1)
 

@@ -9,21 +9,21 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
 def fit(train: Ratings, *, reg: float = 1000.0, liked: bool = True, popularity: float = 1e-3) -> Params:
-    """Item-item weights, and a prior that decides where they say nothing.
+    """Item-item weights, and a popularity prior of the scores.
 
     Args:
       train: the training ratings.
       reg: lambda of the paper, in users.
-      liked: count only ratings of at least the median of the training ratings, in training and in the support set;
-        otherwise whatever was rated counts.
-      popularity: weight of the share of users who interacted with an item, added to every score. At K = 0 it ranks
-        by popularity.
+      liked: only ratings of at least the median of the training ratings count, in training and in the support set;
+        otherwise all ratings count.
+      popularity: weight of the fraction of users who interacted with an item, added to every score, so that the ranking
+        at K = 0 is by popularity.
 
     Returns:
       weights [I, I]; prior [I]; least [], the least rating that counts.
 
     Raises:
-      ValueError: more items than `item_statistics.MAX_ITEMS`.
+      ValueError: more items than `statistics.MAX_ITEMS`.
     """
     interacted, least = interactions(train, liked)
     return {

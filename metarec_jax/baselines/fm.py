@@ -2,8 +2,8 @@
 
 Pairs of a user field with an item field interact (Rendle 2010, "Factorization machines", eq. 1, restricted to those
 pairs, which is LightFM: Kula 2015, arXiv:1507.08439): a user's vector is the sum of the vectors of the id and of the
-features, and so is an item's. A new user has features from the start; the id's own vector and bias are folded in from
-the support set by ridge regression around what the features say.
+features, and so is an item's. A new user has features from the start; the vector and bias of the new user's id are
+fitted to the support set by ridge regression (fold-in), around the prediction from the features.
 """
 
 from functools import partial
@@ -30,24 +30,25 @@ def score(user: Array, item: Array) -> Array:
 def _loss(tables: Params, data: Params, rows: Array, l2: Array) -> Array:
     """Penalised mean squared error of the ratings `rows` [B]; units of the standard deviation of the ratings."""
     user, item = data["user"][rows], data["item"][rows]
-    parts = {
+    terms = {
         "user": tables["user"][user],
         "item": tables["item"][item],
         "user_feature": data["user_features"][user] @ tables["user_feature"],
         "item_feature": data["item_features"][item] @ tables["item_feature"],
     }
-    predicted = score(parts["user"] + parts["user_feature"], parts["item"] + parts["item_feature"])
-    # A penalty on every occurrence counts a row as often as it is rated, as ALS-WR does; biases of ids are penalised
-    # once a row.
-    vectors = sum(jnp.sum(part[:, :-1] ** 2, axis=1) for part in parts.values())
-    biases = parts["user"][:, -1] ** 2 / data["user_count"][user]
-    biases += parts["item"][:, -1] ** 2 / data["item_count"][item]
+    predicted = score(terms["user"] + terms["user_feature"], terms["item"] + terms["item_feature"])
+    # The penalty of a vector is applied for every rating, so it is proportional to the row's number of ratings, as in
+    # ALS-WR; the bias of an id is penalised once.
+    vectors = sum(jnp.sum(term[:, :-1] ** 2, axis=1) for term in terms.values())
+    biases = terms["user"][:, -1] ** 2 / data["user_count"][user]
+    biases += terms["item"][:, -1] ** 2 / data["item_count"][item]
     return jnp.mean((data["rating"][rows] - predicted) ** 2 + l2 * vectors + REG_BIAS * biases)
 
 
 @partial(jax.jit, static_argnames="batch")
 def _epoch(state: tuple, data: Params, key: Array, l2: Array, rates: Array, *, batch: int) -> tuple:
-    """Adam over shuffled minibatches at `rates` [steps]; ratings that do not fill the last batch wait an epoch."""
+    """One epoch of Adam over shuffled minibatches, with learning rates `rates` [steps]. An incomplete last batch is
+    dropped."""
 
     def step(state: tuple, now: tuple) -> tuple:
         (tables, moments), (rows, rate) = state, now
@@ -59,7 +60,7 @@ def _epoch(state: tuple, data: Params, key: Array, l2: Array, rates: Array, *, b
 
 
 def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Params]:
-    """The mean rating and tables of small random vectors, with the biases of ids where the bias model has them."""
+    """The mean rating, and initial tables: small random vectors, and the bias model's biases of the ids."""
     mean, item_bias, user_bias = fit_biases(train, REG_BIAS, REG_BIAS)
     sizes = {"user": train.num_users, "item": train.num_items}
     sizes |= {"user_feature": len(train.user_features.names), "item_feature": len(train.item_features.names)}
@@ -71,7 +72,7 @@ def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Pa
 
 
 def _norm(features: np.ndarray) -> np.float32:
-    """Root mean square norm of the rows [M, F]; features are divided by it, so that l2 means the same for any."""
+    """Root mean square norm of the rows [M, F], the divisor of features that makes l2 independent of their scale."""
     return np.float32(np.sqrt(np.mean(np.sum(features.astype(np.float64) ** 2, axis=1))) + 1e-6)
 
 
@@ -90,15 +91,15 @@ def fit(
     Args:
       train: the training ratings.
       dim: length of a vector.
-      epochs: passes over the ratings; the cosine schedule ends with them.
+      epochs: passes over the ratings; the cosine schedule ends with the last.
       l2: penalty of every vector that a rating touches, with ratings in units of their standard deviation.
-      lr: Adam's rate at the start.
+      lr: Adam's initial learning rate.
       batch: ratings a step.
-      seed: of starting vectors and shuffles.
+      seed: of initial vectors and shuffles.
 
     Returns:
       Rows of a vector and a bias, for ratings in units of scale [] around mean []: item [I, dim + 1],
-      item_feature [F, dim + 1], user_feature [G, dim + 1], user [dim + 1] the mean of the training users' own rows;
+      item_feature [F, dim + 1], user_feature [G, dim + 1], user [dim + 1] the mean row of the training users' ids;
       reg, weighted, reg_bias [] of the fold-in.
     """
     scale = float(train.rating.std()) + 1e-6
@@ -140,12 +141,12 @@ def item_rows(params: Params, x: Inputs) -> Array:
 
 
 def prior_rows(params: Params, x: Inputs) -> Array:
-    """[N, dim + 1] vector and bias of the user as the features tell them, the same in every row."""
+    """[N, dim + 1] vector and bias of a new user from the features alone, the same in every row."""
     return params["user"] + x.context @ params["user_feature"]
 
 
 def adapt(params: Params, support: Examples) -> Fast:
-    """`params` and own [dim + 1], the user's deviation from what the features say."""
+    """`params` and own [dim + 1], the user's deviation from `prior_rows`, fitted to the support."""
     items = item_rows(params, support.x)
     rating = (support.y - params["mean"]) / params["scale"]
     residual = rating - score(prior_rows(params, support.x), items)

@@ -1,9 +1,10 @@
-"""Gaussian process over items in weight space: the strongest closed-form competitor, and a start for meta-learners.
+"""Gaussian process (GP) over items in weight space, the strongest closed-form baseline and a prior of meta-learners.
 
 A user's rating of item i is prior_i + phi_i . w + noise with w ~ N(0, I), so the kernel between items is
-phi_i . phi_j: bias + content + shrunk item covariance (`gp_features.py`). The prior depends on who the user is,
+phi_i . phi_j: bias + content + shrunk item covariance (`priors.gp_features`). The prior mean depends on the user's
+features,
     prior_i = mean_i + phi_i . (intercept + context @ population),
-which is a user-feature x item kernel whose weights were learnt from the training users (`gp_population.py`).
+with weights fitted to the training users (`priors.gp_population`).
 """
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
 def prior_mean(params: Params, x: Inputs) -> Array:
-    """[N] expected ratings of a user of whom only the features are known."""
+    """[N] expected ratings of a user without ratings, from the user's features."""
     weights = params["intercept"] + x.context @ params["population"]  # [N, D]
     return params["mean"][x.id] + jnp.sum(params["phi"][x.id] * weights, axis=1)
 
@@ -33,7 +34,7 @@ def predict(fast: Fast, x: Inputs) -> Array:
 
 
 def update(fast: Fast, new: Examples) -> Fast:
-    """`fast` after more ratings, as if they had been in the support."""
+    """`fast` after more ratings; the same as if they had been in the support."""
     residual = new.y - prior_mean(fast, new.x)
     state, phi = (fast["weights"], fast["covariance"]), fast["phi"][new.x.id]
     weights, covariance = absorb(*state, phi, residual, new.mask, fast["noise"])

@@ -1,8 +1,8 @@
 """Matrix factorisation of implicit feedback by alternating least squares (Hu, Koren and Volinsky 2008, "Collaborative
 filtering for implicit feedback datasets").
 
-Every pair of user and item counts, as a 1 with a confidence of 1 + alpha where there was an interaction and as a 0 with
-a confidence of 1 elsewhere. A new user's vector is one half of a sweep on the support set.
+Every pair of user and item is an example: a 1 with confidence 1 + alpha where there was an interaction, and a 0 with
+confidence 1 elsewhere. A new user's vector is the user's half of a sweep, on the support set.
 """
 
 import functools
@@ -29,19 +29,20 @@ def fit(
     sweeps: int = 8,
     seed: int = 0,
 ) -> Params:
-    """Vectors of the items; those of the training users are dropped, for no test user is among them.
+    """Vectors of the items. Those of the training users are not kept, because test users are new.
 
     Args:
       train: the training ratings.
       dim: length of a vector.
       reg: lambda of the paper.
-      alpha: confidence that an interaction adds.
+      alpha: additional confidence of an interaction.
       popularity, liked: see `ease.fit`.
-      sweeps: alternations.
-      seed: of the starting vectors.
+      sweeps: number of alternations.
+      seed: of the initial vectors.
 
     Returns:
-      factors [I, dim]; gram [dim, dim], the sum over items of y y^T plus lambda; alpha []; prior [I]; least [].
+      factors [I, dim]; gram [dim, dim], the sum over items of y y^T plus lambda I; alpha []; prior [I] of the scores;
+      least [], the least rating that counts.
     """
     interacted, least = interactions(train, liked)
     item = item_vectors(train, dim, reg, alpha, liked, sweeps, seed)
@@ -56,16 +57,16 @@ def fit(
 
 @functools.lru_cache(maxsize=1)
 def item_vectors(train: Ratings, dim: int, reg: float, alpha: float, liked: bool, sweeps: int, seed: int) -> np.ndarray:
-    """The vectors [I, dim] of `fit`: settings that differ in the prior alone share them."""
+    """The vectors [I, dim] of `fit`, cached: settings that differ in the prior only have the same vectors."""
     interacted, _ = interactions(train, liked)
     members = rating_matrix(train, interacted)
     transposed = members.T.tocsr()
     item = np.random.default_rng(seed).normal(0.0, 0.1, (train.num_items, dim)).astype(np.float32)
 
-    def half_sweep(rows, other: np.ndarray) -> np.ndarray:
+    def half_sweep(rows, vectors: np.ndarray) -> np.ndarray:
         """Eq. 4 (and 5): x_u = (Y'Y + Y'(C_u - I)Y + lambda I)^-1 Y' C_u p_u, for all rows at once."""
-        gram = sum_matrices(rows, alpha * other[:, :, None] * other[:, None, :]) + regularised_gram(other, reg)
-        return solve_rows(gram, (1.0 + alpha) * (rows @ other)).astype(np.float32)
+        gram = sum_matrices(rows, alpha * vectors[:, :, None] * vectors[:, None, :]) + regularised_gram(vectors, reg)
+        return solve_rows(gram, (1.0 + alpha) * (rows @ vectors)).astype(np.float32)
 
     for _ in range(sweeps):
         item = half_sweep(transposed, half_sweep(members, item))
@@ -87,7 +88,7 @@ def adapt(params: Params, support: Examples) -> Fast:
 
 
 def predict(fast: Fast, x: Inputs) -> Array:
-    """[N] scores: the predicted preference and a prior."""
+    """[N] scores: the predicted preference plus the popularity prior."""
     return fast["prior"][x.id] + fast["factors"][x.id] @ fast["vector"]
 
 

@@ -1,7 +1,7 @@
-"""Item-kNN for ranking: the sum of shrunk cosines between the user's items and the candidate.
+"""Item-kNN for ranking: the sum of shrunk cosine similarities between the user's items and the candidate.
 
 Cosine of co-occurrence with a shrink term in the denominator (Ferrari Dacrema, Cremonesi and Jannach 2019,
-arXiv:1907.06902, section 3.2), summed over the whole support set, which in cold start is its own neighbourhood.
+arXiv:1907.06902, section 3.2), summed over the whole support set, which is small in cold start.
 """
 
 import functools
@@ -26,7 +26,7 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
       popularity: see `ease.fit`.
 
     Raises:
-      ValueError: more items than `item_statistics.MAX_ITEMS`.
+      ValueError: more items than `statistics.MAX_ITEMS`.
     """
     interacted, least = interactions(train, liked)
     return {
@@ -38,11 +38,11 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
 
 @functools.lru_cache(maxsize=1)
 def fitted_weights(train: Ratings, shrink: float, liked: bool) -> Array:
-    """The weights [I, I] of `fit` on the device: settings that differ in the prior alone share them."""
+    """The weights [I, I] of `fit` on the device, cached: settings that differ in the prior only share the weights."""
     interacted, _ = interactions(train, liked)
     count = co_sums(train, interacted)
     root = np.sqrt(np.diag(count))
-    # An item nobody interacted with has a zero row; the floor keeps 0 / 0 away when shrink is 0.
+    # An item without interactions has a row of zeros; the floor avoids 0 / 0 when shrink is 0.
     weights = count / np.maximum(root[:, None] * root + np.float32(shrink), 1e-6)
     np.fill_diagonal(weights, 0.0)
     return jnp.float32(weights)

@@ -1,4 +1,4 @@
-"""Item neighbourhoods on bias residuals (Koren 2010, "Factor in the neighbors", section 2.2)."""
+"""Item-kNN on residuals of the bias model (Koren 2010, "Factor in the neighbors", section 2.2)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,20 +13,21 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 def pearson(train: Ratings, residual: np.ndarray, shrink: float) -> np.ndarray:
     """Shrunk correlation n / (n + shrink) * rho of the residuals [R] over the n users who rated both items, [I, I].
 
-    rho is the adjusted cosine: residuals already have the biases of user and item taken off. 0 where n is 0.
+    rho is the adjusted cosine, because the biases of user and item are already subtracted. 0 where n is 0.
     """
     products, count = co_sums(train, residual), co_sums(train)
     scale = np.sqrt(np.maximum(np.diag(products) / np.maximum(np.diag(count), 1), 1e-12))
-    # products / (n scale_i scale_j) is rho with each item's variance over all its raters: less noise than over the n.
+    # products / (n scale_i scale_j) is rho with each item's variance over all its raters, less noisy than over the n.
     similarity = products / ((count + shrink) * scale[:, None] * scale)
     np.fill_diagonal(similarity, 0.0)
     return np.clip(similarity, -1.0, 1.0)
 
 
 def nearest(similarity: Array, neighbours: Array) -> Array:
-    """Zeroes all but the `neighbours` [] largest positive entries of each row of `similarity` [N, K].
+    """`similarity` [N, K] with 0 for all but the `neighbours` [] largest positive entries of each row.
 
-    `neighbours` is an array, so it selects by threshold: entries tied with the last one stay, in any order of K.
+    `neighbours` is an array, so entries are selected by a threshold: those tied with the last one are kept, whatever
+    the order of K.
     """
     if similarity.shape[1] == 0:
         return similarity
@@ -48,14 +49,15 @@ def fit(
 
     Args:
       train: the training ratings.
-      neighbours: most similar support items used for a prediction.
-      shrink: pseudo-users at correlation 0 in each similarity.
-      damping: similarity mass at residual 0 in each prediction, so that few or weak neighbours say little.
+      neighbours: number of the most similar support items used for a prediction.
+      shrink: pseudo-users with correlation 0 in each similarity.
+      damping: pseudo-similarity with residual 0 in each prediction, which shrinks predictions from few or weak
+        neighbours.
       reg_user: pseudo-ratings of the user biases.
       reg_item: pseudo-ratings of the item biases.
 
     Raises:
-      ValueError: more items than `item_statistics.MAX_ITEMS`.
+      ValueError: more items than `statistics.MAX_ITEMS`.
     """
     mean, item, user = fit_biases(train, reg_user, reg_item)
     residual = train.rating - mean - item[train.item] - user[train.user]

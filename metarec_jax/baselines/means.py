@@ -1,7 +1,7 @@
-"""The references that know no interaction: global mean, user mean, item mean, popularity.
+"""The four trivial baselines: global mean, user mean, item mean, popularity.
 
-A figure that does not beat these has shown nothing. Each `fit` returns a dict of float32 arrays whose scalars are
-arrays too, so that another setting does not compile again.
+Every other method should beat them. Each `fit` returns a dict of float32 arrays; scalars are arrays too, so that
+another setting does not compile again.
 """
 
 import jax.numpy as jnp
@@ -19,17 +19,17 @@ def fit_constant(train: Ratings) -> Params:
 
 
 def adapt_constant(params: Params, support: Examples) -> Fast:
-    """The support set changes nothing."""
+    """`params`; the support set is not used."""
     return params
 
 
 def predict_constant(fast: Fast, x: Inputs) -> Array:
-    """[N] the same number everywhere."""
+    """[N] the mean, for every candidate."""
     return jnp.full(x.id.shape, fast["mean"])
 
 
 def fit_user_mean(train: Ratings, *, shrink: float = 0.0) -> Params:
-    """Global mean [] and `shrink` [], the number of pseudo-ratings at the global mean that a user starts with."""
+    """Global mean [] and `shrink` [], the number of pseudo-ratings at the global mean in a user's mean."""
     return {**fit_constant(train), "shrink": jnp.float32(shrink)}
 
 
@@ -46,18 +46,18 @@ def fit_item_mean(train: Ratings, *, shrink: float = 5.0) -> Params:
 
 
 def fit_popularity(train: Ratings, *, liked: bool = False) -> Params:
-    """item [I] the number of training ratings, or only of those that `item_statistics.interactions` calls liked."""
+    """item [I] the number of training ratings, or with `liked` of those at least the median rating only."""
     interacted, _ = interactions(train, liked)
     return {"item": jnp.float32(np.bincount(train.item[interacted], minlength=train.num_items))}
 
 
 def adapt_item(params: Params, support: Examples) -> Fast:
-    """The support set changes nothing."""
+    """`params`; the support set is not used."""
     return params
 
 
 def predict_item(fast: Fast, x: Inputs) -> Array:
-    """[N] one number an item, whoever asks."""
+    """[N] the item's value, the same for every user."""
     return fast["item"][x.id]
 
 

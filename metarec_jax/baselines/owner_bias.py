@@ -1,4 +1,4 @@
-"""The owner's own bias on top of what is expected before any rating: a shrunk mean of the support's residuals."""
+"""The owner's bias on top of a prediction without ratings: a shrunk mean of the support's residuals."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 
 def with_owner_bias(fit: Callable[..., Params], before_ratings: Callable[[Params, Inputs], Array]) -> Baseline:
-    """The method whose predictions are `before_ratings` plus one number that the support teaches.
+    """The method whose predictions are `before_ratings` plus the owner's bias, fitted to the support.
 
     Args:
-      fit: training ratings -> parameters, with reg_owner [], the pseudo-ratings of the bias, among them.
-      before_ratings: (parameters, x of [N, ...]) -> [N] expected ratings of an owner whom nobody has rated.
+      fit: training ratings -> parameters, which include reg_owner [], the pseudo-ratings of the bias.
+      before_ratings: (parameters, x of [N, ...]) -> [N] expected ratings of an owner without ratings.
     """
 
     def adapt(params: Params, support: Examples) -> Fast:

@@ -1,7 +1,8 @@
 """What a protocol is: tasks to train on, tasks that are held out, and what of a method is measured on them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,13 +10,13 @@ import polars as pl
 
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import Metric
-from metarec_jax.recipes.base import Recipe
+from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.tasks.splits import Split
 from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline, Learner, Params, Tasks
 
 Method = Learner | Baseline
-Key = Shots | tuple[Shots, str]  # K, or K and what tells several answers of a method at it apart
+Key = Any  # Shots, or (Shots, text) where a method has several answers at one K
 
 
 class HeldOut(NamedTuple):
@@ -32,7 +33,7 @@ class Fold:
     seed: int
     # "train" is what methods are built for; "all" the table that the split is of; others that stages train on.
     tables: Mapping[str, Any]
-    tasks: Callable[[str], Tasks]  # training tasks of a table
+    tasks: Callable[[Any], Tasks]  # training tasks of a table, or of whatever else a benchmark's own `fit` trains on
     held_out: Callable[[str], Mapping[Key, HeldOut]]  # of "valid" or "test", made when first asked for
     folder: str  # in the store
     split: Split | None = None
@@ -41,6 +42,15 @@ class Fold:
     watched: Callable[[], Mapping[Shots, HeldOut]] | None = None
     # Called once before any method is measured, with what trains one of the benchmark's `helpers` by its name.
     prepare: Callable[[Callable[[str], "Trained"]], Any] = lambda trained: None
+    suffix: str = ""  # of its methods' names on the disk and in the log, where a seed has several folds
+
+    def label(self, name: str) -> str:
+        """A method on this fold, in the log."""
+        return name + self.suffix
+
+    def place(self, name: str) -> str:
+        """The folder of a method in the store."""
+        return f"{self.folder}/{self.label(name)}"
 
 
 class Answers(NamedTuple):
@@ -60,6 +70,26 @@ class Trained(NamedTuple):
     method: Method
     params: Params
     settings: dict[str, Any]
+    # Keywords of the recipe's builder -> the same method with these settings instead of its own.
+    rebuild: Callable[..., Built] | None = None
+
+
+class Outcome(NamedTuple):
+    """What a method did on a fold."""
+
+    # "predictions": `run.ROWS`; "values": name, shots, seed, task, user and a column a metric; those of `Answers.more`.
+    frames: dict[str, pl.DataFrame]
+    info: dict[str, Any]  # kind, output, transductive, seconds, settings by K, names of the frames
+
+    @property
+    def predictions(self) -> pl.DataFrame:
+        """What it predicted."""
+        return self.frames["predictions"]
+
+    @property
+    def values(self) -> pl.DataFrame:
+        """Its metrics, one row a task."""
+        return self.frames["values"]
 
 
 class Benchmark(NamedTuple):
@@ -75,13 +105,13 @@ class Benchmark(NamedTuple):
     recipes: Mapping[str, Recipe]  # of the methods that answer it
     default: tuple[str, ...]  # learners that run when nothing is said
     table: Callable[[Any], Any] = lambda data: data  # of a data set: the one whose `user` column owns the tasks
+    protocol: Mapping[str, Any] = MappingProxyType({})  # how much is asked: shots, query, order; for files of results
     same_query: bool = True  # whether a task is asked the same at every K, so that what adaptation adds can be told
     helpers: tuple[str, ...] = ()  # recipes that `Fold.prepare` trains
-    # (content of results.json, table, seed -> folds, frames, store) -> the content with what is the benchmark's own;
-    # frames are "predictions", "values" and those of `Answers.more`, of all methods and seeds.
-    finish: Callable[[dict[str, Any], Any, Mapping[int, list[Fold]], Mapping[str, pl.DataFrame], Store], dict] = (
-        lambda content, table, folds, frames, store: content
-    )
+    # (benchmark, recipe, fold, store, sharding=, progress=) -> methods that are ready, and the Ks at which they are;
+    # None: `fitting.fitted`.
+    fit: Callable[..., Iterator[tuple[Trained, list[Key]]]] | None = None
+    result: Callable[[Any], Any] | None = None  # `result.Measured` -> `result.Result`; None: `result.compose`
 
     def validating(self, output: str) -> Metric:
         """The metric that a method with this output is chosen by."""

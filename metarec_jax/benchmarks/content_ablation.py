@@ -30,8 +30,8 @@ def content_ablation(
     """
     recipes = variants(modalities)
     learners = tuple(name for name, recipe in recipes.items() if recipe.kind == "learner")
-    found = item_cold_start(shots, **protocol)
-    return found._replace(name="content_ablation", recipes=recipes, default=learners)
+    benchmark = item_cold_start(shots, **protocol)
+    return benchmark._replace(name="content_ablation", recipes=recipes, default=learners)
 
 
 def variants(modalities: Mapping[str, Collection[str]]) -> dict[str, Recipe]:
@@ -50,8 +50,8 @@ def variants(modalities: Mapping[str, Collection[str]]) -> dict[str, Recipe]:
         groups = [group for name in kinds for group in modalities[name]]
         return ITEM_RECIPES["multimodal_ridge"]._replace(build=partial(build_multimodal_ridge, groups), kind=kind)
 
-    found = {"all_content": recipe(modalities, "baseline"), "no_content": recipe(())}
-    found |= {f"only_{name}": recipe([name]) for name in modalities}
+    recipes = {"all_content": recipe(modalities, "baseline"), "no_content": recipe(())}
+    recipes |= {f"only_{name}": recipe([name]) for name in modalities}
     if len(modalities) > 2:  # else all but one is the other alone
-        found |= {f"without_{name}": recipe([other for other in modalities if other != name]) for name in modalities}
-    return named(found)
+        recipes |= {f"without_{name}": recipe([other for other in modalities if other != name]) for name in modalities}
+    return named(recipes)

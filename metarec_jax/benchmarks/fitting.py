@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import numpy as np
@@ -24,8 +25,25 @@ def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_
         values = np.asarray(benchmark.measure(name, method, params, held_out, (metric,))[metric.name])
     except PredictionError:
         return float("inf")
-    mean = metric.sign * metric.mean(values)
+    mean = np.float32(metric.sign * metric.mean(values))  # as precise as predictions are
     return mean if np.isfinite(mean) else float("inf")
+
+
+def fitted(
+    benchmark: Benchmark,
+    recipe: Recipe,
+    fold: Fold,
+    store: Store,
+    *,
+    sharding: Sharding | None = None,
+    progress: bool = True,
+) -> Iterator[tuple[Trained, list[Shots]]]:
+    """A recipe's method, ready for a fold, and the Ks at which it is: a classical one at one setting after another."""
+    if recipe.training is None:
+        yield from choose(benchmark, recipe, fold)
+    else:
+        trained = train(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
+        yield trained, list(fold.held_out("test"))
 
 
 def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[Trained, list[Shots]]]:
@@ -35,10 +53,10 @@ def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[T
     def judge(name: str, method: Method, params: Params, held_out: HeldOut) -> float:
         return value(benchmark, name, method, params, held_out)
 
-    found = grid_search(
+    winners = grid_search(
         recipe.name, recipe.baseline, list(recipe.grid), fold.tables["train"], fold.held_out("valid"), judge
     )
-    for best in found:
+    for best in winners:
         yield Trained(recipe.baseline, best.params, best.settings), best.shots
 
 
@@ -55,18 +73,19 @@ def train(
     store's checkpoint."""
     sharding = sharding or Sharding()
     own, config = hyperparameters(recipe)
-    built, params, stages = None, None, [stage for stage in recipe.stages if stage.steps(config)]
+    params, stages = None, [stage for stage in recipe.stages if stage.steps(config)]
     for stage in stages:
         outer = dataclasses.replace(config, steps=stage.steps(config))
         first = () if len(recipe.stages) == 1 else (outer.steps, params)
-        built = recipe.build(fold.tables[stage.table], *first, **own)
-        metric, name = benchmark.validating(built.method.output), stage_name(stage, recipe.name)
+        build = partial(recipe.build, fold.tables[stage.table], *first, **own)
+        built = build()
+        metric, name = benchmark.validating(built.method.output), stage_name(stage, fold.label(recipe.name))
 
         def validate(params: Params, method: Method = built.method) -> float:
             watched = (fold.watched or (lambda: fold.held_out("valid")))()
             return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in watched.values()]))
 
-        folder = f"{fold.folder}/{recipe.name}" + ("" if stage.table == "train" else f"/{stage.table}")
+        folder = fold.place(recipe.name) + ("" if stage.table == "train" else f"/{stage.table}")
         params = fit(
             built.method,
             fold.tasks(stage.table),
@@ -79,7 +98,7 @@ def train(
             sharding=sharding,
             journal=Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
         ).params
-    return Trained(built.method, params, own | vars(config))
+    return Trained(built.method, params, own | vars(config), build)
 
 
 def stage_name(stage: Stage, name: str) -> str:

@@ -16,10 +16,12 @@ import polars as pl
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Key, Trained
 from metarec_jax.benchmarks.ratings import METRICS, measure, predicted, rating_fold
+from metarec_jax.benchmarks.result import Measured, PageResult, compose
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.recipes import RECIPES
+from metarec_jax.report import interview as report
 from metarec_jax.serve.interview import (
     Interview,
     all_by_score,
@@ -38,6 +40,12 @@ from metarec_jax.types import Episode, Examples, Inputs
 WAYS = ("variance", "melu", "popular", "random")  # to choose questions; the first is compared with the others
 QUESTIONS = "questions.parquet"  # seed, way, task, user, place, item, index (of the item), answered
 LEARNERS = {name: recipe for name, recipe in RECIPES.items() if recipe.kind == "learner"}
+
+
+class InterviewResult(PageResult):
+    """The results of interviews."""
+
+    page = report
 
 
 class Users(NamedTuple):
@@ -75,49 +83,51 @@ def interview(
     own = split or (lambda ratings, seed: split_users(ratings, seed=seed, query=query, order=order, **bounds))
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
-        training = rating_fold(ratings, own(ratings, seed), seed, shots, query, order, 0.0)
-        return [interview_fold(training, store, questions, ask, part)]
+        users_split = own(ratings, seed)
+        training = rating_fold(ratings, users_split, seed, shots, query, order, 0.0)
+        return [
+            interview_fold(training, users_split.test if part == "test" else users_split.valid, store, questions, ask)
+        ]
 
     def answer(name: str, trained: Trained, fold: Fold, keys: list[Key]) -> dict[Key, Answers]:
         ratings, tasks = fold.tables["all"], fold.held_out("test")
         answers = {key: predicted(name, trained, ratings, tasks[key], METRICS[:1]) for key in keys}
-        return {key: found._replace(name=f"{name}, {key[1]}") for key, found in answers.items()}
+        return {key: predictions._replace(name=f"{name}, {key[1]}") for key, predictions in answers.items()}
 
-    def finish(
-        content: dict[str, Any],
-        ratings: Ratings,
-        folds: Mapping[int, list[Fold]],
-        frames: Mapping[str, pl.DataFrame],
-        store: Store,
-    ) -> dict[str, Any]:
-        asked = pl.concat([load_questions(store, fold) for of_seed in folds.values() for fold in of_seed])
-        store.save_frame(QUESTIONS, asked)
-        rows = [row | compared(row, frames["values"], asked) for row in content["rows"]]
-        return content | {
-            "asked": f"{part} users, {ask} items",
-            "rows": rows,
-            "questions": often_asked(ratings, asked),
-        }
+    def result(measured: Measured) -> InterviewResult:
+        folds = [fold for of_seed in measured.folds.values() for fold in of_seed]
+        asked, values = pl.concat([load_questions(measured.store, fold) for fold in folds]), measured.frames()["values"]
+        measured.store.save_frame(QUESTIONS, asked)
+        content = compose(measured).content
+        return InterviewResult(
+            content
+            | {
+                "asked": f"{part} users, {ask} items",
+                "rows": [row | compared(row, values, asked) for row in content["rows"]],
+                "questions": often_asked(measured.data, asked),
+            }
+        )
 
     default, helpers = ("ridge", "alpaca"), ("melu",)
     return Benchmark(
-        "interview", folds, measure, answer, METRICS[:1], LEARNERS, default, helpers=helpers, finish=finish
+        "interview", folds, measure, answer, METRICS[:1], LEARNERS, default, helpers=helpers, result=result
     )
 
 
-def interview_fold(training: Fold, store: Store, questions: int, ask: str, part: str) -> Fold:
-    """The fold that learners are trained on, with users after their answers, by number of questions and way to choose
-    these, as its test tasks."""
+def interview_fold(training: Fold, part: splits.HeldOut, store: Store, questions: int, ask: str) -> Fold:
+    """The fold that learners are trained on, whose test tasks are the users of `part` after their answers, by number of
+    questions and way to choose these."""
     ratings = training.tables["all"]
 
     @functools.cache
     def users() -> Users:
-        return held_out_users(ratings, training.split.test if part == "test" else training.split.valid, ask == "any")
+        return held_out_users(ratings, part, ask == "any")
 
     def prepare(trained: Callable[[str], Trained]) -> None:
-        if load_questions(store, training) is None:
+        name = f"{training.folder}/{QUESTIONS}"
+        if store.load(name) is None:
             chosen = choose(training, users(), trained("melu"), questions)
-            store.save_frame(f"{training.folder}/{QUESTIONS}", question_frame(training, users(), chosen))
+            store.save_frame(name, question_frame(training, users(), chosen))
 
     @functools.cache
     def asked() -> dict[Key, HeldOut]:
@@ -132,10 +142,9 @@ def interview_fold(training: Fold, store: Store, questions: int, ask: str, part:
     return dataclasses.replace(training, held_out=held_out, check=check, prepare=prepare)
 
 
-def load_questions(store: Store, fold: Fold) -> pl.DataFrame | None:
-    """What the users of a fold are asked; None: not chosen yet."""
-    name = f"{fold.folder}/{QUESTIONS}"
-    return store.load_frame(name, "delete it to choose the questions again.")
+def load_questions(store: Store, fold: Fold) -> pl.DataFrame:
+    """What the users of a fold are asked."""
+    return store.load_frame(f"{fold.folder}/{QUESTIONS}", "delete it to choose the questions again.")
 
 
 def held_out_users(ratings: Ratings, part: splits.HeldOut, any_item: bool) -> Users:
@@ -167,9 +176,9 @@ def choose(fold: Fold, users: Users, melu: Trained, questions: int) -> dict[str,
     shared = {"melu": evidence_score(train, gradients), "popular": raters}
     scores = {name: np.broadcast_to(score.astype(np.float32), lottery.shape) for name, score in shared.items()}
     asked = users.askable, users.known, questions
-    found = {way: all_by_score(score, *asked) for way, score in (scores | {"random": lottery}).items()}
-    found["variance"] = all_by_variance(fit_design(train, all_answered=users.askable is users.known), *asked)
-    return {way: jax.tree.map(np.asarray, found[way]) for way in WAYS}
+    asked_by_way = {way: all_by_score(score, *asked) for way, score in (scores | {"random": lottery}).items()}
+    asked_by_way["variance"] = all_by_variance(fit_design(train, all_answered=users.askable is users.known), *asked)
+    return {way: jax.tree.map(np.asarray, asked_by_way[way]) for way in WAYS}
 
 
 def question_frame(fold: Fold, users: Users, chosen: dict[str, Interview]) -> pl.DataFrame:
@@ -198,11 +207,11 @@ def after_answers(ratings: Ratings, users: Users, asked: pl.DataFrame) -> dict[K
         own = asked.filter(pl.col("way") == way)
         items, answered = (own[column].to_numpy().reshape(len(users.names), -1) for column in ("index", "answered"))
         supports[way] = answers(ratings, users, items, answered)
-    place = np.arange(asked["place"].max() + 1)
+    place = np.arange(asked["place"].n_unique())
     return {
-        (count, way): HeldOut(Episode(found._replace(mask=found.mask * (place < count)), users.query), users.names)
+        (count, way): HeldOut(Episode(support._replace(mask=support.mask * (place < count)), users.query), users.names)
         for count in range(len(place) + 1)
-        for way, found in supports.items()
+        for way, support in supports.items()
     }
 
 
@@ -235,12 +244,12 @@ def compared(row: dict[str, Any], values: pl.DataFrame, asked: pl.DataFrame) -> 
 def often_asked(ratings: Ratings, asked: pl.DataFrame, number: int = 10) -> dict[str, list[dict[str, Any]]]:
     """By way to choose: the items most often asked about, the fractions of users who are, and of these who answer."""
     users = asked.select("seed", "task").n_unique()
-    found = {}
+    tops = {}
     for way in WAYS:
         own = asked.filter(pl.col("way") == way).group_by("index").agg(pl.len(), pl.col("answered").mean())
         top = own.sort(["len", "index"], descending=[True, False])[:number]
-        found[way] = [
+        tops[way] = [
             {"title": str(ratings.item_titles[index]), "asked": count / users, "answered": answered}
             for index, count, answered in top.iter_rows()
         ]
-    return found
+    return tops

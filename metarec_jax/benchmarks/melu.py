@@ -33,12 +33,12 @@ def melu_partitions(path: Path, shots: Sequence[Shots] = ("all",), query: int = 
     """
     protocol: dict[str, Any] = {"shots": shots, "query": query, "order": "random", "recipes": RECIPES}
     protocol["default"] = ("melu_published", "melu", "attentive_ridge")
-    found = {}
+    benchmarks = {}
     for name, partition in PARTITIONS.items():
         split = partial(_split, path, partition, query)
         unseen = 1.0 if partition.cold_items else 0.0
-        found[name] = ratings_benchmark(f"melu_partitions: {name}", split=split, unseen=unseen, **protocol)
-    return found
+        benchmarks[name] = ratings_benchmark(f"melu_partitions: {name}", split=split, unseen=unseen, **protocol)
+    return benchmarks
 
 
 def _split(path: Path, partition: Partition, query: int, ratings: Ratings, seed: int) -> Split:
@@ -53,15 +53,15 @@ def absolute_errors(predictions: pl.DataFrame, levels: np.ndarray | None = None)
       levels: the ratings that may be given. With them a prediction is moved to the nearest: the median of a symmetric
         predictive distribution on these levels, which is what makes an absolute error least, as the mean does a square.
     """
-    found = {}
+    estimates = {}
     for (name,), frame in predictions.group_by("name", maintain_order=True):
         predicted = frame["prediction"].to_numpy()
         if levels is not None:
             predicted = levels[np.abs(predicted[:, None] - levels).argmin(1)]
         errors = frame.with_columns(error=np.abs(predicted - frame["target"].to_numpy()))
         tasks = errors.group_by("seed", "user", maintain_order=True).agg(pl.col("error").mean())
-        found[str(name)] = intervals.estimate(tasks["error"].to_numpy(), tasks["user"].to_numpy(), False)
-    return found
+        estimates[str(name)] = intervals.estimate(tasks["error"].to_numpy(), tasks["user"].to_numpy(), False)
+    return estimates
 
 
 def summary(predictions: Mapping[str, pl.DataFrame]) -> str:

@@ -16,7 +16,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.eval import metrics
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import RATING, Metric
-from metarec_jax.eval.predict import predict_tasks, squared_errors
+from metarec_jax.eval.predict import PredictionError, predict_tasks, squared_errors
 from metarec_jax.recipes import ITEM_RECIPES, RECIPES
 from metarec_jax.tasks import splits
 from metarec_jax.tasks.catalogue import default_threshold
@@ -65,7 +65,8 @@ def ratings_benchmark(
         held_out = fold.held_out("test")
         return {k: predicted(name, trained, fold.tables["all"], held_out[k]) for k in asked}
 
-    return Benchmark(name, folds, measure, answer, METRICS, recipes, tuple(default), table)
+    protocol = {"shots": list(shots), "query": query, "order": order}
+    return Benchmark(name, folds, measure, answer, METRICS, recipes, tuple(default), table, protocol)
 
 
 def rating_fold(
@@ -75,13 +76,13 @@ def rating_fold(
     width = max((k for k in shots if isinstance(k, int)), default=0)
     train = ratings.keep_rows(split.train_rows)
 
-    def at(part: splits.HeldOut, k: Shots) -> HeldOut:
+    def held_out_at(part: splits.HeldOut, k: Shots) -> HeldOut:
         tasks, kept = episodes(ratings, part, None if k == "all" else int(k), width=width)
         return HeldOut(tasks, ratings.user_ids[part.users[kept]])
 
     @functools.cache
     def held_out(part: str) -> dict[Shots, HeldOut]:
-        return {k: at(split.valid if part == "valid" else split.test, k) for k in shots}
+        return {k: held_out_at(split.valid if part == "valid" else split.test, k) for k in shots}
 
     support = max((k for k in shots if isinstance(k, int)), default=20) or 1
     tasks = functools.cache(
@@ -96,7 +97,10 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Metric -> [T] of predicted ratings."""
     if [metric.name for metric in wanted] == ["rmse"]:  # without the predictions
-        return {"rmse": np.asarray(squared_errors(method, params, held_out.tasks))}
+        errors = np.asarray(squared_errors(method, params, held_out.tasks))
+        if not np.isfinite(errors).all():  # NaN is no undefined value here
+            raise PredictionError(f"{name} predicts no number for {held_out.users[~np.isfinite(errors)][0]}.")
+        return {"rmse": errors}
     predictions = predict_tasks(name, method, params, held_out.tasks, held_out.users)
     query = held_out.tasks.query
     return metrics.per_task(predictions, query.y, query.mask, 0.0, wanted)

@@ -4,7 +4,7 @@ The influence by weight (`serve/explain.py`) predicts, to first order, what leav
 out. All influences are kept beside the predictions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,18 +13,25 @@ import polars as pl
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Trained
 from metarec_jax.benchmarks.ratings import METRICS, ratings_benchmark, scored
+from metarec_jax.benchmarks.result import Measured, PageResult, compose
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import check_finite
 from metarec_jax.recipes import RECIPES
+from metarec_jax.report import reasons as report
 from metarec_jax.serve.explain import Explained, explain_tasks, reason
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
-from metarec_jax.train.store import Store
 
 POINTS = 400  # of predicted and actual effects in the picture of a method
 METHODS = {name: recipe for name, recipe in RECIPES.items() if recipe.kind == "learner" or name == "gp"}
+
+
+class ReasonsResult(PageResult):
+    """The results of reasons put to the test."""
+
+    page = report
 
 
 def reasons(
@@ -52,32 +59,28 @@ def reasons(
         tasks = fold.held_out("test")
         return {k: explained(name, trained, fold.tables["all"], tasks[k], int(k)) for k in asked}
 
-    def finish(
-        content: dict[str, Any],
-        ratings: Ratings,
-        folds: Mapping[int, list[Fold]],
-        frames: Mapping[str, pl.DataFrame],
-        store: Store,
-    ) -> dict[str, Any]:
-        del store
-        return content | summary(content["rows"], ratings, frames["influences"], min(folds), examples)
+    def result(measured: Measured) -> ReasonsResult:
+        content, influences = compose(measured).content, measured.frames()["influences"]
+        return ReasonsResult(
+            content | summary(content["rows"], measured.data, influences, min(measured.folds), examples)
+        )
 
     own = split or (lambda ratings, seed: split_users(ratings, seed=seed, query=query, order=order, **bounds))
     protocol = {"split": own, "shots": shots, "query": query, "order": order}
     default = ("protonet", "maml", "ridge")
-    found = ratings_benchmark("reasons", recipes=METHODS, default=default, **protocol)
-    return found._replace(answer=answer, metrics=METRICS[:1], finish=finish)
+    benchmark = ratings_benchmark("reasons", recipes=METHODS, default=default, **protocol)
+    return benchmark._replace(answer=answer, metrics=METRICS[:1], result=result)
 
 
 def explained(name: str, trained: Trained, ratings: Ratings, held_out: HeldOut, k: int) -> Answers:
     """Predictions from K known ratings, their error, and what each of the ratings does to them."""
-    found = jax.tree.map(np.asarray, explain_tasks(trained.method, trained.params, held_out.tasks))
-    check_finite(name, found.prediction, held_out.tasks, held_out.users)
-    answers = scored(found.prediction, trained.method.output, ratings, held_out, METRICS[:1])
-    return answers._replace(more={"influences": influences(ratings, held_out, found, k)})
+    explanation = jax.tree.map(np.asarray, explain_tasks(trained.method, trained.params, held_out.tasks))
+    check_finite(name, explanation.prediction, held_out.tasks, held_out.users)
+    answers = scored(explanation.prediction, trained.method.output, ratings, held_out, METRICS[:1])
+    return answers._replace(more={"influences": influences(ratings, held_out, explanation, k)})
 
 
-def influences(ratings: Ratings, held_out: HeldOut, found: Explained, k: int) -> pl.DataFrame:
+def influences(ratings: Ratings, held_out: HeldOut, explanation: Explained, k: int) -> pl.DataFrame:
     """One row a test task, predicted item and known rating: by how much the prediction moves with the rating and with
     its weight, and the actual effect of leaving it out."""
     tasks = held_out.tasks
@@ -87,12 +90,12 @@ def influences(ratings: Ratings, held_out: HeldOut, found: Explained, k: int) ->
             "user": held_out.users[task],
             "item": ratings.item_ids[tasks.query.x.id[task, query]],
             "target": tasks.query.y[task, query],
-            "prediction": found.prediction[task, query],
+            "prediction": explanation.prediction[task, query],
             "known_item": ratings.item_ids[tasks.support.x.id[task, known]],
             "known_rating": tasks.support.y[task, known],
-            "by_rating": found.by_rating[task, query, known],
-            "by_weight": found.by_weight[task, query, known],
-            "effect": found.effect[task, query, known],
+            "by_rating": explanation.by_rating[task, query, known],
+            "by_weight": explanation.by_weight[task, query, known],
+            "effect": explanation.effect[task, query, known],
         }
     )
 
@@ -140,14 +143,14 @@ def figures(row: dict[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
         "random": intervals.estimate(of_any, users[:, 0], False),
     }
     beyond = intervals.compare(np.abs(moved), of_any, users[:, 0], False)
-    metrics = row["metrics"] | {metric: found._asdict() for metric, found in estimates.items()}
+    metrics = row["metrics"] | {metric: figure._asdict() for metric, figure in estimates.items()}
     return {"metrics": metrics, "beyond_random": beyond._asdict()}
 
 
 def examples_of(ratings: Ratings, frame: pl.DataFrame, number: int) -> list[dict[str, Any]]:
     """For each of the first users the item that is predicted highest, and why."""
     titles = dict(zip(ratings.item_ids.tolist(), ratings.item_titles.tolist(), strict=True))
-    found = []
+    sentences = []
     for user in frame["user"].unique(maintain_order=True)[:number]:
         own = frame.filter(pl.col("user") == user)
         best = own.filter(pl.col("item") == own["item"][own["prediction"].arg_max()])
@@ -155,8 +158,8 @@ def examples_of(ratings: Ratings, frame: pl.DataFrame, number: int) -> list[dict
         given, influence = best["known_rating"].to_list(), best["by_weight"].to_list()
         of_item = {"user": user, "title": titles[best["item"][0]]}
         of_item |= {"prediction": best["prediction"][0], "rating": best["target"][0]}
-        found.append(of_item | {"reason": reason(known, given, influence)})
-    return found
+        sentences.append(of_item | {"reason": reason(known, given, influence)})
+    return sentences
 
 
 def points(frame: pl.DataFrame) -> list[list[float]]:

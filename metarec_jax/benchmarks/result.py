@@ -1,19 +1,23 @@
 """The results of a benchmark: tables, frames, a report."""
 
+import json
 import os
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 
-from metarec_jax.benchmarks.base import Benchmark, Fold
+from metarec_jax.benchmarks.base import Benchmark, Fold, Outcome
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval.compare import Scores, result_rows
 from metarec_jax.ops.files import write_atomic
-from metarec_jax.report import html, latex, results, table
+from metarec_jax.recipes.base import Recipe
+from metarec_jax.report import html, latex, plots, results, table
 from metarec_jax.train.store import Store
 
 
@@ -22,6 +26,15 @@ class Result:
 
     def __init__(self, content: dict[str, Any]):
         self.content = results.validate(results.plain(content))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Result":
+        """What `save` wrote.
+
+        Raises:
+          ResultsError: it is damaged; the message names the file.
+        """
+        return cls(results.read_json(path))
 
     def table(self, metric: str | None = None) -> str:
         """Aligned text: the figures, learners against the best baseline, what adaptation adds.
@@ -37,14 +50,15 @@ class Result:
             [
                 {"name": row["name"], "kind": row["kind"], "shots": str(row["shots"]), "metric": metric}
                 | {key: figures[key] for key in ("mean", "low", "high", "tasks", "undefined")}
-                for row in self.content["rows"]
+                for row in self._rows()
                 for metric, figures in row["metrics"].items()
             ]
         )
 
     def to_latex(self, metric: str | None = None) -> str:
         """A LaTeX table of a metric, the best of each column in bold."""
-        return latex.latex_table(self.content, metric or results.metrics(self.content)[0])
+        rows = {"rows": self._rows()}
+        return latex.latex_table(rows, metric or results.metrics(rows)[0])
 
     def report(self, path: str | Path) -> None:
         """Write one self-contained HTML page."""
@@ -54,31 +68,105 @@ class Result:
         """Write results.json."""
         results.write_json(path, self.content)
 
+    def figures(self) -> dict[str, Figure]:
+        """File name -> picture."""
+        return {"curves.png": plots.curves_figure(self.content)}
 
-def compose(
-    benchmark: Benchmark,
-    data: Any,
-    folds: dict[int, list[Fold]],
-    rows: list[dict[str, Any]],
-    infos: dict[str, dict[str, Any]],
-    store: Store,
-    timing: dict[str, float],
-) -> dict[str, Any]:
-    """The content of results.json from its rows without settings, and what is known of each method."""
-    seeds = list(folds)
-    for row in rows:
-        row["settings"] = infos[row["name"]]["settings"][str(row["shots"])]
-    return {
-        "schema": results.SCHEMA,
-        "experiment": benchmark.name,
-        "dataset": facts(data),
-        "split": describe(folds),
-        "seeds": seeds,
-        "rows": rows,
-        "curves": {name: store.curve(seeds[0], name) for name in store.names(seeds[0])},
-        "timing": {stage: round(seconds, 2) for stage, seconds in timing.items()},
-        "environment": environment(),
-    }
+    def write(self, folder: Path) -> None:
+        """Write the pictures, report.html, and last results.json: it says that the run is complete."""
+        for name, figure in self.figures().items():
+            plots.save_figure(figure, folder / name)
+        self.report(folder / "report.html")
+        self.save(folder / "results.json")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.content["rows"]
+
+
+class PageResult(Result):
+    """Results with a layout and a page of their own; `page` is the module of `report` that knows them."""
+
+    page: Any  # text_table, html_page, figures, and rows in the layout of `report/results.py`
+
+    def __init__(self, content: dict[str, Any]):
+        self.content = results.plain(content)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Result":
+        return cls(json.loads(Path(path).read_bytes()))
+
+    def table(self, metric: str | None = None) -> str:
+        """Aligned text: the figures and all comparisons; there is one metric."""
+        del metric
+        return self.page.text_table(self.content)
+
+    def report(self, path: str | Path) -> None:
+        write_atomic(path, self.page.html_page(self.content).encode())
+
+    def save(self, path: str | Path) -> None:
+        write_atomic(path, json.dumps(self.content, indent=1, allow_nan=False).encode() + b"\n")
+
+    def figures(self) -> dict[str, Figure]:
+        return self.page.figures(self.content)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.page.rows(self.content)
+
+
+class Measured(NamedTuple):
+    """Everything that a run of a benchmark knows."""
+
+    benchmark: Benchmark
+    data: Any  # what `benchmark.table` made of the data set
+    recipes: list[Recipe]
+    folds: dict[int, list[Fold]]  # by seed
+    outcomes: dict[str, list[Outcome]]  # by method, of all folds
+    store: Store
+    timing: dict[str, float]
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """What is kept of all methods and seeds: "predictions", "values" and those of `Answers.more`."""
+        every = [outcome for own in self.outcomes.values() for outcome in own]
+        return {name: pl.concat([outcome.frames[name] for outcome in every]) for name in every[0].frames}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of results.json, one a method and K, with the settings on the first seed."""
+        settings = {}
+        for outcome in reversed([each for own in self.outcomes.values() for each in own]):
+            names = outcome.values["name"].unique()
+            settings |= {(name, k): each for name in names for k, each in outcome.info["settings"].items()}
+        scores = [score for own in self.outcomes.values() for score in scores_of(self.benchmark, own)]
+        rows = result_rows(scores, self.benchmark.metrics, self.benchmark.same_query)
+        return [row | {"settings": settings[row["name"], str(row["shots"])]} for row in rows]
+
+
+def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
+    """The values of a method at every K, its seeds side by side."""
+    frame, info = pl.concat([outcome.values for outcome in outcomes]), outcomes[0].info
+    scores = []
+    for (name, shots), own in frame.group_by("name", "shots", maintain_order=True):
+        values = {metric.name: own[metric.name].to_numpy() for metric in benchmark.metrics if metric.name in own}
+        k, users, seeds = int(shots) if shots.isdigit() else shots, own["user"].to_numpy(), own["seed"].to_numpy()
+        scores.append(Scores(name, info["kind"], k, users, seeds, values, info["transductive"]))
+    return scores
+
+
+def compose(measured: Measured) -> Result:
+    """The results of a benchmark of ratings."""
+    seeds, store = list(measured.folds), measured.store
+    return Result(
+        {
+            "schema": results.SCHEMA,
+            "experiment": measured.benchmark.name,
+            "dataset": facts(measured.data),
+            "split": describe(measured.folds),
+            "seeds": seeds,
+            "rows": measured.rows(),
+            "curves": {name: store.curve(seeds[0], name) for name in store.names(seeds[0])},
+            "timing": {stage: round(seconds, 2) for stage, seconds in measured.timing.items()},
+            "environment": environment(),
+        }
+    )
 
 
 def facts(ratings: Ratings) -> dict[str, Any]:

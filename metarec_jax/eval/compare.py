@@ -17,13 +17,15 @@ class Scores(NamedTuple):
     users: np.ndarray  # [T] raw id of the task's user: what the bootstrap resamples
     seeds: np.ndarray  # [T]
     values: dict[str, np.ndarray]  # metric -> [T], NaN where undefined
+    transductive: bool = False  # whether the prediction for a query depends on the other queries
 
 
 def result_rows(scores: list[Scores], metrics: tuple[Metric, ...], same_query: bool = True) -> list[dict]:
     """The rows of `results.json`: estimates, the best baseline's paired comparison, and what adaptation adds.
 
-    The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour. "versus" names the best
-    by the first metric. What adaptation adds can be told only where a task is asked the `same_query` at every K.
+    The best baseline at a K and metric is chosen on these very tasks, in the baselines' favour, among those that see no
+    more than the learner: a transductive one only where the learner is. "versus" names the best by the first metric.
+    What adaptation adds can be told only where a task is asked the `same_query` at every K.
     """
     return [_row(score, scores, metrics, same_query) for score in scores]
 
@@ -35,6 +37,7 @@ def _row(score: Scores, scores: list[Scores], metrics: tuple[Metric, ...], same_
     if score.kind != "learner":
         return row
     rivals = [other for other in scores if other.kind == "baseline" and other.shots == score.shots]
+    rivals = [other for other in rivals if score.transductive or not other.transductive]
     if rivals:
         best = {metric: _best(rivals, metric) for metric in known}
         row["versus"] = {"baseline": best[known[0]].name} | {
@@ -57,12 +60,12 @@ def _best(rivals: list[Scores], metric: Metric) -> Scores:
 def _estimate(score: Scores, metric: Metric) -> dict:
     values = score.values[metric.name]
     estimate = intervals.estimate(values, score.users, metric.rooted)._asdict()
-    return estimate | {"per_seed": [float(metric.mean(values[score.seeds == seed])) for seed in np.unique(score.seeds)]}
+    return estimate | {"per_seed": [metric.mean(values[score.seeds == seed]) for seed in np.unique(score.seeds)]}
 
 
 def _difference(score: Scores, other: Scores, metric: Metric) -> dict:
     """Score minus other on the tasks that both have."""
-    keys = [list(zip(one.seeds.tolist(), one.users.tolist(), strict=True)) for one in (score, other)]
+    keys = [list(zip(side.seeds.tolist(), side.users.tolist(), strict=True)) for side in (score, other)]
     place = {key: index for index, key in enumerate(keys[1])}
     common = [(index, place[key]) for index, key in enumerate(keys[0]) if key in place]
     mine, others = np.array(common).T

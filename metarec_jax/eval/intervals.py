@@ -137,16 +137,16 @@ def compare(a: np.ndarray, b: np.ndarray, groups: np.ndarray, root: bool) -> Dif
       ValueError: the three are not vectors of one length.
     """
     (a, groups), (b, _) = _checked(a, groups), _checked(b, groups)
-    both = ~(np.isnan(a) | np.isnan(b))
-    if not both.any():
+    defined = ~(np.isnan(a) | np.isnan(b))
+    if not defined.any():
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"))
 
     def statistic(means: np.ndarray) -> np.ndarray:
         means = np.sqrt(means) if root else means
         return means[:, 0] - means[:, 1]
 
-    pairs = np.stack([a[both], b[both]], axis=1)
-    sums, counts = _group_sums(pairs, groups[both])
+    pairs = np.stack([a[defined], b[defined]], axis=1)
+    sums, counts = _group_sums(pairs, groups[defined])
     low, high = _interval(sums, counts, statistic)
     return Difference(float(statistic(pairs.mean(axis=0)[None])[0]), low, high, _paired_p(sums, counts))
 

@@ -112,11 +112,11 @@ class Metric(NamedTuple):
         """Which way is good, in words."""
         return "lower is better" if self.lower_is_better else "higher is better"
 
-    def mean(self, values: np.ndarray) -> np.floating:
+    def mean(self, values: np.ndarray) -> float:
         """Mean over the tasks [T] on which it is defined, its root where that is due; NaN without one."""
         defined = values[~np.isnan(values)]
-        value = defined.mean() if len(defined) else np.float32(np.nan)
-        return np.sqrt(value) if self.rooted else value
+        value = float(defined.mean()) if len(defined) else float("nan")
+        return float(np.sqrt(value)) if self.rooted else value
 
 
 def _plain(function: Callable[..., Array], *settings: Any) -> Callable[..., Array]:

@@ -28,12 +28,12 @@ def again(method: Learner | Baseline, params: Params, history: Examples) -> Arra
     """
     places = jnp.arange(len(history.mask))
 
-    def at(place: Array) -> Array:
+    def predict_next(place: Array) -> Array:
         known = history._replace(mask=history.mask * (places < place))
-        one = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history.x)
-        return method.predict(method.adapt(params, known), one)[0]
+        candidate = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history.x)
+        return method.predict(method.adapt(params, known), candidate)[0]
 
-    return jax.lax.map(at, places)
+    return jax.lax.map(predict_next, places)
 
 
 def follow(method: Learner | Baseline, params: Params, history: Examples, fraction: Array | float = 1.0) -> Array:
@@ -64,8 +64,8 @@ def replayed(replay: Replay, method: Learner | Baseline, params: Params, tasks: 
       method, params: as there.
       tasks: leading [T, L].
     """
-    one = partial(replay, method, params)
-    return in_batches(one, tasks, batch)
+    replay_task = partial(replay, method, params)
+    return in_batches(replay_task, tasks, batch)
 
 
 def errors_by_bin(predictions: np.ndarray, tasks: Examples, starts: list[int]) -> dict[int | str, np.ndarray]:

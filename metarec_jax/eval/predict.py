@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,14 @@ from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
 
 class PredictionError(FloatingPointError):
     """A prediction that is not a finite number; the message names the method and the task."""
+
+
+class Classified(NamedTuple):
+    """What a classifier did on T tasks of Q queries."""
+
+    accuracy: np.ndarray  # [T] float32, see `metrics.accuracy`
+    predicted: np.ndarray  # [T, Q] int32 the class of the highest output, of several the first
+    target: np.ndarray  # [T, Q] int32
 
 
 def fixed_tasks(tasks: Tasks, key: Array, number: int) -> Episode:
@@ -87,42 +95,43 @@ def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: E
     return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
 
 
-def accuracies(
-    name: str, method: Learner | Baseline, params: Params, tasks: Tasks, key: Array, number: int, *, batch: int = 16
-) -> np.ndarray:
-    """Accuracy of a classifier on the `fixed_tasks` of a key, which are drawn as they are needed: [number] float32.
+def classify(
+    name: str, method: Learner | Baseline, params: Params, tasks: Tasks, keys: Array, *, batch: int = 16
+) -> Classified:
+    """A classifier on tasks that are drawn as they are needed.
 
     Args:
       name: of the method, for the error.
       method: its outputs are [N, C], the higher the likelier.
       params: what it was trained or fitted to.
-      tasks, key, number: as of `fixed_tasks`.
+      tasks: where they are from.
+      keys: [T] of the tasks.
       batch: tasks worked on at a time, which bounds the memory.
 
     Raises:
       PredictionError: an output of a real query row is NaN.
     """
-    keys = jax.random.split(key, number)
-    values, broken = _accuracies(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
-    values, broken = np.asarray(values), np.asarray(broken)
+    parts = _classify(method.adapt, method.predict, tasks.sample, params, tasks.data, keys, batch=batch)
+    accuracy, predicted, target, broken = map(np.asarray, parts)
     if broken.any():
         raise PredictionError(
-            f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {number} tasks); lower its "
-            "learning rates or mend its fit."
+            f"{name} predicts NaN for task {int(broken.argmax())} ({int(broken.sum())} of {len(broken)} tasks); lower "
+            "its learning rates or mend its fit."
         )
-    return values
+    return Classified(accuracy, predicted, target)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="batch")
-def _accuracies(
+def _classify(
     adapt: Callable, predict: Callable, sample: Callable, params: Params, data: Any, keys: Array, *, batch: int
-) -> tuple[Array, Array]:
-    """Accuracy and whether there is a NaN, [T] each."""
+) -> tuple[Array, Array, Array, Array]:
+    """The fields of `Classified`, and whether there is a NaN, [T]."""
 
-    def one_task(key: Array) -> tuple[Array, Array]:
+    def one_task(key: Array) -> tuple[Array, Array, Array, Array]:
         task = sample(data, key)
         outputs, mask = predict(adapt(params, task.support), task.query.x), task.query.mask
         broken = jnp.any(jnp.isnan(outputs) & (mask > 0)[:, None])
-        return metrics.accuracy(outputs, task.query.y, mask), broken
+        accuracy = metrics.accuracy(outputs, task.query.y, mask)
+        return accuracy, jnp.argmax(outputs, -1).astype(jnp.int32), task.query.y, broken
 
     return in_batches(one_task, keys, batch)

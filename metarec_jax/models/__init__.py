@@ -1,4 +1,4 @@
-"""Networks: Flax modules, and nothing that fits or trains."""
+"""Networks: Flax modules only. Fits to a training table are in `priors`, meta-learning in `learners`."""
 
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.content import ContentEncoder

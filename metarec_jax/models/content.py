@@ -1,7 +1,7 @@
-"""Side features of several kinds fused into one vector: words, names, pictures, any of which may be missing.
+"""Multimodal side features (words, names, pictures) fused into one vector; any group of them may be missing.
 
-A group is what stands before "=" in the features' names. It is missing where all its columns are 0; then a learnt
-vector stands in for what it would have said.
+The name of a feature is `group=value`. A group is missing where all its columns are 0; then a learnt vector replaces
+its contribution.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from metarec_jax.types import Array
 
 
 class Span(NamedTuple):
-    """The columns `first` to `end` - 1 of a feature table, which are one group."""
+    """One group of a feature table: the columns `first` to `end` - 1."""
 
     name: str
     first: int
@@ -27,7 +27,7 @@ def group_spans(names: Sequence[str]) -> tuple[Span, ...]:
     """The groups of columns called `group=value`, in their order.
 
     Raises:
-      ValueError: the columns of a group do not stand side by side.
+      ValueError: the columns of a group are not adjacent.
     """
     spans, first = [], 0
     for name, columns in groupby(name.partition("=")[0] for name in names):
@@ -40,7 +40,7 @@ def group_spans(names: Sequence[str]) -> tuple[Span, ...]:
 
 
 def hide_groups(side: Array, spans: Sequence[Span], shown: Array) -> Array:
-    """Features [..., G] with 0 in the groups where `shown` [len(spans)] is 0, which so are missing."""
+    """Features `side` [..., G] with 0 in the groups where `shown` [len(spans)] is 0, which makes them missing."""
     columns = [jnp.broadcast_to(shown[place], (span.end - span.first,)) for place, span in enumerate(spans)]
     return side * jnp.concatenate([*columns, jnp.zeros(0, side.dtype)])
 
@@ -48,10 +48,10 @@ def hide_groups(side: Array, spans: Sequence[Span], shown: Array) -> Array:
 class ContentEncoder(nn.Module):
     """Features [N, G] of entities, in the groups `spans` -> [N, dim].
 
-    The sum over the groups of a linear map, plus a small network: a ReLU layer of `width` a group, their mean over the
-    groups that are there, weighted by a softmax of what each says of its own weight, and a last layer that is 0 at
-    first. Where a group is missing a learnt vector, 0 at first, takes the place of its linear map. All starts at 0, so
-    that a linear model can be put into the maps `linear_<group>`.
+    The sum over the groups of a linear map, plus a small network: a ReLU layer of `width` units a group, the mean of
+    these over the groups present, weighted by a softmax of a learnt logit of each group's layer, and a linear layer.
+    Where a group is missing, a learnt vector replaces its linear map. Maps, vectors and the last layer start at 0, so
+    that the maps `linear_<group>` can be set to a linear model.
     """
 
     spans: Sequence[Span]
@@ -64,17 +64,17 @@ class ContentEncoder(nn.Module):
         total = jnp.zeros((side.shape[0], self.dim))
         hidden, logits, mask = [], [], []
         for name, first, end in self.spans:
-            part = side[:, first:end]
-            there = jnp.any(part != 0, -1)
-            linear = nn.Dense(self.dim, use_bias=False, kernel_init=zeros, name=f"linear_{name}")(part)
-            instead = self.param(f"missing_{name}", zeros, (self.dim,))
-            total += jnp.where(there[:, None], linear, instead)
-            hidden.append(nn.relu(nn.Dense(self.width, name=f"hidden_{name}")(part)))
+            columns = side[:, first:end]
+            present = jnp.any(columns != 0, -1)
+            linear = nn.Dense(self.dim, use_bias=False, kernel_init=zeros, name=f"linear_{name}")(columns)
+            missing = self.param(f"missing_{name}", zeros, (self.dim,))
+            total += jnp.where(present[:, None], linear, missing)
+            hidden.append(nn.relu(nn.Dense(self.width, name=f"hidden_{name}")(columns)))
             logits.append(nn.Dense(1, kernel_init=zeros, name=f"weight_{name}")(hidden[-1])[:, 0])
-            mask.append(there)
+            mask.append(present)
         if not self.spans:
             return total
-        there = jnp.stack(mask)
-        shares = jax.nn.softmax(jnp.where(there, jnp.stack(logits), -1e9), 0) * there  # [groups, N]
-        fused = jnp.einsum("gn,gnw->nw", shares, jnp.stack(hidden))
+        present = jnp.stack(mask)
+        weights = jax.nn.softmax(jnp.where(present, jnp.stack(logits), -1e9), 0) * present  # [groups, N]
+        fused = jnp.einsum("gn,gnw->nw", weights, jnp.stack(hidden))
         return total + nn.Dense(self.dim, kernel_init=zeros, name="fused")(fused)

@@ -1,4 +1,4 @@
-"""The embedding of a task's owner from the side features: what a new item is before anybody has rated it."""
+"""A generator of the embedding of a task's owner, for example a new item, from its side features."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,10 +10,10 @@ from metarec_jax.types import Array
 
 
 class Generator(nn.Module):
-    """Vectors [A], [B], ... -> [dim]: side by side through ReLU layers and a linear one, which starts at 0.
+    """Vectors [A], [B], ... -> [dim]: concatenated, through ReLU layers and a linear layer that starts at 0.
 
-    So it changes nothing before it has learnt something. Where the vectors have no entries at all it reads a constant.
-    Dropout is on if and only if a "dropout" key is passed to `apply`.
+    So the output is 0 before training. If the vectors have no entries, the input is the constant 1. Dropout is on if
+    and only if a "dropout" key is passed to `apply`.
     """
 
     dim: int

@@ -12,10 +12,11 @@ from metarec_jax.types import Array
 class MLP(nn.Module):
     """ReLU layers of widths `hidden` and a linear layer called "head"; biases start at 0.
 
-    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner moves it.
+    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner changes it.
 
-    Weights start small. With the usual scale the loss of inputs as large as 5 is curved so sharply that a few inner
-    steps at a rate of 0.01 run away before training has begun. MAML's authors have 0.01, from which it takes longer.
+    Weights start small. With the usual scale and inputs as large as 5, the curvature of the loss makes a few inner
+    steps at a rate of 0.01 diverge before training has begun. MAML's authors use 0.01, from which training takes
+    longer.
     """
 
     hidden: Sequence[int] = (40, 40)

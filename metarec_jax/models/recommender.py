@@ -1,8 +1,8 @@
-"""Networks for recommendation tasks: from `Inputs` to features or to a rating. All take side features AND ids.
+"""Networks for recommendation tasks: from `Inputs` to features or to a rating. All use side features AND ids.
 
-The tables of ids (`IdTable`) are called "id_..." in the parameters. An inner loop leaves them alone: a task meets
-each id once, so a row adapted on the support would never be read for the query; meta-gradients do flow into them.
-Rows start small, so that an id never met in training acts like the average one.
+ID tables (`IdTable`) are called "id_..." in the parameters. An inner loop does not adapt them: each id occurs once in a
+task, so a row adapted on the support would not be used for the query. Meta-gradients do train them. Rows start small,
+so that an id without training examples acts like the average one.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from metarec_jax.types import Array, Inputs
 
 
 class IdTable(nn.Module):
-    """One learnt vector an id: ids [N] -> [N, dim]."""
+    """A table of one learnt vector an id: ids [N] -> [N, dim]."""
 
     size: int
     dim: int
@@ -22,16 +22,21 @@ class IdTable(nn.Module):
 
     @nn.compact
     def __call__(self, ids: Array) -> Array:
-        if self.has_variable("params", "table"):  # perhaps some of its rows, and ids that are places among them
+        if self.has_variable("params", "table"):  # may be a subset of the rows, with ids that index this subset
             return self.get_variable("params", "table")[ids]
         return self.param("table", nn.initializers.normal(self.scale), (self.size, self.dim))[ids]
 
 
 class Encoder(nn.Module):
-    """Inputs -> [N, hidden[-1]]: id vector, content and context side by side through a ReLU network.
+    """Inputs -> [N, hidden[-1]]: id vector, content and context, concatenated, through a ReLU network.
 
-    With `task_dim` there is one more input, a vector "task" that is 0 in every row until a learner moves it. Without
-    `use_ids` only the side features are read, and a constant where there are none.
+    Attributes:
+      num_ids: size of the ID table.
+      id_dim: length of an id's vector.
+      side_dim: length of the linear maps of content and of context.
+      hidden: widths of the layers.
+      task_dim: length of one more input, a vector "task" that is 0 in every row until a learner changes it.
+      use_ids: if False, only the side features are read, or the constant 1 where there are none.
     """
 
     num_ids: int
@@ -43,25 +48,25 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        parts = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)] if self.use_ids else []
-        parts += [
+        inputs = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)] if self.use_ids else []
+        inputs += [
             nn.Dense(self.side_dim, name=name)(side)
             for name, side in (("content", x.content), ("context", x.context))
             if side.shape[-1]
         ]
         if self.task_dim:
             task = self.param("task", nn.initializers.zeros, (self.task_dim,))
-            parts.append(jnp.broadcast_to(task, (x.id.shape[0], self.task_dim)))
-        hidden = jnp.concatenate(parts or [jnp.ones((x.id.shape[0], 1))], -1)
+            inputs.append(jnp.broadcast_to(task, (x.id.shape[0], self.task_dim)))
+        hidden = jnp.concatenate(inputs or [jnp.ones((x.id.shape[0], 1))], -1)
         for layer, width in enumerate(self.hidden):
             hidden = nn.relu(nn.Dense(width, name=f"layer_{layer}")(hidden))
         return hidden
 
 
 class RatingNet(nn.Module):
-    """Inputs -> predicted ratings [N]: encoder, linear head and a bias an id, around a given mean and scale.
+    """Inputs -> predicted ratings [N]: `Encoder`, a linear head and a bias an id, in units of `scale` around `mean`.
 
-    Without `use_ids` neither the encoder nor a bias knows the id.
+    Without `use_ids` there is no bias either.
     """
 
     num_ids: int
@@ -85,12 +90,12 @@ class RatingNet(nn.Module):
 
 
 class TasteNet(nn.Module):
-    """Inputs -> (features [N, dim], prior mean [N]): the two things a linear model of one task's taste needs.
+    """Inputs -> (features [N, dim], prior mean [N] in rating units), for a linear model of one task's ratings.
 
-    A rating is prior mean + features . w + noise with w ~ N(0, I) a task: the scale of the features is the prior.
-    Features are a centre that all candidates share, so that w holds the task's own bias too, plus a vector an id plus a
-    map of the content. The prior mean is a bias an id plus features . M context: what people of this age, gender, ...
-    tend to like beyond the average, before a single rating is known.
+    A rating is prior mean + features . w + noise with w ~ N(0, I) for each task: the scale of the features is the
+    prior. Features are a centre common to all candidates, so that w includes the task's bias, plus a vector an id, plus
+    a linear map of the content. The prior mean is a bias an id plus features . M context, which is what owners with
+    these side features (age, gender, ...) like beyond the average, before any rating is known.
     """
 
     num_ids: int

@@ -1,4 +1,7 @@
-"""A set of items to a vector of the taste, and scores of items by it. Dropout is on iff a "dropout" key is passed."""
+"""An encoder of a set of items to a taste vector, and scores of items from it.
+
+Dropout is on if and only if a "dropout" key is passed to `apply`.
+"""
 
 import flax.linen as nn
 import jax
@@ -15,18 +18,19 @@ class SetEncoder(nn.Module):
     taste = 1, and gain(K) p + a network of p and K        gain(K) = exp(a + b log K)
     score of an item = (bias, output vector) . taste
 
-    The network ends in zeros, so that at first the taste is linear in the items, and the scores are those of a linear
-    item-item model whose weights are the products of vectors and output vectors. With nothing known the taste is 0,
-    and so is every score.
+    The last layer of the network starts at 0, so that initially the taste is linear in the items, and the scores are
+    those of a linear item-item model whose weights are the products of vectors and output vectors. If nothing is known,
+    the taste is 0, and so is every score.
     """
 
     num_ids: int
     dim: int = 256
     width: int = 256
     dropout: float = 0.3
-    scale: float = 0.05  # of the vectors, where they do not start from something known
+    scale: float = 0.05  # standard deviation of the initial vectors
 
     def setup(self) -> None:
+        """Make the ID tables and the layers."""
         self.id_known = IdTable(self.num_ids, self.dim, self.scale)
         self.id_sought = IdTable(self.num_ids, self.dim, self.scale)
         self.id_bias = IdTable(self.num_ids, 1, scale=0.0)
@@ -40,13 +44,13 @@ class SetEncoder(nn.Module):
         still = not self.has_rng("dropout")
         count = jnp.maximum(jnp.sum(mask), 1.0)
         pooled = self.drop(mask @ self.id_known(x.id) * jax.lax.rsqrt(count), deterministic=still)
-        told = jnp.append(pooled, jnp.log(count))
-        hidden = self.drop(nn.relu(self.hidden(told)), deterministic=still)
+        inputs = jnp.append(pooled, jnp.log(count))
+        hidden = self.drop(nn.relu(self.hidden(inputs)), deterministic=still)
         gain = jnp.exp(self.log_gain[0] + self.log_gain[1] * jnp.log(count))
         return jnp.append(1.0, gain * pooled + self.out(hidden)) * (jnp.sum(mask) > 0)
 
     def score(self, taste: Array, x: Inputs) -> Array:
-        """[N] scores of x of [N, ...]."""
+        """[N] scores of items x of [N, ...]."""
         return self.id_sought(x.id) @ taste[1:] + self.id_bias(x.id)[:, 0] * taste[0]
 
     def __call__(self, known: Inputs, mask: Array, sought: Inputs) -> Array:

@@ -1,8 +1,8 @@
-"""Networks that read a support set of (candidate, rating) pairs: nothing they say depends on the order of the set.
+"""Networks of a support set of (candidate, rating) pairs, invariant to the order of the set.
 
-Ratings enter as residuals from the prior mean and leave as corrections of it, both in units of `scale`. The heads start
-small, so an untrained network predicts the prior mean. A residual also enters multiplied by the features: the sum of
-these products is what a linear model of the taste learns from, and a small network is slow to find it by itself.
+Inputs are residuals of the ratings from the prior mean, and outputs are corrections of it, both in units of `scale`.
+The heads start small, so an untrained network predicts the prior mean. A residual is also an input multiplied by the
+features: the sum of these products is the statistic of a linear model, and a small network learns it slowly by itself.
 
 Dropout is on if and only if a "dropout" key is passed to `apply`.
 """
@@ -16,13 +16,13 @@ import jax.numpy as jnp
 from metarec_jax.ops.similarity import attend
 from metarec_jax.types import Array, Examples
 
-small = nn.initializers.normal(0.01)  # for heads that should start near nothing
+small = nn.initializers.normal(0.01)  # for heads whose outputs should start near 0
 
 
 def shrunk_mean(values: Array, mask: Array, count: float) -> Array:
     """[D + 1] sum of the real rows of `values` [K, D] over K + count, and K / (K + count) as a last entry.
 
-    The plain mean says nothing at K = 0 and cannot tell one rating from twenty; this one is 0 there, and knows K.
+    A plain mean is undefined at K = 0 and does not tell one rating from twenty; this one is 0 there and contains K.
     """
     counted = jnp.concatenate([values, jnp.ones_like(values[:, :1])], -1)
     return mask @ counted / (jnp.sum(mask) + count)
@@ -31,8 +31,8 @@ def shrunk_mean(values: Array, mask: Array, count: float) -> Array:
 class Attention(nn.Module):
     """(queries [N, A], keys [K, B], values [K, C], mask [K]) -> [N, heads * head_dim]: multi-head attention.
 
-    There is one more slot, learnt, beside the K: attention has somewhere to go at K = 0, and one rating among 1 + 1
-    slots weighs less than twenty among 20 + 1.
+    A learnt slot is added to the K entries, so that attention is defined at K = 0, and one rating among 1 + 1 slots has
+    a smaller weight than twenty among 20 + 1.
     """
 
     heads: int
@@ -41,18 +41,18 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, queries: Array, keys: Array, values: Array, mask: Array) -> Array:
         shape = (self.heads, self.head_dim)
-        parts = [
+        projected = [
             nn.DenseGeneral(shape, use_bias=False, name=name)(rows)
             for name, rows in (("query", queries), ("key", keys), ("value", values))
         ]
         empty = [self.param(f"empty_{name}", nn.initializers.zeros, shape)[None] for name in ("key", "value")]
-        with_empty = [jnp.concatenate([slot, rows]) for slot, rows in zip(empty, parts[1:], strict=True)]
-        found = attend(parts[0], *with_empty, jnp.concatenate([jnp.ones_like(mask, shape=1), mask]))
-        return found.reshape(len(queries), self.heads * self.head_dim)
+        with_empty = [jnp.concatenate([slot, rows]) for slot, rows in zip(empty, projected[1:], strict=True)]
+        attended = attend(projected[0], *with_empty, jnp.concatenate([jnp.ones_like(mask, shape=1), mask]))
+        return attended.reshape(len(queries), self.heads * self.head_dim)
 
 
 class Layers(nn.Module):
-    """[N, D] -> [N, hidden[-1]] through ReLU layers, each with dropout."""
+    """[N, D] -> [N, hidden[-1]] through ReLU layers with dropout after each."""
 
     hidden: Sequence[int]
     dropout: float = 0.0
@@ -66,7 +66,7 @@ class Layers(nn.Module):
 
 
 class PairEncoder(nn.Module):
-    """(features [K, D], residuals [K]) -> [K, width], one pair a row."""
+    """(features [K, D], residuals [K]) -> [K, width], one row a pair."""
 
     width: int
     dropout: float = 0.0
@@ -79,9 +79,9 @@ class PairEncoder(nn.Module):
 
 
 class QueryPairs(nn.Module):
-    """(features [N, D], task [R] or [N, R]) -> [N, 2 D + R]: both, and the features times a map of the task.
+    """(features [N, D], task [R] or [N, R]) -> [N, 2 D + R]: both, and the features times a linear map of the task.
 
-    The products let the features of a candidate meet the task's as factors do.
+    The products let features of candidate and task interact as in a factor model.
     """
 
     @nn.compact
@@ -93,7 +93,7 @@ class QueryPairs(nn.Module):
 class GaussianDecoder(nn.Module):
     """(features [N, D], task [R] or [N, R]) -> mean [N] and variance [N] of the residual.
 
-    The standard deviation is 0.1 + 0.9 softplus, as in the neural processes: it cannot collapse.
+    The standard deviation is 0.1 + 0.9 softplus, as in the neural processes, so that it cannot collapse to 0.
     """
 
     width: int
@@ -111,8 +111,8 @@ class RatingReader(nn.Module):
 
     Attributes:
       net: x of [N, ...] -> (features [N, D], prior mean [N] in rating units), for example `TasteNet`.
-      memory: module of two methods, `write(features [K, D], residual [K], mask [K])` -> any pytree, and
-        `recall(that, features [N, D])` -> [R] or [N, R], what is known of the task (for each candidate).
+      memory: module with two methods, `write(features [K, D], residual [K], mask [K])` -> any pytree, and
+        `recall(pytree, features [N, D])` -> [R] or [N, R], the representation of the task (for each candidate).
       scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width, dropout: of the decoder.
     """
@@ -124,13 +124,14 @@ class RatingReader(nn.Module):
     dropout: float
 
     def setup(self) -> None:
+        """Make the decoder."""
         self.decoder = GaussianDecoder(self.width, self.dropout)
 
     def __call__(self, support: Examples, x: Any) -> tuple[Array, Array]:
         return self.rate(self.read(support), x)
 
     def read(self, support: Examples) -> Any:
-        """The support as the memory keeps it."""
+        """The memory's representation of the support."""
         features, prior = self.net(support.x)
         return self.memory.write(features, (support.y - prior) / self.scale, support.mask)
 

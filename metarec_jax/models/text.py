@@ -1,8 +1,8 @@
-"""Networks on texts: hashed n-grams, ready vectors, bytes.
+"""Networks for texts as hashed n-grams, precomputed vectors, or bytes.
 
-`Reweighted` and `Mapped` start as the features that they are given, so that a metric learner begins at what the nearest
-class mean does and can only go on from there: a learnt scale of every feature, 1 at first, and a small network beside
-them that adds 0 at first; or a linear map, the identity at first, which may turn features as well.
+`Reweighted` and `Mapped` start as the identity, so that a metric learner starts at the nearest class mean of the given
+features. `Reweighted` learns a scale of every feature, initially 1, and a small network beside it, initially 0.
+`Mapped` learns a linear map, initially the identity.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from metarec_jax.ops.similarity import unit
 from metarec_jax.types import Array
 
 
-class BytesOf(NamedTuple):
-    """Texts as bytes, and as n-grams for the methods that cannot read bytes."""
+class TextBytes(NamedTuple):
+    """Texts as bytes, and as n-grams for methods that do not use bytes."""
 
     bytes: Array  # [N, L] uint8
     bag: Bag
 
 
 def dense(x: Bag | Array, width: int) -> Array:
-    """Rows [N, width] of a bag, or features [N, F] as they are."""
+    """Rows [N, width] of a bag, or features [N, F] unchanged."""
     if not isinstance(x, Bag):
         return x
     rows = jnp.arange(len(x.column))[:, None]
@@ -34,15 +34,15 @@ def dense(x: Bag | Array, width: int) -> Array:
 class Reweighted(nn.Module):
     """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F + extra].
 
-    Rows of length `sharpness` (learnt) of the features less a centre times their scales, beside `extra` numbers of a
-    network of one hidden layer. A softmax over squared distances between rows of length 1 would be all but uniform.
+    The features, less a centre and times their scales, normalised to a learnt length, beside `extra` outputs of a
+    network of one hidden layer. With length 1 a softmax over squared distances would be almost uniform.
 
     Attributes:
       width: F.
-      hidden: of the network.
-      extra: its outputs, 0 at first.
+      hidden: width of the network's hidden layer.
+      extra: number of its outputs, initially 0.
       sharpness: initial length.
-      centre: initialiser of what is subtracted, [F], for example the mean of the training features.
+      centre: initialiser of the centre, [F], for example the mean of the training features.
     """
 
     width: int
@@ -64,13 +64,13 @@ class Reweighted(nn.Module):
 
 
 class Mapped(nn.Module):
-    """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F] of a length, under a linear map I + M.
+    """Features [N, F], or a `Bag` of F columns, -> embeddings [N, F] of a fixed length, by a linear map I + M.
 
     Attributes:
       width: F.
-      rank: of M, which is 0 at first.
-      length: of the embeddings, as rows of length 1 would be all but alike to a softmax of squared distances.
-      centre: initialiser of what is subtracted first, [F], for example the mean of the training features.
+      rank: of M, which is initially 0.
+      length: of the embeddings; with length 1 a softmax over squared distances would be almost uniform.
+      centre: initialiser of the centre, [F], subtracted first, for example the mean of the training features.
     """
 
     width: int
@@ -89,15 +89,15 @@ class Mapped(nn.Module):
 class ByteNet(nn.Module):
     """Texts as bytes, uint8 [N, L] with 0 for padding, -> embeddings [N, 2 width].
 
-    Two convolutions over neighbouring bytes, with a skip about the second, and then the highest value and the mean
-    over the bytes of the text.
+    Two convolutions over neighbouring bytes, with a skip connection around the second, and then the maximum and the
+    mean over the bytes of the text.
     """
 
     width: int = 128
     span: int = 5  # bytes that a convolution sees
 
     @nn.compact
-    def __call__(self, x: BytesOf) -> Array:
+    def __call__(self, x: TextBytes) -> Array:
         real = (x.bytes > 0)[..., None]
         rows = nn.Embed(256, self.width // 4, name="bytes")(x.bytes.astype(jnp.int32)) * real
         rows = nn.relu(nn.Dense(self.width, name="first")(self._spans(rows))) * real
@@ -110,4 +110,4 @@ class ByteNet(nn.Module):
         """Each byte's row [N, L, C] beside those of its neighbours: [N, L, span C]."""
         half, length = self.span // 2, rows.shape[1]
         padded = jnp.pad(rows, ((0, 0), (half, half), (0, 0)))
-        return jnp.concatenate([padded[:, at : at + length] for at in range(self.span)], -1)
+        return jnp.concatenate([padded[:, offset : offset + length] for offset in range(self.span)], -1)

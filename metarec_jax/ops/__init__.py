@@ -1,0 +1,1 @@
+"""Building blocks without a model: linear algebra of one task, similarities, convolutions, batching, files."""

@@ -1,4 +1,4 @@
-"""A function on many tasks, so many at a time: what bounds the memory of predicting and scoring."""
+"""A function of many tasks in batches, which bounds the memory of predicting and scoring."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,21 +10,24 @@ import jax.numpy as jnp
 def in_batches(function: Callable[[Any], Any], inputs: Any, batch: int) -> Any:
     """`jax.vmap(function)(inputs)`, at most `batch` at a time.
 
-    The batches are of one size, the last one filled up with the last input again: what `jax.lax.map` leaves over it
-    would compile, and for a learner compiling takes longer than predicting.
+    All batches have the same size, and the last one is padded with copies of the last input. `jax.lax.map` would
+    compile the function once more for the remainder, and compiling a learner takes longer than predicting.
 
     Args:
-      function: of one input.
-      inputs: [N] leading on every leaf, N at least 1.
-      batch: at most so many at a time.
+      function: a function of one input.
+      inputs: a pytree, leading [N] on every leaf, N at least 1.
+      batch: the largest number of inputs at a time.
+
+    Returns:
+      The outputs, leading [N] on every leaf.
     """
     number = len(jax.tree.leaves(inputs)[0])
     batches = -(-number // batch)
     size = -(-number // batches)
     rows = jnp.minimum(jnp.arange(batches * size), number - 1).reshape(batches, size)
 
-    def of_rows(rows: jax.Array) -> Any:
+    def apply_rows(rows: jax.Array) -> Any:
         return jax.vmap(function)(jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], inputs))
 
-    found = jax.lax.map(of_rows, rows)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:number], found)
+    outputs = jax.lax.map(apply_rows, rows)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:number], outputs)

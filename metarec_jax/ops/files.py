@@ -1,16 +1,16 @@
-"""Files that are written whole or not at all."""
+"""Writing a file completely or not at all."""
 
 import os
 from pathlib import Path
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file or none of it: at every moment `path` holds the old content or the new.
+    """Write a file atomically: at every moment `path` holds the old content or the new.
 
-    The folder is made where it is missing. One process writes one path at a time.
+    The folder is made if it is missing. No two processes may write the same path at once.
 
     Raises:
-      OSError: the folder cannot be made or written; the old file is as it was.
+      OSError: the folder cannot be made or written; the old file is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Linear algebra of one task, in small dense matrices: what closed-form learners and the factor baselines adapt by.
+"""Linear algebra of one task, with small dense matrices, for closed-form learners and factor baselines.
 
-Nothing here calls LAPACK: on a CPU its batches go to XLA's own thread pool, and two of them at once (the chunks and the
-remainder of a `lax.map`) have been seen to wait for each other for ever on two cores.
+Nothing here calls LAPACK: on a CPU its batches run in XLA's own thread pool, and two of them at once (the batches and
+the remainder of a `lax.map`) have caused a deadlock on two cores.
 """
 
 import jax
@@ -11,9 +11,9 @@ from metarec_jax.types import Array
 
 
 def solve_positive_definite(matrix: Array, vector: Array) -> Array:
-    """x [N] with matrix x = vector, by Gauss-Jordan elimination without pivots; matrix [N, N] positive definite.
+    """x [N] with matrix x = vector [N], by Gauss-Jordan elimination without pivoting; matrix [N, N] positive definite.
 
-    Its derivative is another solve with the same matrix (implicit differentiation), not a walk back through the steps.
+    Its derivative is another solve with the same matrix (implicit differentiation).
     """
 
     if len(vector) == 0:
@@ -33,8 +33,8 @@ def solve_positive_definite(matrix: Array, vector: Array) -> Array:
 def inverse_and_log_determinant(matrix: Array) -> tuple[Array, Array]:
     """The inverse [N, N] and the log-determinant [] of a positive definite matrix [N, N]; N = 0 gives (matrix, 0).
 
-    Gauss-Jordan elimination in place, without pivoting; the determinant is the product of the pivots. The derivative is
-    -A^-1 dA A^-1 and trace(A^-1 dA), for symmetric dA, and may be differentiated again.
+    Gauss-Jordan elimination in place, without pivoting; the determinant is the product of the pivots. The derivatives
+    are -A^-1 dA A^-1 and trace(A^-1 dA), for symmetric dA, and may be differentiated again.
     """
     if len(matrix) == 0:
         return matrix, jnp.zeros((), matrix.dtype)
@@ -42,7 +42,7 @@ def inverse_and_log_determinant(matrix: Array) -> tuple[Array, Array]:
     def eliminate(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         rows, log_determinant = carry
         pivot = rows[k, k]
-        row = rows[k].at[k].set(1.0) / pivot  # column k now holds that of the inverse to be
+        row = rows[k].at[k].set(1.0) / pivot  # column k now holds column k of the inverse
         rows = (rows.at[:, k].set(0.0) - rows[:, k, None] * row).at[k].set(row)
         return rows, log_determinant + jnp.log(pivot)
 
@@ -57,10 +57,10 @@ def _derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Ar
 
 
 def _whiten(features: Array, target: Array, mask: Array, noise: Array) -> tuple[Array, Array]:
-    """Features [K, D] and target [K] over the noise's standard deviation; padding becomes rows of zeros.
+    """Features [K, D] and target [K] divided by the noise's standard deviation; padding becomes rows of zeros.
 
-    A row of weight 2 is the row twice, so what they are multiplied with is the root of the weight. The slope of a root
-    at 0 is infinite, and 0 times it is NaN: there it is taken as 0.
+    A row of weight 2 counts as two rows, so both are multiplied by the square root of the weight. The derivative of the
+    root at 0 is infinite, and 0 times it is NaN; there it is taken as 0.
     """
     real = mask > 0
     scale = jnp.where(real, jnp.sqrt(jnp.where(real, mask, 1.0)), 0.0) * jax.lax.rsqrt(noise)
@@ -75,7 +75,7 @@ def ridge_weights(features: Array, target: Array, mask: Array, noise: Array) -> 
     Args:
       features: [K, D], scaled so that the prior covariance of w is the identity.
       target: [K] residuals of the support ratings from the prior mean.
-      mask: [K] 1 real, 0 padding; or the weight of a row, of which 2 is the row twice.
+      mask: [K] 1 real, 0 padding; or the weight of a row: weight 2 counts as two rows.
       noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
 
     Returns:
@@ -106,14 +106,14 @@ def ridge_covariance(features: Array, mask: Array, noise: Array) -> Array:
 def absorb(
     weights: Array, covariance: Array, features: Array, target: Array, mask: Array, noise: Array
 ) -> tuple[Array, Array]:
-    """The posterior mean [D] and covariance [D, D] after more examples, from those before: the batch solution exactly.
+    """The posterior mean [D] and covariance [D, D] after more examples, from those before; exactly the batch solution.
 
-    A rank-one step an example (Sherman and Morrison 1950; the Kalman filter's), O(D^2), without any of the old ones.
+    One rank-one update an example (Sherman and Morrison 1950; the Kalman filter), O(D^2), without the old examples.
 
     Args:
-      weights, covariance: [D] and [D, D] so far.
+      weights, covariance: [D] and [D, D], the posterior so far.
       features: [N, D] of the new examples.
-      target: [N] what features . w is to explain.
+      target: [N] targets of features . w.
       mask: [N] 1 real, 0 padding.
       noise: [], or [N] one a row: variance of the noise.
     """
@@ -135,7 +135,7 @@ def relax(weights: Array, covariance: Array, mean: Array, prior: Array, fraction
     prior N(mean, prior) as it is; the prediction step of the Kalman filter. fraction = 1 changes nothing.
 
     Args:
-      weights, covariance: [D] and [D, D].
+      weights, covariance: [D] and [D, D] of the posterior.
       mean, prior: [D] and [D, D] of the prior.
       fraction: [] in 0..1.
     """
@@ -147,13 +147,13 @@ def gaussian_posterior(
 ) -> tuple[Array, Array]:
     """Posterior mean [D] and covariance [D, D] of w ~ N(0, precision^-1) given target = features . w + noise.
 
-    Inverts the smaller of a K x K and a D x D matrix per task. With K <= D the prior covariance is needed too, but that
-    is the same for all tasks, and under `vmap` computed once.
+    Inverts the smaller of a K x K and a D x D matrix per task. With K <= D the prior covariance is needed too, but it
+    is the same for all tasks and computed once under `vmap`.
 
     Args:
       features: [K, D].
-      target: [K] residuals of the support ratings from what the prior expects.
-      mask: [K] 1 real, 0 padding; or the weight of a row, of which 2 is the row twice.
+      target: [K] residuals of the support ratings from the prior mean.
+      mask: [K] 1 real, 0 padding; or the weight of a row: weight 2 counts as two rows.
       noise: [], or [K] one a row: positive noise variance, in the squared unit of `target`.
       precision: [D, D] positive definite.
     """

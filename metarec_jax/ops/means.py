@@ -1,4 +1,4 @@
-"""Means that are shrunk by pseudo-counts."""
+"""Means shrunk by pseudo-counts."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +7,16 @@ from metarec_jax.types import Array
 
 
 def shrunk_mean(index: np.ndarray, values: np.ndarray, size: int, shrink: float) -> np.ndarray:
-    """Means of `values` [R] by group, pulled to 0 by `shrink` pseudo-observations of 0.
+    """Means of `values` [R] by group, shrunk to 0 by `shrink` pseudo-observations of 0.
 
-    Returns [size] float64; a group without members gets 0, also where `shrink` is 0.
+    Args:
+      index: [R] group of each value, 0..size-1.
+      values: [R].
+      size: number of groups.
+      shrink: number of pseudo-observations a group.
+
+    Returns:
+      [size] float64; 0 for a group without members, also where `shrink` is 0.
     """
     total = np.bincount(index, weights=values, minlength=size)
     count = np.bincount(index, minlength=size) + shrink
@@ -17,5 +24,5 @@ def shrunk_mean(index: np.ndarray, values: np.ndarray, size: int, shrink: float)
 
 
 def folded_mean(residual: Array, mask: Array, shrink: Array) -> Array:
-    """Mean of the real entries of `residual` [K], pulled to 0 by `shrink` pseudo-ratings; 0 where there are none."""
+    """[] mean of the real entries (`mask` [K]) of `residual` [K], shrunk to 0 by `shrink` [] pseudo-ratings."""
     return jnp.sum(mask * residual) / jnp.maximum(mask.sum() + shrink, 1e-6)

@@ -1,4 +1,4 @@
-"""Similarities between vectors, and attention by them."""
+"""Normalisation of vectors to unit length, and attention."""
 
 import jax
 import jax.numpy as jnp
@@ -8,23 +8,23 @@ from metarec_jax.types import Array
 
 
 def unit(vectors: Array) -> Array:
-    """Vectors [N, D] at length 1; those of length 0 stay there."""
+    """Vectors [N, D] scaled to length 1; vectors of length 0 stay 0."""
     return vectors * jax.lax.rsqrt(jnp.sum(jnp.square(vectors), -1, keepdims=True) + 1e-12)
 
 
 def unit_rows(values: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays."""
+    """Rows [N, D] scaled to length 1; rows of zeros stay 0."""
     return values / np.maximum(np.sqrt(np.sum(values**2, axis=1, keepdims=True)), 1e-9)
 
 
 def masked_logits(logits: Array, mask: Array) -> Array:
-    """Logits [..., K] of a softmax over the real of K: an entry of weight 2 (mask [K]) is the entry twice."""
+    """Logits [..., K] of a softmax over the real entries; an entry of weight 2 in `mask` [K] counts as two entries."""
     real = mask > 0
     return jnp.where(real, logits + jnp.log(jnp.where(real, mask, 1.0)), -1e9)
 
 
 def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
-    """Scaled dot-product attention, softmax(Q K' / sqrt(d)) V (Vaswani 2017, eq. 1), a head at a time.
+    """Scaled dot-product attention, softmax(Q K' / sqrt(d)) V (Vaswani et al. 2017, eq. 1), for each of H heads.
 
     Args:
       queries: [N, H, d].
@@ -39,9 +39,10 @@ def attend(queries: Array, keys: Array, values: Array, mask: Array) -> Array:
 
 
 def attend_or_none(logits: Array, mask: Array, none: Array) -> Array:
-    """Shares [N, K] of attention: softmax of logits [N, K] over the real of K (mask [K]) and a slot of logit `none` [].
+    """Attention weights [N, K] from logits [N, K], with one more entry of logit `none` [].
 
-    What the slot takes is lost, so that shares add up to less than 1, and to 0 at K = 0.
+    They are a softmax over the real entries (`mask` [K]) and the extra one. The weight of the extra entry is dropped,
+    so the weights add up to less than 1, and to 0 at K = 0.
     """
     logits = masked_logits(logits, mask)
     slot = jnp.broadcast_to(none, (logits.shape[0], 1))

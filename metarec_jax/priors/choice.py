@@ -1,4 +1,4 @@
-"""Vectors of who rated what: where priors of choice start."""
+"""Item vectors from who rated what, the initial values of `models.choice.ChoicePrior`."""
 
 import functools
 
@@ -7,16 +7,17 @@ import scipy.sparse.linalg
 
 from metarec_jax.data.table import Ratings
 
-PSEUDO_USERS = 5.0  # added to an item's raters, so that a rare item does not have a vector as long as its chance
+CHOICE_DIM = 32  # spectral axes
+PSEUDO_USERS = 5.0  # added to an item's raters, so that the vector of a rare item is not long by chance
 
 
 def choice_vectors(train: Ratings, dim: int) -> np.ndarray:
-    """[I, dim + STATISTICS] float32 vectors of the items, of mean square 1 over the ratings.
+    """[I, dim + STATISTICS] float32 vectors of the items; the spectral columns have mean square 1 over the ratings.
 
-    The first `dim` are the leading axes of a correspondence analysis of who rated what (Benzecri 1973): the singular
-    vectors of the user x item table of 0 and 1, rows and columns divided by the roots of their sums, without the
-    trivial first one. Fewer where there are not so many. The last are popularity (log) and mean rating, standardised,
-    and their squares less 1.
+    The first `dim` columns are the leading axes of a correspondence analysis of who rated what (Benzecri 1973): the
+    singular vectors of the binary user x item matrix, with rows and columns divided by the roots of their sums, without
+    the trivial first one. Where there are fewer axes the other columns are 0. The last columns are log popularity and
+    mean rating, standardised, and their squares less 1.
     """
     raters = np.bincount(train.item, minlength=train.num_items).astype(np.float64)
     rated = np.bincount(train.user, minlength=train.num_users).astype(np.float64)
@@ -27,21 +28,18 @@ def choice_vectors(train: Ratings, dim: int) -> np.ndarray:
     spectral = rows[np.argsort(-values)[1:]].T / np.sqrt(raters + PSEUDO_USERS)[:, None]
     spectral /= np.sqrt(np.mean(spectral[train.item] ** 2, 0)) + 1e-12
     total = np.bincount(train.item, train.rating, train.num_items) + PSEUDO_USERS * train.rating.mean()
-    statistics = [_standard(of, train.item) for of in (np.log1p(raters), total / (raters + PSEUDO_USERS))]
-    parts = [spectral, np.zeros((train.num_items, dim - axes)), *(s[:, None] for s in statistics)]
-    return np.concatenate(parts + [s[:, None] ** 2 - 1.0 for s in statistics], 1).astype(np.float32)
+    statistics = [_standard(statistic, train.item) for statistic in (np.log1p(raters), total / (raters + PSEUDO_USERS))]
+    columns = [spectral, np.zeros((train.num_items, dim - axes)), *(statistic[:, None] for statistic in statistics)]
+    return np.concatenate(columns + [statistic[:, None] ** 2 - 1.0 for statistic in statistics], 1).astype(np.float32)
 
 
 def _standard(values: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Values [I] of mean 0 and variance 1 over the ratings' items [R]."""
+    """Values [I] standardised to mean 0 and variance 1 over the ratings, whose items are [R]."""
     over = values[items]
     return (values - over.mean()) / (over.std() + 1e-6)
 
 
 @functools.lru_cache(maxsize=4)
 def fitted_choice_vectors(train: Ratings) -> np.ndarray:
-    """Vectors of who rated what, [I, CHOICE_DIM + STATISTICS]."""
+    """`choice_vectors` with `CHOICE_DIM` axes, [I, CHOICE_DIM + STATISTICS], cached for the last tables."""
     return choice_vectors(train, CHOICE_DIM)
-
-
-CHOICE_DIM = 32

@@ -1,4 +1,4 @@
-"""A Gaussian process over items in weight space, fitted to a training table."""
+"""A Gaussian process (GP) over items in weight space, fitted to a training table."""
 
 import functools
 
@@ -28,28 +28,28 @@ def fit(
     prior_ratings: float = 100.0,
     reg_by_group: bool = False,
 ) -> Params:
-    """The fitted weight-space process; `noise`, `bias` and `content` are shares of the variance of the bias residuals.
+    """Fit the GP in weight space. `noise`, `bias` and `content` are fractions of the variance of the bias residuals.
 
     Args:
       train: the training ratings. Memory is 4 U D^2 bytes beyond the item-item matrix, with D = 1 + F + rank.
       rank: of the item covariance; 0 leaves a ridge regression on bias and item features.
-      shrink: pseudo-users at covariance 0 for each pair of items.
-      noise: variance of the noise to start from; every step of EM estimates it anew.
-      bias, content: prior variances of the user's bias, and of what the item features together explain.
+      shrink: pseudo-users with covariance 0 for each pair of items.
+      noise: initial variance of the noise; every step of EM estimates it again.
+      bias, content: prior variances of the user's bias, and of the contribution of all item features together.
       reg_population: ridge penalty on the population's weights, in users.
       reg_by_group: choose a penalty for each group of the users' features by cross-validation (`gp_penalties`),
         starting from `reg_population`.
       em_steps: steps of EM from the covariance's features; more than one or two overfit.
-      prior_ratings: pseudo-ratings that hold an item's features where they were before EM.
+      prior_ratings: pseudo-ratings that shrink an item's features to those before EM.
 
     Returns:
-      What a meta-learner may start from, all float32 in rating units: phi [I, D], scaled so that the prior covariance
-      of the user's weights is the identity; mean [I]; intercept [D] and population [G, D], the prior mean of the
-      weights; noise [], a variance. Of an item without ratings phi is a constant plus content @ content_phi [F, D],
-      and mean a constant plus content @ content_mean [F].
+      Initial values for a meta-learner, all float32 in rating units: phi [I, D], scaled so that the prior covariance of
+      the user's weights is the identity; mean [I]; intercept [D] and population [G, D], the prior mean of the weights;
+      noise [], a variance. For an item without ratings, phi is a constant plus content @ content_phi [F, D], and mean a
+      constant plus content @ content_mean [F].
 
     Raises:
-      ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
+      ValueError: rank > 0 and more items than `statistics.MAX_ITEMS`.
     """
     mean, user, beta = item_means(train)
     side, residual = train.item_features.values, train.rating - mean[train.item] - user[train.user]
@@ -78,9 +78,9 @@ def fit(
 
 
 def item_means(train: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Expected ratings [I] of an average user, the users' biases [U], and what content says of the former, [F].
+    """Expected ratings [I] of an average user, the users' biases [U], and weights [F] of the content for the former.
 
-    An item that nobody has rated has the bias that its content foretells: a constant plus content @ the last.
+    For an item without ratings the expected rating is predicted from its content: a constant plus content @ weights.
     """
     mu, item, user = fit_biases(train, reg_user=5.0, reg_item=5.0)
     side, count = train.item_features.values, np.bincount(train.item, minlength=train.num_items)
@@ -89,7 +89,13 @@ def item_means(train: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> np.ndarray:
-    """[I] the noise of each item's ratings over that of all, which the process takes as 1; see `gp_population`."""
+    """[I] noise variance of each item's ratings relative to that of all, which the GP assumes to be 1.
+
+    Args:
+      train: the training ratings.
+      fitted: from `fit`.
+      prior_ratings: see `gp_population.item_noise`.
+    """
     phi, mean = np.asarray(fitted["phi"]), np.asarray(fitted["mean"])
     population = np.vstack([fitted["intercept"], fitted["population"]])
     users = user_evidence(train, phi, mean, float(fitted["noise"]))
@@ -98,12 +104,12 @@ def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> n
 
 @functools.lru_cache(maxsize=4)
 def fitted_gp(train: Ratings, **settings: float) -> Params:
-    """A fitted Gaussian process; the learners of a run, and the trials of one learner, start from the same few."""
-    with jax.ensure_compile_time_eval():  # the first to ask may be a program that is being traced
+    """`fit`, cached: the learners of a run, and the tuning trials of one learner, use the same few settings."""
+    with jax.ensure_compile_time_eval():  # the first call may come while a program is being traced
         return fit(train, **settings)
 
 
 @functools.lru_cache(maxsize=4)
 def fitted_noise(train: Ratings, **settings: float) -> np.ndarray:
-    """The noise of the items' ratings around such a process, [I]."""
+    """`item_noise` [I] of the GP fitted with these settings, cached."""
     return item_noise(train, fitted_gp(train, **settings))

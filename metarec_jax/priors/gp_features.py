@@ -1,16 +1,18 @@
-"""Item features whose inner products are the kernel of the Gaussian process: bias + content + item covariance."""
+"""Item features whose inner products are the kernel of the Gaussian process (GP): bias + content + item covariance."""
 
 import numpy as np
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.priors.statistics import co_sums
 
-OVERSAMPLING = 32  # columns beyond the rank, and passes, of the randomised eigensolver; with both, the leading
-PASSES = 6  # eigenvalues of an item covariance are right to a tenth of a percent
+# The randomised eigensolver; with these values the leading eigenvalues of an item covariance are right to 0.1%.
+OVERSAMPLING = 32  # columns beyond the rank
+PASSES = 6  # power iterations
 
 
 def top_eigenvectors(matrix: np.ndarray, rank: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The leading positive eigenvalues [r], descending, and eigenvectors [I, r] of a symmetric [I, I], r <= rank.
+    """The leading positive eigenvalues [r], descending, and eigenvectors [I, r] of a symmetric matrix [I, I], r <=
+    rank.
 
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithm 4.4).
     """
@@ -25,10 +27,10 @@ def top_eigenvectors(matrix: np.ndarray, rank: int, seed: int = 0) -> tuple[np.n
 
 
 def item_covariance(train: Ratings, residual: np.ndarray, shrink: float, noise: float) -> np.ndarray:
-    """Shrunk covariance [I, I] of the users' residuals [R], less the noise on the diagonal.
+    """Shrunk covariance [I, I] of the users' residuals [R], less the noise variance on the diagonal.
 
-    Users weigh 1 / sqrt(n): a user with n ratings appears in n^2 pairs, and the heaviest would drown the rest.
-    `shrink` counts pseudo-users at covariance 0 for every pair of items.
+    A user with n ratings has weight 1 / sqrt(n): the user is in n^2 pairs, and the most active users would dominate.
+    `shrink` is a number of pseudo-users with covariance 0 for every pair of items.
     """
     count = np.bincount(train.user, minlength=train.num_users)
     weight = 1.0 / np.sqrt(np.maximum(count, 1.0))
@@ -40,7 +42,7 @@ def item_covariance(train: Ratings, residual: np.ndarray, shrink: float, noise: 
 
 
 def content_scale(side: np.ndarray, content: float) -> float:
-    """What side features [I, F] are multiplied by, to give an average item's rating a variance of `content`."""
+    """Factor of the side features [I, F] that gives an average item's rating a prior variance of `content`."""
     norm = np.mean(np.sum(side.astype(np.float64) ** 2, axis=1))
     return float(np.sqrt(content / max(norm, 1e-12)))
 
@@ -60,11 +62,11 @@ def gp_features(
       content: prior variance that the item features together give to an average item's rating.
 
     Raises:
-      ValueError: rank > 0 and more items than `item_statistics.MAX_ITEMS`.
+      ValueError: rank > 0 and more items than `statistics.MAX_ITEMS`.
     """
     side = train.item_features.values
-    parts = [np.full((train.num_items, 1), np.sqrt(bias)), side * content_scale(side, content)]
+    columns = [np.full((train.num_items, 1), np.sqrt(bias)), side * content_scale(side, content)]
     if rank > 0:
         values, vectors = top_eigenvectors(item_covariance(train, residual, shrink, noise), rank)
-        parts.append(vectors * np.sqrt(values))
-    return np.concatenate(parts, axis=1).astype(np.float32)
+        columns.append(vectors * np.sqrt(values))
+    return np.concatenate(columns, axis=1).astype(np.float32)

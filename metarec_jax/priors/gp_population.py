@@ -1,6 +1,6 @@
-"""What training users teach a weight-space Gaussian process: the population's mean weights, and better item features.
+"""Fits of a Gaussian process (GP) in weight space to all training users: the population's mean weights, item features.
 
-Model of user u with features f_u (a leading 1 included) and ratings r_u of items with features Phi_u:
+The model of user u with features f_u (a leading 1 included) and ratings r_u of items with features Phi_u:
     w_u ~ N(M^T f_u, I),    r_u = mean_u + Phi_u w_u + e,    e ~ N(0, noise).
 """
 
@@ -16,7 +16,7 @@ from metarec_jax.priors.statistics import rating_matrix
 
 
 class Users(NamedTuple):
-    """The evidence of U training users about their weights."""
+    """Statistics of U training users for the posterior of their weights."""
 
     features: np.ndarray  # [U, 1 + G] f_u
     cov: np.ndarray  # [U, D, D] posterior covariance (I + Phi_u^T Phi_u / noise)^-1
@@ -24,7 +24,8 @@ class Users(NamedTuple):
 
 
 def user_evidence(train: Ratings, phi: np.ndarray, mean: np.ndarray, noise: float) -> Users:
-    """Posterior pieces of every training user under item features `phi` [I, D], `mean` [I] and `noise`."""
+    """Statistics of every training user under item features `phi` [I, D], expected ratings `mean` [I] and noise
+    variance `noise`."""
     gram, moment = normal_equations(phi, train.item, train.rating - mean[train.item], train.user_offsets)
     cov = np.linalg.inv(gram / np.float32(noise) + np.eye(phi.shape[1], dtype=np.float32))
     ones = np.ones((train.num_users, 1), np.float32)
@@ -37,12 +38,12 @@ def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def population_weights(users: Users, reg: float | np.ndarray) -> np.ndarray:
-    """M [1 + G, D] by generalised least squares with each user's own deviation integrated out, plus reg |M|^2.
+    """M [1 + G, D] by generalised least squares with the users' deviations integrated out, plus reg |M|^2.
 
     With V_u = Phi_u Phi_u^T + noise I, M solves
         sum_u f_u f_u^T M (Phi_u^T V_u^-1 Phi_u) + reg M = sum_u f_u (Phi_u^T V_u^-1 (r_u - mean_u))^T,
     where Phi_u^T V_u^-1 Phi_u = I - cov_u and Phi_u^T V_u^-1 (r_u - mean_u) = cov_u evidence_u (Woodbury). `reg` is one
-    penalty or [1 + G] of them, one a row of M.
+    penalty, or [1 + G], one for each row of M.
     """
     return solve_population(users, reg, population_target(users))
 
@@ -53,10 +54,10 @@ def population_target(users: Users) -> np.ndarray:
 
 
 def solve_population(users: Users, reg: float | np.ndarray, target: np.ndarray, rtol: float = 1e-5) -> np.ndarray:
-    """[1 + G, D] the solution of the equation for M with `target` [1 + G, D] on its right.
+    """[1 + G, D] solution of the equation for M with right-hand side `target` [1 + G, D].
 
-    Conjugate gradients, preconditioned by the diagonal, never form the (1 + G) D square matrix. Features that are
-    mostly zeros (names of creators) are multiplied as a sparse matrix.
+    Conjugate gradients with a diagonal preconditioner, which do not form the matrix of size (1 + G) D. Features that
+    are mostly zeros (names of creators) are multiplied as a sparse matrix.
     """
     shape = target.shape
     penalty = np.broadcast_to(np.asarray(reg, np.float32), shape[:1])[:, None]
@@ -83,44 +84,44 @@ def solve_population(users: Users, reg: float | np.ndarray, target: np.ndarray, 
 
 
 def posterior_weights(users: Users, population: np.ndarray) -> np.ndarray:
-    """[U, D] posterior means of the users' weights, under the prior means that `population` [1 + G, D] gives them."""
+    """[U, D] posterior means of the users' weights, with prior means from `population` [1 + G, D]."""
     return _times(users.cov, users.evidence + users.features @ population)
 
 
 def em_step(
     train: Ratings, users: Users, population: np.ndarray, phi: np.ndarray, mean: np.ndarray, prior_ratings: float
 ) -> tuple[np.ndarray, float]:
-    """One step of expectation maximisation of the marginal likelihood: new item features [I, D] and noise.
+    """One step of expectation maximisation of the marginal likelihood: new item features [I, D] and noise variance.
 
-    Features from the item covariance serve heavy raters best; this step fits them to the users' posteriors (as in
-    Lawrence and Urtasun 2009, "Non-linear matrix factorization with Gaussian processes", and Yu et al. 2009,
+    Features from the item covariance fit the most active users best; this step fits them to the users' posteriors (as
+    in Lawrence and Urtasun 2009, "Non-linear matrix factorization with Gaussian processes", and Yu et al. 2009,
     "Large-scale collaborative prediction using a nonparametric random effects model"). `prior_ratings` pseudo-ratings
-    hold each item at its present features, so an item that is rarely rated hardly moves.
+    shrink each item's features to the present ones, so those of an item with few ratings hardly change.
     """
     dim = phi.shape[1]
     posterior = posterior_weights(users, population)
     residual, order = train.rating - mean[train.item], train.item_order
     gram, moment = normal_equations(posterior, train.user[order], residual[order], train.item_offsets)
-    spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)  # over the users who rated the item
+    covariance_sums = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)  # over the users who rated the item
     hold = np.float32(prior_ratings)
-    new = solve_rows(gram + spread + hold * np.eye(dim, dtype=np.float32), moment + hold * phi)
+    new = solve_rows(gram + covariance_sums + hold * np.eye(dim, dtype=np.float32), moment + hold * phi)
     misfit = residual - np.sum(new[train.item] * posterior[train.user], axis=1)
-    noise = (np.sum(misfit**2) + np.einsum("id,ide,ie->", new, spread, new)) / len(residual)
+    noise = (np.sum(misfit**2) + np.einsum("id,ide,ie->", new, covariance_sums, new)) / len(residual)
     return new, float(noise)
 
 
 def item_noise(
     train: Ratings, users: Users, population: np.ndarray, phi: np.ndarray, mean: np.ndarray, prior_ratings: float
 ) -> np.ndarray:
-    """[I] how noisy the ratings of an item are: their variance around the users' posteriors, over that of all items.
+    """[I] noise of an item's ratings: their variance around the users' posteriors, relative to that of all items.
 
-    The process takes it as 1. Some items divide even those of the same taste, and say little of it. `prior_ratings`
-    pseudo-ratings of a variance of 1 hold items that are rarely rated.
+    The GP assumes it to be 1. Users of the same taste disagree about some items, whose ratings thus say little about
+    the taste. `prior_ratings` pseudo-ratings of variance 1 shrink the estimates of items with few ratings.
     """
     posterior = posterior_weights(users, population)
     misfit = train.rating - mean[train.item] - np.sum(phi[train.item] * posterior[train.user], axis=1)
-    spread = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)
-    sums = np.bincount(train.item, misfit**2, train.num_items) + np.einsum("id,ide,ie->i", phi, spread, phi)
+    covariance_sums = sum_matrices(rating_matrix(train).T.tocsr(), users.cov)
+    sums = np.bincount(train.item, misfit**2, train.num_items) + np.einsum("id,ide,ie->i", phi, covariance_sums, phi)
     count = np.bincount(train.item, minlength=train.num_items)
     usual = sums.sum() / len(misfit)
     return ((sums / usual + prior_ratings) / (count + prior_ratings)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Training ratings by candidate: what content-based neighbours know."""
+"""Training ratings by candidate, the data of content-based neighbours (`models.history`)."""
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,18 @@ from metarec_jax.models.history import History
 from metarec_jax.ops.similarity import unit_rows
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
 
-MAX_CELLS = 400_000_000  # of owners by candidates, at 5 bytes
+MAX_CELLS = 400_000_000  # owners times candidates, at 5 bytes each
 
 
 def read_history(train: Ratings, learner: Learner, params: Params) -> History:
-    """The ratings of a table, less what a learner expects of an owner of whom no rating is known.
+    """The ratings of a table as residuals from a learner's predictions without support ratings.
+
+    Args:
+      train: the training ratings; `user` holds the owners.
+      learner, params: the learner that predicts.
 
     Raises:
-      ValueError: a table of owners by candidates larger than `MAX_CELLS`.
+      ValueError: the table of owners by candidates has more than `MAX_CELLS` cells.
     """
     owners, candidates = train.num_users, train.num_items
     if owners * candidates > MAX_CELLS:
@@ -25,17 +29,17 @@ def read_history(train: Ratings, learner: Learner, params: Params) -> History:
 
     @jax.jit
     def expected(contexts: Array) -> Array:
-        def of_one(context: Array) -> Array:
+        def predict_owner(context: Array) -> Array:
             x = Inputs(jnp.arange(candidates), content, jnp.broadcast_to(context, (candidates, len(context))))
-            nothing = Examples(jax.tree.map(lambda part: part[:1], x), jnp.zeros(1), jnp.zeros(1))
-            return learner.predict(learner.adapt(params, nothing), x)
+            no_ratings = Examples(jax.tree.map(lambda leaf: leaf[:1], x), jnp.zeros(1), jnp.zeros(1))
+            return learner.predict(learner.adapt(params, no_ratings), x)
 
-        return jax.lax.map(of_one, contexts)
+        return jax.lax.map(predict_owner, contexts)
 
     values = train.user_features.values
-    left, rated = np.zeros((candidates, owners), np.float32), np.zeros((candidates, owners), bool)
-    left[train.item, train.user] = train.rating - np.asarray(expected(jnp.asarray(values)))[train.user, train.item]
+    residual, rated = np.zeros((candidates, owners), np.float32), np.zeros((candidates, owners), bool)
+    residual[train.item, train.user] = train.rating - np.asarray(expected(jnp.asarray(values)))[train.user, train.item]
     rated[train.item, train.user] = True
     scale = np.maximum(values.std(0), 1e-3)  # a rare author says more than a common genre
-    parts = np.float32(unit_rows(values / scale)), np.float32(scale), left, rated
-    return History(*(jnp.asarray(part) for part in parts))
+    arrays = np.float32(unit_rows(values / scale)), np.float32(scale), residual, rated
+    return History(*(jnp.asarray(leaf) for leaf in arrays))

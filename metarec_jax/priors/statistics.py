@@ -1,4 +1,4 @@
-"""Sums over the users who rated both items of a pair: what kNN, EASE and the Gaussian process are made of."""
+"""Sums over the users who rated both items of a pair, for kNN, EASE and the Gaussian process."""
 
 import numpy as np
 import scipy.sparse
@@ -9,16 +9,16 @@ MAX_ITEMS = 20_000  # a dense item x item float32 matrix of this size takes 1.6 
 
 
 def interactions(train: Ratings, liked: bool) -> tuple[np.ndarray, float]:
-    """[R] whether a rating counts as an interaction, and the least rating that does (-inf unless `liked`).
+    """[R] bool, whether a rating counts as an interaction, and the least rating that does.
 
-    Liked is at least the median of the training ratings: 4 or 5 stars on MovieLens.
+    With `liked` it is the median of the training ratings, so that 4 and 5 stars count on MovieLens; else -inf.
     """
     least = float(np.median(train.rating)) if liked else -np.inf
     return train.rating >= least, least
 
 
 def rating_matrix(train: Ratings, values: np.ndarray | None = None) -> scipy.sparse.csr_array:
-    """[U, I] float32 sparse matrix of `values` [R], one a training rating; ones by default."""
+    """[U, I] float32 sparse matrix of `values` [R], one for each training rating; ones by default."""
     values = np.ones(len(train.item), np.float32) if values is None else values.astype(np.float32)
     return scipy.sparse.csr_array((values, train.item, train.user_offsets), (train.num_users, train.num_items))
 
@@ -35,7 +35,11 @@ def co_sums(train: Ratings, values: np.ndarray | None = None) -> np.ndarray:
 
 
 def check_items(train: Ratings) -> None:
-    """Raises ValueError where there are more than `MAX_ITEMS` items."""
+    """Check that an item-item matrix is possible.
+
+    Raises:
+      ValueError: there are more than `MAX_ITEMS` items.
+    """
     if train.num_items > MAX_ITEMS:
         raise ValueError(
             f"{train.name}: {train.num_items} items, but item-item baselines hold a dense matrix and stop at"

@@ -48,7 +48,8 @@ class Recipe(NamedTuple):
     space: Space = OUTER_SPACE  # of keywords of `build` and fields of `training`
     stages: tuple[Stage, ...] = ONE_STAGE
     grid: tuple[dict[str, Any], ...] = ({},)  # of a classical method: what validation tasks choose among at every K
-    output: str = "rating"  # or "score", whose order alone means something
+    output: str = "rating"  # or "score", whose order alone means something, or "class"
+    transductive: bool = False  # whether the prediction for a query depends on the other queries
     name: str = ""  # in tables
     changes: tuple[tuple[str, Any], ...] = ()  # of the defaults
 

@@ -61,8 +61,8 @@ def text_table(results: Results) -> str:
     heads = ["", *(f"{k} questions" for k in columns(results))]
     blocks = [[f"{results['dataset']['name']}, {results['experiment']}: {results['asked']}"]]
 
-    def lines(learner: str, of) -> list[list[str]]:
-        return [[way, *(of(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
+    def lines(learner: str, cell_text) -> list[list[str]]:
+        return [[way, *(cell_text(find(results, learner, way, k)) for k in columns(results))] for way in ways(results)]
 
     for learner in learners(results):
         errors = lines(learner, lambda row: f"{row['metrics']['rmse']['mean']:.4f}")
@@ -95,6 +95,17 @@ def questions_figure(results: Results) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     return figure
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
 
 
 def html_page(results: Results) -> str:

@@ -49,8 +49,8 @@ def text_table(results: Results) -> str:
     for row in results["rows"]:
         count = row["metrics"]["correlation"]["tasks"]
         shown = ("correlation", "most - random")
-        found = dict(zip(heads[3:], cells(row), strict=True))
-        texts = [f"{text} {interval}" if head in shown else text for head, (text, interval) in found.items()]
+        by_head = dict(zip(heads[3:], cells(row), strict=True))
+        texts = [f"{text} {interval}" if head in shown else text for head, (text, interval) in by_head.items()]
         lines.append([row["name"], str(row["shots"]), f"{count:,}", *texts])
     notes = [f"{name}: {meaning}" for name, meaning in COLUMNS.items()]
     title = f"{results['dataset']['name']}, {results['experiment']}"
@@ -73,6 +73,17 @@ def points_figure(results: Results) -> Figure:
         axis.set_ylabel("actual")
         dress(axis, name, "predicted", "rating units")
     return figure
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows in the layout of `report/results.py`."""
+    return results["rows"]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Pictures beside the page: none, it holds them all."""
+    del results
+    return {}
 
 
 def html_page(results: Results) -> str:

@@ -140,9 +140,9 @@ def metrics(results: Results) -> list[str]:
 
 
 def shots(results: Results) -> list[int | str]:
-    """The values of K, rising, "all" last."""
-    values = {row["shots"] for row in results["rows"]}
-    return sorted(values, key=lambda k: math.inf if k == "all" else k)
+    """The values of K, rising, then those that are texts, in the order of the rows."""
+    values = dict.fromkeys(row["shots"] for row in results["rows"])
+    return sorted(values, key=lambda k: math.inf if isinstance(k, str) else k)
 
 
 def names(results: Results, kind: str) -> list[str]:

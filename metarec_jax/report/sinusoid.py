@@ -1,6 +1,6 @@
-"""The report of `experiments/sinusoid.py`: text tables, plots and one self-contained HTML page.
+"""The report of sinusoid regression: text tables, plots and one self-contained HTML page.
 
-`results.json` of that experiment, keys of objects being text:
+`results.json` of that benchmark, keys of objects being text:
     protocol     {name: number or list}
     rows         [{name, shots, steps, mse: {mean, low, high}, median, diverged, versus_maml}, ...]; steps are gradient
       steps on a test task; mean is null where a task diverged; versus_maml is null or {difference, low, high}, paired
@@ -71,10 +71,10 @@ def interval(figures: dict[str, float | None]) -> str:
 
 def cells(results: Results, k: int) -> dict[str, list[dict[str, Any]]]:
     """Method -> one cell a number of gradient steps: texts, whether it is the best, whether it was trained so."""
-    found = {}
+    table = {}
     means = {n: [_row(results, name, k, n)["mse"]["mean"] for name in names(results)] for n in steps(results)}
     for name in names(results):
-        found[name] = []
+        table[name] = []
         for n in steps(results):
             row = _row(results, name, k, n)
             mean = row["mse"]["mean"]
@@ -82,8 +82,8 @@ def cells(results: Results, k: int) -> dict[str, list[dict[str, Any]]]:
             trained = results["settings"][name]["inner_steps"] == n
             spread = f"on {row['diverged']} tasks" if row["diverged"] else interval(row["mse"])
             texts = {"text": number(mean), "interval": spread, "median": number(row["median"])}
-            found[name].append(texts | {"best": best, "trained": trained, "change": _change(row["versus_maml"])})
-    return found
+            table[name].append(texts | {"best": best, "trained": trained, "change": _change(row["versus_maml"])})
+    return table
 
 
 def _change(versus: dict[str, Any] | None) -> dict[str, str]:
@@ -166,22 +166,42 @@ def errors_figure(results: Results) -> Figure:
     """A panel a K: mean squared error against gradient steps, on a log scale, with 95% intervals."""
     figure, axes = _figure(len(shots(results)), 4.2)
     for axis, k in zip(axes, shots(results), strict=True):
-        at = range(len(steps(results)))
+        places = range(len(steps(results)))
         heights = []
         for place, name in enumerate(names(results)):
             mses = [_row(results, name, k, n)["mse"] for n in steps(results)]
             mean, low, high = (np.array([mse[key] for mse in mses], float) for key in ("mean", "low", "high"))
             look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-            axis.plot(at, mean, label=name, linewidth=2, markersize=5.5, **look)
-            axis.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
+            axis.plot(places, mean, label=name, linewidth=2, markersize=5.5, **look)
+            axis.fill_between(places, low, high, color=look["color"], alpha=0.1, linewidth=0)
             heights += [value for value in mean if np.isfinite(value)]
         axis.set_yscale("log")
         axis.set_ylim(0.7 * min(heights), min(1.4 * max(heights), 10.0))
-        axis.set_xticks(at, [str(n) for n in steps(results)])
+        axis.set_xticks(places, [str(n) for n in steps(results)])
         dress(axis, f"Mean squared error, K = {k}", "gradient steps on the test task", "lower is better")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+def rows(results: Results) -> list[dict[str, Any]]:
+    """The rows as `report/results.py` has them; a mean over tasks is undefined where one of them diverged."""
+    tasks = results["protocol"]["test tasks"]
+    return [
+        {
+            "name": row["name"],
+            "kind": "learner",
+            "shots": f"K = {row['shots']}, {counted(row['steps'])}",
+            "metrics": {"mse": row["mse"] | {"tasks": tasks, "undefined": row["diverged"]}},
+        }
+        for row in results["rows"]
+    ]
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """File name -> picture."""
+    waves = {f"curves_{k}_shots.png": curves_figure(results, k) for k in shots(results)}
+    return waves | {"errors.png": errors_figure(results)}
 
 
 def html_page(results: Results) -> str:

@@ -34,8 +34,8 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 
 def columns(results: Results) -> list[str]:
-    """The heads of the columns: "K = 0", ..."""
-    return [f"K = {k}" for k in r.shots(results)]
+    """The heads of the columns: "K = 0", ..., or what else the shots are called."""
+    return [k if isinstance(k, str) and k != "all" else f"K = {k}" for k in r.shots(results)]
 
 
 def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
@@ -52,7 +52,7 @@ def cells(results: Results, metric: str, kind: str) -> dict[str, list[Cell]]:
 def _measured(results: Results, metric: str, k: int | str) -> list[dict[str, Any]]:
     """The figures of everyone for whom the metric is defined at this K."""
     everyone = r.names(results, "baseline") + r.names(results, "learner")
-    return [found for name in everyone if (found := r.figures(results, name, k, metric))]
+    return [figures for name in everyone if (figures := r.figures(results, name, k, metric))]
 
 
 def _cell(figures: dict[str, Any] | None, best: float | None) -> Cell:

@@ -50,12 +50,12 @@ class _LostError(Exception):
 
 def starts(space: Space, candidates: list[Settings]) -> list[Settings]:
     """The searched part of complete settings, each once."""
-    found: list[Settings] = []
+    distinct: list[Settings] = []
     for candidate in candidates:
         settings = {key: candidate[key] for key in space}
-        if settings not in found:
-            found.append(settings)
-    return found
+        if settings not in distinct:
+            distinct.append(settings)
+    return distinct
 
 
 def search(
@@ -266,8 +266,8 @@ def _entry(method: Method, trials: list[FrozenTrial]) -> dict[str, Any]:
     best = min if by_name(method.metric).lower_is_better else max
     tuned = {}
     for k in complete[0]["values"] if complete else ():
-        found = best(complete, key=lambda attributes: attributes["values"][k])
-        tuned[k] = {"value": found["values"][k], "settings": found["settings"]}
+        best_trial = best(complete, key=lambda attributes: attributes["values"][k])
+        tuned[k] = {"value": best_trial["values"][k], "settings": best_trial["settings"]}
     first = trials[0].user_attrs.get("values", {})
     return {
         "metric": method.metric,

@@ -75,39 +75,39 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
         raise ValueError(f"--tuned: {path} holds settings for {asked}, not for {benchmark}; tune for it.")
     trained = {name for name, recipe in recipes.items() if recipe.training}
     try:
-        for name, found in settings.items():
-            _check(recipes, name, [steps | entry for entry in found] if name in trained else found)
+        for name, entries in settings.items():
+            _check(recipes, name, [steps | entry for entry in entries] if name in trained else entries)
     except ValueError as error:
         raise ValueError(f"--tuned: {path}: {error}") from error
     return Tuned(
         dataset,
         split,
-        {name: steps | found[0] for name, found in settings.items() if name in trained},
-        {name: found for name, found in settings.items() if name not in trained},
+        {name: steps | entries[0] for name, entries in settings.items() if name in trained},
+        {name: entries for name, entries in settings.items() if name not in trained},
         hashlib.sha256(raw).hexdigest(),
     )
 
 
 def _distinct(best: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    distinct: list[dict[str, Any]] = []
     for entry in best.values():
         settings = dict(entry["settings"])
-        if settings not in found:
-            found.append(settings)
-    return found
+        if settings not in distinct:
+            distinct.append(settings)
+    return distinct
 
 
-def _check(recipes: Mapping[str, Recipe], name: str, found: list[dict[str, Any]]) -> None:
+def _check(recipes: Mapping[str, Recipe], name: str, entries: list[dict[str, Any]]) -> None:
     """Raises ValueError unless these are settings of the method."""
     if name not in recipes:
         raise ValueError(f"unknown method {name!r}; there are {', '.join(recipes)}.")
     if recipes[name].training:
-        if len(found) > 1:
-            raise ValueError(f"{name} has {len(found)} settings and is trained with one for every K.")
-        hyperparameters(recipes[name], found[0])
+        if len(entries) > 1:
+            raise ValueError(f"{name} has {len(entries)} settings and is trained with one for every K.")
+        hyperparameters(recipes[name], entries[0])
         return
     known = fit_defaults(recipes[name].baseline)
-    for settings in found:
+    for settings in entries:
         for key, value in settings.items():
             if key not in known:
                 raise ValueError(f"{name} has no {key!r}; it has {', '.join(known) or 'none'}.")

@@ -51,10 +51,10 @@ def influence_by_weight(method: Learner | Baseline, params: Params, support: Exa
     return _jacobian(predictions, jnp.ones(len(support.mask), support.mask.dtype))
 
 
-def _jacobian(function: Callable[[Array], Array], at: Array) -> Array:
+def _jacobian(function: Callable[[Array], Array], point: Array) -> Array:
     """[N, K] of a function [K] -> [N], in as many passes as the smaller of the two."""
-    rows = jax.eval_shape(function, at).shape[0]
-    return (jax.jacfwd if rows > len(at) else jax.jacrev)(function)(at)
+    rows = jax.eval_shape(function, point).shape[0]
+    return (jax.jacfwd if rows > len(point) else jax.jacrev)(function)(point)
 
 
 def deletion_effect(method: Learner | Baseline, params: Params, support: Examples, x) -> Array:
@@ -65,8 +65,8 @@ def deletion_effect(method: Learner | Baseline, params: Params, support: Example
     def predictions(kept: Array) -> Array:
         return method.predict(method.adapt(params, support._replace(mask=kept * support.mask)), x)
 
-    found = jax.vmap(predictions)(kept)
-    return (found[1:] - found[0]).T
+    predicted = jax.vmap(predictions)(kept)
+    return (predicted[1:] - predicted[0]).T
 
 
 class Explained(NamedTuple):

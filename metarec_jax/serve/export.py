@@ -11,6 +11,7 @@ All programs take and give flat lists of arrays (see `programs`), so that a read
 
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ import numpy as np
 from jax import export as jax_export
 
 from metarec_jax.data.table import Ratings
+from metarec_jax.eval.predict import raw_predictions
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.serve.sessions import live
-from metarec_jax.types import Array, Baseline, Examples, Inputs, Learner, Params
+from metarec_jax.types import Array, Baseline, Episode, Examples, Inputs, Learner, Params
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 FORMAT = 1
@@ -49,8 +51,8 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
         per_row = jnp.broadcast_to(context[:, None], (*item.shape, context.shape[1]))
         return Inputs(item, content[item], per_row)
 
-    one = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros((support, context)))
-    many = live(method, params, Examples(one, jnp.zeros(support), jnp.ones(support)))
+    x = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros((support, context)))
+    many = live(method, params, Examples(x, jnp.zeros(support), jnp.ones(support)))
 
     def adapt(leaves, content, item, rating, real, context):
         return many.adapt(tree.unflatten(leaves), Examples(inputs(content, item, context), rating, real))
@@ -77,8 +79,8 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
     if many.update is not None:
         shapes["update"] = (update, (own, items(n, 1), floats(n, 1), floats(n, context)))
     return {
-        name: jax_export.export(jax.jit(of), platforms=PLATFORMS)(*shared, *arguments)
-        for name, (of, arguments) in shapes.items()
+        name: jax_export.export(jax.jit(program), platforms=PLATFORMS)(*shared, *arguments)
+        for name, (program, arguments) in shapes.items()
     }
 
 
@@ -118,3 +120,28 @@ def write_learner(
         for program, exported in made.items():
             archive.writestr(program, exported.serialize())
     write_atomic(path, file.getvalue())
+
+
+def compare(path: Path, method: Learner | Baseline, params: Params, tasks: Episode) -> tuple[float, float]:
+    """Ask a file of `write_learner` what its learner is asked.
+
+    Args:
+      path: of the file.
+      method, params: what was written to it.
+      tasks: [T] tasks of the table, whose support has as many rows as the file adapts to.
+
+    Returns:
+      The largest difference of the predictions for the query, in rating units, and the seconds that loading took.
+    """
+    begun = time.perf_counter()
+    with zipfile.ZipFile(path) as archive:
+        with archive.open("arrays.npz") as file:
+            arrays = dict(np.load(file, allow_pickle=False))
+        content = arrays.pop("content")
+        read = {name: jax_export.deserialize(bytearray(archive.read(name))) for name in ("adapt", "predict")}
+    seconds, shared = time.perf_counter() - begun, ([arrays[str(place)] for place in range(len(arrays))], content)
+    context = np.asarray(tasks.query.x.context)[:, 0]
+    own = read["adapt"].call(*shared, tasks.support.x.id, tasks.support.y, tasks.support.mask, context)
+    answers = np.asarray(read["predict"].call(*shared, own, tasks.query.x.id, context))
+    expected = raw_predictions(method, params, jax.tree.map(np.asarray, tasks))
+    return float(np.abs(answers - expected).max()), seconds

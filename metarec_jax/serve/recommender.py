@@ -30,7 +30,7 @@ class Shared(NamedTuple):
     params: Params
     content: Array  # [I, F]
     person: Array  # [G] features of the average person
-    noise: Array | None  # [I] variance of a rating that is not the taste's; None where the two cannot be told apart
+    noise: Array | None  # [I] variance of a rating that is not the taste's; None where they cannot be separated
     asked: Array  # [C] int32, the most rated items
 
 
@@ -92,12 +92,12 @@ def inputs(shared: Shared, item: Array) -> Inputs:
 def _noise(learner: Learner, shared: Shared) -> Array:
     """[I] the variance of a rating that is left when the item was rated very often."""
 
-    def of(item: Array) -> Array:
+    def item_noise(item: Array) -> Array:
         x = inputs(shared, item[None])
         known = learner.adapt(shared.params, Examples(x, jnp.zeros(1), jnp.full(1, HEAVY)))
         return learner.variance(known, x)[0]
 
-    return in_batches(of, jnp.arange(len(shared.content)), 256)
+    return in_batches(item_noise, jnp.arange(len(shared.content)), 256)
 
 
 def _answer(learner: Learner, shown: int, shared: Shared, item: Array, rating: Array, real: Array) -> Answer:
@@ -119,11 +119,11 @@ def _told(learner: Learner, shared: Shared, support: Examples, prediction: Array
     """[C] by how much a rating of each item would lessen the mean variance of all that may be asked."""
     x = inputs(shared, shared.asked)
 
-    def doubt(weight: Array) -> Array:
+    def uncertainty(weight: Array) -> Array:
         asked = Examples(x, prediction[shared.asked], weight)
-        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), support, asked)
-        return jnp.mean(learner.variance(learner.adapt(shared.params, both), x))
+        all_examples = jax.tree.map(lambda *parts: jnp.concatenate(parts), support, asked)
+        return jnp.mean(learner.variance(learner.adapt(shared.params, all_examples), x))
 
-    slope = jax.grad(doubt)(jnp.full(len(shared.asked), SLIGHT))
+    slope = jax.grad(uncertainty)(jnp.full(len(shared.asked), SLIGHT))
     noise = shared.noise[shared.asked]
     return -slope * noise / (noise + taste[shared.asked])

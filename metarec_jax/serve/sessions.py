@@ -42,13 +42,13 @@ def live(method: Learner | Baseline, params: Params, support: Examples) -> Live:
         return [leaf for leaf, changed in zip(jax.tree.leaves(fast), own, strict=True) if changed]
 
     def adapt(params: Params, support: Examples) -> Own:
-        return jax.vmap(lambda one: kept(method.adapt(params, one)))(support)
+        return jax.vmap(lambda person: kept(method.adapt(params, person)))(support)
 
     def update(params: Params, own: Own, new: Examples) -> Own:
-        return jax.vmap(lambda one, rows: kept(method.update(whole(params, one), rows)))(own, new)
+        return jax.vmap(lambda person, rows: kept(method.update(whole(params, person), rows)))(own, new)
 
     def predict(params: Params, own: Own, x: Any) -> Array:
-        return jax.vmap(lambda one, x: method.predict(whole(params, one), x))(own, x)
+        return jax.vmap(lambda person, x: method.predict(whole(params, person), x))(own, x)
 
     return Live(adapt, None if method.update is None else update, predict)
 

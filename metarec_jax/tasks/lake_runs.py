@@ -40,12 +40,12 @@ def lake_runs(archive: Path, runs: int = RUNS, ways: int = WAYS) -> Episode:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            found = [_run(opened, run + 1, ways) for run in range(runs)]
+            drawn = [_run(opened, run + 1, ways) for run in range(runs)]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{archive}: cannot be read ({error}); fetch it again.") from error
     except ValueError as error:
         raise DataError(f"{archive}: {error}; not the official archive.") from error
-    known, asked, labels = (np.stack(parts) for parts in zip(*found, strict=True))
+    known, asked, labels = (np.stack(parts) for parts in zip(*drawn, strict=True))
     known_labels = np.broadcast_to(np.arange(ways, dtype=np.int32), (runs, ways))
 
     def examples(pictures: np.ndarray, y: np.ndarray) -> Examples:

@@ -84,14 +84,14 @@ class Case:
         """For the query, from what was learnt."""
         return np.asarray(self.predict(fast, self.episode.query.x))
 
-    def differ(self, found: Any, expected: Any, scale: float = 1.0) -> str:
+    def differ(self, values: Any, expected: Any, scale: float = 1.0) -> str:
         """What is wrong if the two differ by more than `scale` times the tolerance; else nothing."""
-        found, expected = np.asarray(found), np.asarray(expected)
-        if found.shape != expected.shape:
-            return f"The shapes are {found.shape} and {expected.shape}."
-        if np.allclose(found, expected, atol=scale * self.atol, rtol=scale * self.rtol, equal_nan=True):
+        values, expected = np.asarray(values), np.asarray(expected)
+        if values.shape != expected.shape:
+            return f"The shapes are {values.shape} and {expected.shape}."
+        if np.allclose(values, expected, atol=scale * self.atol, rtol=scale * self.rtol, equal_nan=True):
             return ""
-        return f"The largest difference is {np.max(np.abs(found - expected)):.3g}."
+        return f"The largest difference is {np.max(np.abs(values - expected)):.3g}."
 
 
 def padded(examples: Examples, other: Examples) -> Examples:

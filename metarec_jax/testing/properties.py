@@ -13,6 +13,7 @@ DIRECTIONS, STEP, SLOPE = 3, 1e-6, 1e-4  # finite differences in float64; a smal
 
 
 def init(case: Case) -> str:
+    """`init` gives arrays, of the structure of the parameters that are checked."""
     made = case.make()
     if strays := _no_arrays(made):
         return f"Some parameters are no arrays but {strays}."
@@ -24,6 +25,7 @@ def init(case: Case) -> str:
 
 
 def fit_is_deterministic(case: Case) -> str:
+    """`fit` gives arrays, and the same ones again."""
     if strays := _no_arrays(case.params):
         return f"Some parameters are no arrays but {strays}."
     if not_finite(case.params):
@@ -34,53 +36,62 @@ def fit_is_deterministic(case: Case) -> str:
 
 
 def output(case: Case) -> str:
+    """`output` is one of the two words."""
     return "" if case.method.output in ("rating", "score") else f"`output` is {case.method.output!r}."
 
 
 def predictions(case: Case) -> str:
-    found, y = case.predictions(case.episode.support), case.episode.query.y
+    """Finite, and of the shape of y; of classes of the length of y."""
+    outputs, y = case.predictions(case.episode.support), case.episode.query.y
     ratings = np.issubdtype(y.dtype, np.floating)  # integers are classes, of which each has an output
-    if (found.shape if ratings else found.shape[:1]) != (y.shape if ratings else y.shape[:1]):
-        return f"The shape of the predictions is {found.shape}, that of the query's y is {y.shape}."
-    return "Some predictions are not finite." if not_finite(found) else ""
+    if (outputs.shape if ratings else outputs.shape[:1]) != (y.shape if ratings else y.shape[:1]):
+        return f"The shape of the predictions is {outputs.shape}, that of the query's y is {y.shape}."
+    return "Some predictions are not finite." if not_finite(outputs) else ""
 
 
 def padding(case: Case) -> str:
+    """Rows with mask 0 after the support change no prediction."""
     return case.differ(case.predictions(case.padded_episode.support), case.predictions(case.episode.support))
 
 
 def order(case: Case) -> str:
+    """The support turned round, its padding in front, changes no prediction."""
     turned = rows_of(case.padded_episode.support, slice(None, None, -1))  # with the padding in front
     return case.differ(case.predictions(turned), case.predictions(case.episode.support))
 
 
 def empty_is_finite(case: Case) -> str:
+    """K = 0 has finite predictions, padded or not."""
     supports = {"padding only": case.masked, "no rows": case.no_rows}
     wrong = [name for name, support in supports.items() if not_finite(case.predictions(support))]
     return f"Some predictions are not finite where the support has {' or '.join(wrong)}." if wrong else ""
 
 
 def empty_is_empty(case: Case) -> str:
+    """What the rows of a masked support hold changes no prediction."""
     return case.differ(case.predictions(case.no_rows), case.predictions(case.masked), 0.05)
 
 
 def adaptation(case: Case) -> str:
+    """The support changes a prediction."""
     moved = np.abs(case.predictions(case.episode.support) - case.predictions(case.masked)).max()
     return "" if moved > CHANGE else f"No prediction moves by more than {moved:.3g}."
 
 
 def vmap(case: Case) -> str:
+    """Two tasks at once, one of them without ratings, are predicted as each on its own."""
     method, supports = case.method, (case.padded_episode.support, case.masked)
 
-    def one(params, support, x):
+    def of_task(params, support, x):
         return method.predict(method.adapt(params, support), x)
 
-    both = jax.tree.map(lambda *leaves: np.stack(leaves), *supports)
-    together = jax.jit(jax.vmap(one, (None, 0, None)))(case.params, both, case.episode.query.x)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *supports)
+    together = jax.jit(jax.vmap(of_task, (None, 0, None)))(case.params, stacked, case.episode.query.x)
     return case.differ(together, np.stack([case.predictions(support) for support in supports]))
 
 
 def loss(case: Case) -> str:
+    """A finite scalar, with and without the training step, and metrics that are scalars."""
     value, metrics = case.loss(case.params, case.episode, case.key)
     plain, _ = jax.eval_shape(case.method.loss, case.params, case.episode, case.key)  # without the training step
     if value.shape or plain.shape:
@@ -91,10 +102,12 @@ def loss(case: Case) -> str:
 
 
 def loss_padding(case: Case) -> str:
+    """Rows with mask 0, of support and query, do not change the loss."""
     return case.differ(*(case.loss(case.params, task, case.key)[0] for task in (case.padded_episode, case.episode)))
 
 
 def gradient_is_finite(case: Case) -> str:
+    """With padding in the task, and without ratings."""
     loss_and_gradient, params, task = case.in_float64
     nothing = task.support._replace(mask=np.zeros(len(task.support.mask)))
     with jax.enable_x64(True):
@@ -104,6 +117,7 @@ def gradient_is_finite(case: Case) -> str:
 
 
 def gradient_is_exact(case: Case) -> str:
+    """Central differences along random directions, in float64."""
     loss_and_gradient, params, task = case.in_float64
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
@@ -123,6 +137,7 @@ def gradient_is_exact(case: Case) -> str:
 
 
 def update_is_exact(case: Case) -> str:
+    """One row at a time, from no rows, ends in the predictions of `adapt`."""
     update, support = jax.jit(case.method.update), case.episode.support
     fast = case.adapt(case.params, case.no_rows)
     for row in range(len(support.mask)):
@@ -131,17 +146,20 @@ def update_is_exact(case: Case) -> str:
 
 
 def update_padding(case: Case) -> str:
+    """Rows with mask 0 change no prediction."""
     nothing = rows_of(case.padded_episode.support, slice(-PADDING, None))
     fast = jax.jit(case.method.update)(case.adapt(case.params, case.episode.support), nothing)
     return case.differ(case.answers(fast), case.predictions(case.episode.support))
 
 
 def forget_nothing(case: Case) -> str:
+    """A kept share of 1 changes no prediction."""
     fast = jax.jit(case.method.forget)(case.adapt(case.params, case.episode.support), jnp.float32(1.0))
     return case.differ(case.answers(fast), case.predictions(case.episode.support))
 
 
 def variance_is_positive(case: Case) -> str:
+    """And [N], as the predictions."""
     variances = _variances(case)
     if {variance.shape for variance in variances} != {case.episode.query.mask.shape}:
         return f"Its shape is {variances[0].shape}."
@@ -149,6 +167,7 @@ def variance_is_positive(case: Case) -> str:
 
 
 def variance_falls(case: Case) -> str:
+    """From two ratings to all of them, for every candidate."""
     few, all_of_them = _variances(case)
     return "" if (all_of_them < few).all() else "After two ratings some are no larger than after all of them."
 

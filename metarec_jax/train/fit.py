@@ -99,7 +99,7 @@ def fit(
         early by, and the last parameters count.
       keep_last: whether the last parameters count, and not those of the best validation value.
       sharding: of the work of a step; None: one device.
-      steps: compiled before by `train_steps` of the same arguments, or by `compiled.OneProgram`.
+      steps: compiled before by `train_steps` of the same arguments, or by `compiled.Compiled`.
       journal: where the training is logged and resumed; None: nowhere.
 
     Raises:

@@ -54,15 +54,14 @@ class Store:
         except ValueError as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
 
-    def load_frame(self, name: str, remedy: str) -> pl.DataFrame | None:
-        """A frame that was saved, or None where there is none.
+    def load_frame(self, name: str, remedy: str) -> pl.DataFrame:
+        """A frame that was saved.
 
         Raises:
-          StoreError: it is damaged; the message ends with the remedy.
+          StoreError: it is damaged, or there is none; the message ends with the remedy.
         """
-        content = self.load(name)
         try:
-            return None if content is None else pl.read_parquet(io.BytesIO(content))
+            return pl.read_parquet(io.BytesIO(self.load(name) or b""))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
 

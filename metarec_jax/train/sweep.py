@@ -22,34 +22,35 @@ def stack(runs: list[Run]) -> Run:
 
 
 def fit_many(
-    chunk: TrainSteps,
+    train_steps: TrainSteps,
     data: Any,
     runs: Run,
     *,
     roots: Array,
     steps: int,
     validate: Callable[[Params], np.ndarray],
-    on_chunk: Callable[[int, np.ndarray, np.ndarray], None] = lambda step, loss, valid: None,
+    on_steps: Callable[[int, np.ndarray, np.ndarray], None] = lambda step, loss, valid: None,
 ) -> Run:
     """Train N runs side by side to `steps`; each keeps its best parameters, as in `training.fit`.
 
     Args:
-      chunk: (data, states [N], roots [N]) -> (states [N], metrics [N, length]).
+      train_steps: (data, states [N], roots [N]) -> (states [N], metrics [N, length]).
       data: of the tasks, the same for all.
       runs: from `stack`, all at the same step.
       roots: [N] keys.
-      steps: a multiple of the chunk's length.
+      steps: a multiple of the length of `train_steps`.
       validate: parameters [N] -> [N] values to minimise.
-      on_chunk: called with the step, [N] mean losses of the chunk and [N] validation values.
+      on_steps: called with the step, [N] mean losses of these steps and [N] validation values.
 
     Raises:
       TrainingError: the loss of a run is not finite; the message says of which.
     """
-    # Copied, for the chunk destroys what it is given; placed as it will be, or the second chunk would compile again.
+    # Copied, because the compiled steps destroy what they are given; placed as it will be, or the second call would
+    # compile again.
     runs, roots = jax.device_put((jax.tree.map(jnp.copy, runs), roots), jax.devices()[0])
     runs = _keep_best(runs, validate(runs.state.params))
     while (step := int(runs.state.step[0])) < steps:
-        states, metrics = chunk(data, runs.state, roots)
+        states, metrics = train_steps(data, runs.state, roots)
         loss = np.asarray(metrics["loss"]).mean(1)
         if not np.isfinite(loss).all():
             which = int(np.flatnonzero(~np.isfinite(loss))[0])
@@ -59,7 +60,7 @@ def fit_many(
             )
         values = validate(states.params)
         runs = _keep_best(runs._replace(state=states), values)
-        on_chunk(int(states.step[0]), loss, values)
+        on_steps(int(states.step[0]), loss, values)
     return runs
 
 

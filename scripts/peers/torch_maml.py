@@ -145,11 +145,11 @@ def batch_gradient(job: Job) -> Callable[[Named, Named, Named], Named]:
 def no_graph(job: Job, gradient: Callable[[Named, Named, Named], Named]) -> Callable[[Named, Named], Named]:
     """At the job's weights, without a record of how they came to be."""
 
-    def of(support: Named, query: Named) -> Named:
+    def task_gradient(support: Named, query: Named) -> Named:
         with torch.no_grad():
             return gradient(job.weights, support, query)
 
-    return of
+    return task_gradient
 
 
 WAYS = {

@@ -54,7 +54,7 @@ def test_bias_is_the_joint_ridge_regression():
 def test_content_weights_are_a_weighted_ridge_regression():
     rng = np.random.default_rng(0)
     values, own, count = rng.normal(size=(9, 2)), rng.normal(size=9), np.arange(9)
-    centre, weights = content_weights(values, own, count, reg_own=2.0, reg=1.5)
+    centre, weights = content_weights(values, own, count, reg_bias=2.0, reg=1.5)
 
     def objective(w):
         return np.sum(count / (count + 2.0) * (own - (values - values.mean(0)) @ w) ** 2) + 1.5 * np.sum(w**2)

@@ -12,7 +12,7 @@ from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.priors.gp import fit
 from metarec_jax.priors.gp_features import item_covariance, top_eigenvectors
-from metarec_jax.priors.gp_penalties import BOUNDS, foretold, group_penalties, make_folds
+from metarec_jax.priors.gp_penalties import BOUNDS, excess_errors, group_penalties, make_folds
 from metarec_jax.priors.gp_population import em_step, item_noise, population_weights, solve_population, user_evidence
 from metarec_jax.types import Examples, Inputs
 
@@ -169,18 +169,18 @@ def test_penalties_trust_the_group_that_tells_and_not_the_one_that_does_not():
 
 
 def test_what_decides_is_the_error_on_users_left_out():
-    """Against a loop over the users: what features foretell, less what the mean alone does."""
+    """Against a loop over the users: the error of predictions from features, less that of the mean alone."""
     table, penalties = telling_table(), np.full(13, 8.0)
     folds = make_folds(table, user_evidence(table, PHI, MEAN, 0.3), PHI, MEAN, seed=0)
-    foretelling, alone, weight = 0.0, 0.0, 0.0
+    with_features, alone, weight = 0.0, 0.0, 0.0
     for fold in folds:
         population = solve_population(fold.users, penalties, fold.target)
         for features in fold.features:
             u = int(np.flatnonzero((table.user_features.values == features[1:]).all(1))[0])
             items, rating = table.item[table.user == u], table.rating[table.user == u]
             expected = MEAN[items] + PHI[items] @ (features @ population)
-            share = min(len(items), 10) / len(items)
-            foretelling += share * np.sum((rating - expected) ** 2)
-            alone, weight = alone + share * np.sum((rating - MEAN[items]) ** 2), weight + share * len(items)
+            user_weight = min(len(items), 10) / len(items)
+            with_features += user_weight * np.sum((rating - expected) ** 2)
+            alone, weight = alone + user_weight * np.sum((rating - MEAN[items]) ** 2), weight + user_weight * len(items)
     assert sum(len(fold.features) for fold in folds) == 400
-    assert foretold(folds, penalties).sum() == pytest.approx((foretelling - alone) / weight, rel=1e-3)
+    assert excess_errors(folds, penalties).sum() == pytest.approx((with_features - alone) / weight, rel=1e-3)

@@ -7,7 +7,7 @@ import pytest
 
 from metarec_jax.data.classes import Classes
 from metarec_jax.eval import metrics
-from metarec_jax.eval.predict import PredictionError, accuracies, fixed_tasks
+from metarec_jax.eval.predict import Classified, PredictionError, classify, fixed_tasks
 from metarec_jax.objectives import query_loss, squared_error
 from metarec_jax.tasks.n_way import n_way
 from metarec_jax.tasks.sinusoid import sinusoids
@@ -41,13 +41,16 @@ def oracle(sign: float) -> Baseline:
 
 
 def test_constant_oracle_and_reversed_oracle():
-    def found(method: Baseline) -> np.ndarray:
-        return accuracies("it", method, {}, tasks(), jax.random.key(0), 10, batch=4)
+    def on_ten(method: Baseline) -> Classified:
+        return classify("it", method, {}, tasks(), jax.random.split(jax.random.key(0), 10), batch=4)
 
-    np.testing.assert_allclose(found(constant(0.3)), 1 / 3, rtol=1e-6)
-    assert found(oracle(1.0)).tolist() == [1.0] * 10 and found(oracle(-1.0)).tolist() == [0.0] * 10
+    np.testing.assert_allclose(on_ten(constant(0.3)).accuracy, 1 / 3, rtol=1e-6)
+    right, wrong = on_ten(oracle(1.0)), on_ten(oracle(-1.0))
+    assert right.accuracy.tolist() == [1.0] * 10 and wrong.accuracy.tolist() == [0.0] * 10
+    np.testing.assert_array_equal(right.predicted, right.target)
+    assert (wrong.predicted != wrong.target).all() and right.target.shape == (10, 12)
     with pytest.raises(PredictionError, match=r"it predicts NaN for task 0 \(10 of 10 tasks\)"):
-        found(constant(float("nan")))
+        on_ten(constant(float("nan")))
 
 
 def test_the_episodes_are_the_fixed_ones():
@@ -55,8 +58,11 @@ def test_the_episodes_are_the_fixed_ones():
     weights = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
     method = Baseline(lambda train: {}, lambda params, support: {}, lambda fast, x: x @ weights)
     fixed = fixed_tasks(tasks(), jax.random.key(3), 7)
-    by_hand = (np.asarray(fixed.query.x @ weights).argmax(-1) == np.asarray(fixed.query.y)).mean(1)
-    np.testing.assert_allclose(accuracies("it", method, {}, tasks(), jax.random.key(3), 7, batch=2), by_hand, rtol=1e-6)
+    by_hand, y = np.asarray(fixed.query.x @ weights).argmax(-1), np.asarray(fixed.query.y)
+    result = classify("it", method, {}, tasks(), jax.random.split(jax.random.key(3), 7), batch=2)
+    np.testing.assert_allclose(result.accuracy, (by_hand == y).mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(result.predicted, by_hand)
+    np.testing.assert_array_equal(result.target, y)
 
 
 def line() -> Learner:

@@ -9,6 +9,7 @@ import pytest
 from helpers import call
 
 from experiments import both_cold_start, item_cold_start, item_warm_up, melu_partitions
+from metarec_jax.benchmarks.melu import absolute_errors
 from metarec_jax.report import results
 
 METHODS = ["--baselines=user_mean,bias", "--learners=ridge", "--steps=20"]
@@ -89,12 +90,14 @@ def test_melu_partitions_are_four_runs_and_one_summary(ratings, tmp_path, capsys
     part = tmp_path / "work" / "0_warm_users_warm_items"
     frame = pl.read_parquet(part / "predictions.parquet").filter(pl.col("name") == "bias")
     error = results.figures(results.read_json(part / "results.json"), "bias", "all", "mae")["mean"]
-    assert melu_partitions.absolute_errors(frame)["bias"].mean == pytest.approx(error, abs=1e-5)
-    rounded = np.abs(np.clip(np.round(frame["prediction"]), 1, 5) - frame["rating"].to_numpy()).mean()
+    assert absolute_errors(frame)["bias"].mean == pytest.approx(error, abs=1e-5)
+    rounded = np.abs(np.clip(np.round(frame["prediction"]), 1, 5) - frame["target"].to_numpy()).mean()
     levels = np.arange(1.0, 6.0)
-    assert melu_partitions.absolute_errors(frame, levels)["bias"].mean == pytest.approx(rounded, abs=1e-5)
+    assert absolute_errors(frame, levels)["bias"].mean == pytest.approx(rounded, abs=1e-5)
     before = (part / "results.json").stat().st_mtime_ns
     call(melu_partitions, *arguments)
     assert (part / "results.json").stat().st_mtime_ns == before
     with pytest.raises(SystemExit, match="--partition"):
         call(melu_partitions, f"--ratings={ratings}", "--partition=none.json")
+    with pytest.raises(SystemExit, match="Unknown command line flag 'order'"):
+        call(melu_partitions, *arguments, "--order=time")  # the partition has its own

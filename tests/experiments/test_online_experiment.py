@@ -1,13 +1,11 @@
-"""Online adaptation and export as people meet them, on a small table."""
-
-import zipfile
+"""Online adaptation as people meet it, on a small table."""
 
 import numpy as np
 import polars as pl
 import pytest
 from helpers import call, write_ratings
 
-from experiments import export, online
+from experiments import online
 from metarec_jax.benchmarks.online import FRACTIONS
 from metarec_jax.report import results
 
@@ -49,16 +47,3 @@ def test_a_second_run_shows_what_the_first_found(followed, capsys):
     call(online, *followed[1])
     assert "done already" in capsys.readouterr().out
     assert (followed[0] / "work" / "results.json").read_bytes() == before
-
-
-def test_a_file_says_what_its_learner_says(tmp_path, capsys):
-    write_ratings(tmp_path / "mine.csv")
-    arguments = [f"--ratings={tmp_path / 'mine.csv'}", "--support=2", "--query=3"]
-    arguments.append(f"--workdir={tmp_path / 'work'}")
-    call(export, *arguments, "--learner=protonet", "--steps=2")
-    told = capsys.readouterr().out
-    assert float(told.split("differ by ")[1]) < 1e-4
-    with zipfile.ZipFile(tmp_path / "work" / "protonet.zip") as archive:
-        assert {"about.json", "arrays.npz", "adapt", "predict", "update"} == set(archive.namelist())
-    with pytest.raises(SystemExit, match="error: .*--learner"):
-        call(export, *arguments, "--learner=popularity")

@@ -1,29 +1,21 @@
-"""The sinusoid experiment: a small run from end to end, its figures again, a resume, bad input.
+"""The sinusoid experiment: a small run from end to end, its figures again, a resume, bad input."""
 
-In processes of its own: its flags have the names of other experiments' flags, and absl knows each name once a process.
-"""
-
+import contextlib
+import io
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import pytest
+from helpers import call
 
-ROOT = Path(__file__).parents[2]
+from experiments import sinusoid
+
 NAMES, STEPS, TASKS = ["maml", "cavia"], 1000, 60
 FLAGS = [f"--methods={','.join(NAMES)}", "--shots=10", f"--steps={STEPS}", f"--tasks={TASKS}"]
-
-
-def python(*arguments: str, **options) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, **options
-    )
 
 
 class Finished(NamedTuple):
@@ -36,11 +28,10 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    base = tmp_path_factory.mktemp("sinusoid")
-    folder = base / "work"
-    process = python("-m", "experiments.sinusoid", *FLAGS, f"--workdir={folder}")
-    assert process.returncode == 0, process.stderr
-    return Finished(folder, process.stdout, json.loads((folder / "results.json").read_text()))
+    folder, output = tmp_path_factory.mktemp("sinusoid") / "work", io.StringIO()
+    with contextlib.redirect_stdout(output):
+        call(sinusoid, *FLAGS, f"--workdir={folder}")
+    return Finished(folder, output.getvalue(), json.loads((folder / "results.json").read_text()))
 
 
 def mean(results, name, steps) -> float:
@@ -61,9 +52,16 @@ def test_results_hold_every_figure_and_they_can_be_worked_out_again(finished):
     assert found["protocol"]["test tasks"] == TASKS and found["seed"] == 0
     expected = [(name, n) for name in NAMES for n in (0, 1, 5, 10)]
     assert [(row["name"], row["steps"]) for row in found["rows"]] == expected
+    predictions = pl.read_parquet(finished.folder / "predictions.parquet")
+    assert len(predictions) == len(expected) * TASKS * 100
     for row in found["rows"]:
-        stored = json.loads((finished.folder / f"{row['name']}_10_shots" / "outcome.json").read_text())
-        errors = stored["errors"][str(row["steps"])]
+        steps = f"10, {row['steps']} step{'s' * (row['steps'] != 1)}"
+        kept = finished.folder / "seed_0" / f"{row['name']}_10_shots" / "values.parquet"
+        errors = pl.read_parquet(kept).filter(shots=steps)["mse"].to_numpy()
+        own = predictions.filter(name=row["name"], shots=steps)
+        squares = own.select("task", square=(pl.col("target") - pl.col("prediction").cast(pl.Float64)) ** 2)
+        by_task = squares.group_by("task", maintain_order=True).agg(pl.col("square").mean())
+        np.testing.assert_allclose(by_task["square"], errors, rtol=1e-6)
         assert len(errors) == TASKS and row["diverged"] == 0
         assert row["mse"]["mean"] == pytest.approx(np.mean(errors))
         assert row["median"] == pytest.approx(np.median(errors))
@@ -72,8 +70,9 @@ def test_results_hold_every_figure_and_they_can_be_worked_out_again(finished):
         if row["versus_maml"]:
             expected = row["mse"]["mean"] - mean(found, "maml", row["steps"])
             assert row["versus_maml"]["difference"] == pytest.approx(expected)
-        one = np.square(np.subtract(stored["example"][str(row["steps"])], found["examples"]["10"]["y"])).mean()
-        assert np.isclose(errors, one, rtol=1e-4).any()  # the wave that is drawn is a test task
+        example = found["examples"]["10"]
+        drawn = np.square(np.subtract(example["predictions"][row["name"]][str(row["steps"])], example["y"])).mean()
+        assert np.isclose(errors, drawn, rtol=1e-4).any()  # the wave that is drawn is a test task
     for figure in found["figures"]:
         ours = mean(found, figure["name"], figure["steps"])
         assert figure["ours"]["mean"] == ours
@@ -88,48 +87,32 @@ def test_results_hold_every_figure_and_they_can_be_worked_out_again(finished):
     assert len(sources) == 2 and all(source.startswith("data:image/png;base64,") for source in sources)
 
 
-def test_a_second_run_says_done_and_prints_the_same(finished):
-    process = python("-m", "experiments.sinusoid", *FLAGS, f"--workdir={finished.folder}")
-    assert process.returncode == 0
-    first, _, rest = process.stdout.partition("\n\n")
+def test_a_second_run_says_done_and_prints_the_same(finished, capsys):
+    call(sinusoid, *FLAGS, f"--workdir={finished.folder}")
+    first, _, rest = capsys.readouterr().out.partition("\n\n")
     assert "done already" in first and rest == finished.output
 
 
 def test_a_resume_does_not_train_again_and_finds_the_same(finished):
     """As after a kill in the midst of the second method's tests."""
     folder = finished.folder
-    kept = folder / "maml_10_shots" / "outcome.json"
+    kept = folder / "seed_0" / "maml_10_shots" / "info.json"
     before = kept.stat().st_mtime_ns
-    for lost in (folder / "results.json", folder / "cavia_10_shots" / "outcome.json"):
+    for lost in (folder / "results.json", folder / "seed_0" / "cavia_10_shots" / "info.json"):
         lost.unlink()
-    process = python("-m", "experiments.sinusoid", *FLAGS, f"--workdir={folder}")
-    assert process.returncode == 0, process.stderr
+    call(sinusoid, *FLAGS, f"--workdir={folder}")
     found = json.loads((folder / "results.json").read_text())
     assert found["rows"] == finished.results["rows"] and found["curves"] == finished.results["curves"]
     assert kept.stat().st_mtime_ns == before
 
 
-MANY = """
-import json, sys
-from absl import flags
-from experiments import sinusoid as experiment
-
-found = []
-for arguments in json.load(sys.stdin):
-    flags.FLAGS.unparse_flags()
-    try:
-        experiment.main(experiment.parse(["sinusoid.py", *arguments]))
-        found.append(None)
-    except SystemExit as end:
-        found.append(end.code)
-print(json.dumps(found))
-"""
 ERRORS = {
     ("--methods=x",): ["--methods", "'x'", "maml"],
     ("--methods=none",): ["nothing to run"],
-    ("--shots=5,many",): ["--shots", "'many'", "whole number above 0"],
-    ("--shots=0",): ["--shots", "'0'", "whole number above 0"],
-    ("--shots=",): ["--shots", "whole number above 0"],
+    ("--shots=5,many",): ["--shots", "'many'", "whole number of at least 1"],
+    ("--shots=5,all",): ["--shots", "'all'", "whole number of at least 1"],
+    ("--shots=0",): ["--shots", "'0'", "whole number of at least 1"],
+    ("--shots=",): ["--shots", "whole number of at least 1"],
     ("--steps=0",): ["--steps=0", "positive integer"],
     ("--tasks=1",): ["--tasks=1"],
     ("--seed=-1",): ["--seed=-1"],
@@ -140,13 +123,14 @@ ERRORS = {
 }
 
 
-def test_bad_input_is_one_line(tmp_path):
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "file").write_text("")
-    cases = [[case.replace("=taken", f"={tmp_path / 'taken'}") for case in arguments] for arguments in ERRORS]
-    process = python("-c", MANY, input=json.dumps(cases))
-    assert process.returncode == 0, process.stderr
-    for arguments, message in zip(ERRORS, json.loads(process.stdout), strict=True):
-        assert message and message.startswith("error: ") and "\n" not in message, arguments
-        for part in ERRORS[arguments]:
-            assert part.lower() in message.lower(), (arguments, message)
+@pytest.mark.parametrize("arguments", ERRORS)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("taken").mkdir()
+    Path("taken", "file").write_text("")
+    with pytest.raises(SystemExit) as end:
+        call(sinusoid, *arguments)
+    message = str(end.value)
+    assert message.startswith("error: ") and "\n" not in message
+    for part in ERRORS[arguments]:
+        assert part.lower() in message.lower()

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-from absl import flags
-from helpers import write_ratings
+from helpers import call, write_ratings
 
 from experiments import tune, user_cold_start
-from experiments.common.cold_start import make_plan
-from experiments.common.questions import USER_COLD_START
-from metarec_jax.baselines import BASELINES
+from experiments.main import protocol
+from experiments.measure import Plan, make_plan
+from metarec_jax.benchmarks import user_cold_start as cold_users
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.recipes import RECIPES
-from metarec_jax.recipes.base import hyperparameters
+from metarec_jax.recipes.base import classical, hyperparameters
 from metarec_jax.recipes.metric import build_protonet
 from metarec_jax.recipes.space import Between
 from metarec_jax.report import results
@@ -37,17 +36,8 @@ def small():
     build = partial(build_protonet, id_dim=4, width=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "protonet", RECIPES["protonet"]._replace(build=build, space=SPACE))
-        patch.setitem(BASELINES, "user_mean", BASELINES["user_mean"]._replace(grid=[{"shrink": 2.0}]))
+        patch.setitem(RECIPES, "user_mean", RECIPES["user_mean"]._replace(grid=({"shrink": 2.0},)))
         yield
-
-
-def call(program, *arguments) -> None:
-    """An experiment in this process, with new flags."""
-    flags.FLAGS.unparse_flags()
-    try:
-        program.main(program.parse(["program.py", *map(str, arguments)]))
-    finally:
-        flags.FLAGS.unparse_flags()
 
 
 def refused(program, *arguments) -> str:
@@ -126,7 +116,7 @@ def test_every_method_has_the_same_number_of_trials_and_starts_from_its_defaults
         assert set(method["tuned"]) == set(method["default"]) == ({"mean"} if name == "protonet" else {"0", "4"})
         for k, entry in method["tuned"].items():
             assert sign * entry["value"] <= sign * method["default"][k]
-            space = SPACE if name == "protonet" else BASELINES[name].space
+            space = RECIPES[name].space
             assert set(entry["settings"]) == set(space)
     assert states(finished) == ["COMPLETE"] * TRIALS * len(NAMES) + ["FAIL"] * 2
     assert found["methods"]["user_mean"]["tuned"]["4"]["settings"] != {"shrink": 0.0}  # which overfits 4 ratings
@@ -177,13 +167,14 @@ def test_a_method_that_always_diverges_is_shown_and_keeps_its_defaults(ratings, 
     def singular(train, *, shrink: float = 5.0):
         raise np.linalg.LinAlgError("singular")
 
-    entry = BASELINES["item_mean"]
-    monkeypatch.setitem(BASELINES, "item_mean", entry._replace(baseline=entry.baseline._replace(fit=singular)))
+    found = RECIPES["item_mean"]
+    broken = classical(found.baseline._replace(fit=singular), found.grid, found.space)._replace(name="item_mean")
+    monkeypatch.setitem(RECIPES, "item_mean", broken)
     call(tune, *tuning(ratings, ["item_mean"]), f"--workdir={tmp_path / 'work'}")
     found = content(tmp_path / "work")["methods"]["item_mean"]
     assert found["diverged"] == found["trials"] == TRIALS and found["tuned"] == {}
     assert "diverged in every trial" in capsys.readouterr().out
-    assert read_tuned(tmp_path / "work" / "tuned.json", USER_COLD_START).grids == {}
+    assert read_tuned(tmp_path / "work" / "tuned.json", "user_cold_start", RECIPES).grids == {}
 
 
 def main_job(ratings: Path, folder: Path, *arguments) -> dict[tuple, dict]:
@@ -211,21 +202,21 @@ def test_the_main_job_runs_with_tuned_settings_and_finds_their_validation_value(
     assert "tuned on another split" in caplog.text
 
 
+def plan(*arguments) -> Plan:
+    options = user_cold_start.main.options(["program.py", *arguments])
+    return make_plan(options, cold_users(**protocol(options)))
+
+
 def test_the_command_line_overrides_the_file(finished, ratings):
     tuned = content(finished)["methods"]["protonet"]["tuned"]["mean"]["settings"]
-    flags.FLAGS.unparse_flags()
-    override = ["--steps=7", "--set=protonet.prior_count=3"]
-    user_cold_start.parse(["", f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}", *override])
-    plan = make_plan(USER_COLD_START, user_cold_start)
-    flags.FLAGS.unparse_flags()
-    own, outer = hyperparameters(RECIPES["protonet"], plan.changes["protonet"], "protonet")
+    arguments = [f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}"]
+    found = {recipe.name: recipe for recipe in plan(*arguments, "--steps=7", "--set=protonet.prior_count=3").recipes}
+    own, outer = hyperparameters(found["protonet"])
     assert (own["prior_count"], outer.steps, outer.outer_lr) == (3.0, 7, tuned["outer_lr"])
-    assert plan.changes["maml"] == {"steps": 7}  # which the file does not name
-    user_cold_start.parse(["", f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}"])
-    plan = make_plan(USER_COLD_START, user_cold_start)
-    flags.FLAGS.unparse_flags()
-    assert plan.changes["protonet"] == tuned | {"steps": STEPS}  # as in its trials
-    assert plan.changes["maml"] == {}
+    assert dict(found["maml"].changes) == {"steps": 7}  # which the file does not name
+    found = {recipe.name: recipe for recipe in plan(*arguments).recipes}
+    assert dict(found["protonet"].changes) == tuned | {"steps": STEPS}  # as in its trials
+    assert dict(found["maml"].changes) == {}
 
 
 def test_another_file_is_another_run(finished, ratings, tmp_path):

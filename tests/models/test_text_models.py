@@ -7,7 +7,7 @@ import pytest
 
 from metarec_jax.data.features.text import Bag
 from metarec_jax.learners.metric.protonet import protonet
-from metarec_jax.models.text import ByteNet, BytesOf, Mapped, Reweighted, dense
+from metarec_jax.models.text import ByteNet, Mapped, Reweighted, TextBytes, dense
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.types import Episode, Examples
 
@@ -61,9 +61,9 @@ def test_padding_of_bytes_is_inert_and_order_is_not():
 
     def embedded(padding: int, content: np.ndarray) -> np.ndarray:
         rows = jnp.asarray(np.pad(content, (0, padding))[None])
-        return np.asarray(net.apply(params, BytesOf(rows, None))[0])
+        return np.asarray(net.apply(params, TextBytes(rows, None))[0])
 
-    params = net.init(jax.random.key(0), BytesOf(jnp.asarray(text[None]), None))
+    params = net.init(jax.random.key(0), TextBytes(jnp.asarray(text[None]), None))
     assert embedded(0, text).shape == (32,)
     np.testing.assert_allclose(embedded(9, text), embedded(0, text), atol=1e-6)
     assert np.abs(embedded(0, text[::-1].copy()) - embedded(0, text)).max() > 1e-3

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.ops.checkpointed_scan import known_first, plan, repeat
+from metarec_jax.ops.checkpointed_scan import hoist_known, plan, repeat
 
 
 @settings(deadline=None)
@@ -48,7 +48,7 @@ def test_what_does_not_depend_on_the_carry_is_worked_out_first():
     def step(weights):
         return weights + jnp.sum(jnp.take(table, ids, axis=0) @ weights)
 
-    rest, known = known_first(step, jnp.ones(2))
+    rest, known = hoist_known(step, jnp.ones(2))
     assert [leaf.shape for leaf in known] == [(2, 2)], "the rows, and not the table"
     np.testing.assert_array_equal(known[0], table[ids])
     np.testing.assert_allclose(rest(jnp.array([1.0, -2.0]), *known), step(jnp.array([1.0, -2.0])))

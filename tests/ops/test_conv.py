@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.models.conv4 import EPSILON, Conv4, Layer, Rows, moments
-from metarec_jax.ops.conv import conv3x3, in_chunks, join, output_moments, pool, split, strided_conv3x3
+from metarec_jax.ops.conv import conv3x3, in_row_blocks, join, output_moments, pool, split, strided_conv3x3
 
 
 def draw(seed: int, *shape: int) -> jax.Array:
@@ -58,7 +58,7 @@ def test_chunks_change_nothing():
     x, kernel = draw(0, 32, 20, 20, 1), draw(1, 3, 3, 1, 2)
 
     def chunked(x, kernel):
-        return in_chunks(lambda x: pool(conv3x3(x, kernel), jnp.ones(2)), x)
+        return in_row_blocks(lambda x: pool(conv3x3(x, kernel), jnp.ones(2)), x)
 
     def whole(x, kernel):
         return pool(conv3x3(x, kernel), jnp.ones(2))

@@ -11,7 +11,6 @@ import optuna
 import pytest
 from tqdm import tqdm
 
-from metarec_jax.baselines import BASELINES
 from metarec_jax.eval.grid_search import fit_defaults
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes import RECIPES
@@ -266,12 +265,13 @@ def test_other_data_other_space_and_other_fixed_values_are_other_trials(tmp_path
 
 def test_every_default_stands_for_a_point_of_the_space():
     """A number may lie outside (a weight decay of 0 on a log scale: the nearest stands for it), a choice may not."""
-    defaults = {name: (entry.space, fit_defaults(entry.baseline)) for name, entry in BASELINES.items()}
     for name, recipe in RECIPES.items():
-        own, outer = hyperparameters(recipe, {}, name)
-        defaults[name] = recipe.space, own | vars(outer)
-    for name, (space, settings) in defaults.items():
-        for key, where in space.items():
+        if recipe.training is None:
+            settings = fit_defaults(recipe.baseline)
+        else:
+            own, outer = hyperparameters(recipe)
+            settings = own | vars(outer)
+        for key, where in recipe.space.items():
             assert key in settings, f"{name} has no {key!r}"
             assert contains(where, settings[key]) or (isinstance(where, Between) and settings[key] == 0), (name, key)
             assert not (isinstance(where, Between) and where.log and where.low <= 0), (name, key)

@@ -21,7 +21,7 @@ from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.priors.gp import fit
-from metarec_jax.serve.export import write_learner
+from metarec_jax.serve.export import compare, write_learner
 from metarec_jax.serve.sessions import live
 from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import split_users
@@ -101,6 +101,10 @@ def test_a_process_without_the_package_gives_the_same_numbers(tmp_path):
         "    own = recommender.rate(own, [item, item + 1], [stars, stars], context)\n"
         "print(np.asarray(recommender.predict(own, [[2, 5, 6]] * 2, context)).tolist())\n"
     )
+    tasks = jax.tree.map(np.asarray, some_tasks())
+    assert compare(tmp_path / "ridge.zip", rule, params, tasks)[0] < 1e-4
+    others = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    assert compare(tmp_path / "ridge.zip", rule, others, tasks)[0] > 1e-2
     run = subprocess.run(
         [sys.executable, "-c", barred + READER + USE + numbers], cwd=tmp_path, capture_output=True, text=True
     )

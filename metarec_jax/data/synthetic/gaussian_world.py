@@ -167,12 +167,6 @@ def bayes_optimal(world: World) -> Baseline:
     return Baseline(fit, _adapt, _predict)
 
 
-def predictive_variance(posterior: Posterior, x: Inputs) -> Array:
-    """[N] variance of a new rating around the posterior mean, noise included: the expected squared error."""
-    a = posterior.truth.design[x.id]
-    return jnp.sum((a @ posterior.cov) * a, axis=1) + posterior.truth.noise**2
-
-
 def _adapt(truth: Truth, support: Examples) -> Posterior:
     a = truth.design[support.x.id]
     residual = jnp.where(support.mask > 0, support.y - truth.mean - truth.item_bias[support.x.id], 0.0)

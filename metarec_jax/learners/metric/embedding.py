@@ -90,9 +90,7 @@ def turns(
     """
     shots, asks = (divmod(len(part.mask), ways) for part in (support, query))
     if shots[1] or asks[1]:
-        raise ValueError(
-            f"{len(support.mask)} known and {len(query.mask)} asked rows are not {ways} times as many"
-        )
+        raise ValueError(f"{len(support.mask)} known and {len(query.mask)} asked rows are not {ways} times as many")
     size = shots[0] + asks[0]
     order = (jnp.arange(size)[:, None] + jnp.arange(size)) % size  # [R, R]
 

@@ -90,15 +90,6 @@ def shrunk_levels(params: Params, sums: Array, counts: Array) -> tuple[Array, Ar
     return prototypes, jnp.log(fractions)
 
 
-def class_probabilities(support: Array, query: Array, distance: Distance = "squared_euclidean") -> Array:
-    """The paper's classifier on given embeddings: support [C, S, D] and query [C, Q, D] -> [C, Q, C].
-
-    Entry [c, q, k] is the probability that query q of class c belongs to class k.
-    """
-    prototypes = jnp.mean(support, 1)
-    return jax.nn.softmax(-jax.vmap(lambda points: distances(points, prototypes, distance))(query), -1)
-
-
 def protonet(
     net: nn.Module,
     objective: Objective,

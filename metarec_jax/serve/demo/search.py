@@ -19,10 +19,10 @@ class Titles:
 
     def find(self, query: str, most: int = 20) -> list[int]:
         """The items with all words of the query in the title, popular first, at most so many; all for no words."""
-        asked, found = [f" {word}" for word in dict.fromkeys(words(query))], []
+        asked, items = [f" {word}" for word in dict.fromkeys(words(query))], []
         for item, text in zip(self.order, self.texts, strict=True):
             if all(word in text for word in asked):
-                found.append(int(item))
-                if len(found) == most:
+                items.append(int(item))
+                if len(items) == most:
                     break
-        return found
+        return items

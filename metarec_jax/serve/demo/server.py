@@ -79,8 +79,8 @@ def make_app(recommender: Recommender, ratings: Ratings, learner: str) -> Callab
 
     @app.get("/api/search")
     def _() -> dict[str, Any]:
-        found = index.find(bottle.request.query.getunicode("q", ""))
-        return {"found": [items[number] | {"count": int(recommender.popularity[number])} for number in found]}
+        hits = index.find(bottle.request.query.getunicode("q", ""))
+        return {"found": [items[number] | {"count": int(recommender.popularity[number])} for number in hits]}
 
     @app.post("/api/recommend")
     def _() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def told(items: list[dict[str, str]], rated: list[int], stars: list[float], answ
                 "prediction": round(float(answer.prediction[number]), 4),
                 "spread": None if answer.spread is None else round(float(answer.spread[number]), 4),
                 "why": reason(titles, stars, influence),
-                "influence": [round(one, 4) for one in influence],
+                "influence": [round(value, 4) for value in influence],
             }
             recommended.append(items[number] | shown)
     return {
@@ -169,16 +169,16 @@ def read_ratings(
         raise RequestError('the body is to read {"ratings": [[id, stars], ...]}.')
     if len(pairs) > capacity:
         raise RequestError(f"{len(pairs)} ratings are too many; {capacity} can be taken in.")
-    found: dict[int, float] = {}
+    stars_by_place: dict[int, float] = {}
     for raw, stars in pairs:
         if not isinstance(raw, str) or raw not in place:
             raise RequestError(f"there is no item {reprlib.repr(raw)}; ids are strings, as /api/search gives them.")
         if isinstance(stars, bool) or not isinstance(stars, int | float) or not scale[0] <= stars <= scale[1]:
             raise RequestError(f"{reprlib.repr(stars)} is not a rating from {scale[0]:g} to {scale[1]:g}.")
-        if place[raw] in found:
+        if place[raw] in stars_by_place:
             raise RequestError(f"item {reprlib.repr(raw)} is rated twice.")
-        found[place[raw]] = float(stars)
-    return list(found), list(found.values())
+        stars_by_place[place[raw]] = float(stars)
+    return list(stars_by_place), list(stars_by_place.values())
 
 
 def guarded(app: bottle.Bottle) -> Callable:

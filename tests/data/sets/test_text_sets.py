@@ -114,10 +114,10 @@ def test_ngrams_are_weighted_by_the_training_classes_alone(toy):
     np.testing.assert_allclose(np.square(bag.weight[:5]).sum(1), 1.0, rtol=1e-5)  # no two n-grams in one column
     assert not bag.weight[5].any()
     row = dict(zip(bag.column[0].tolist(), bag.weight[0].tolist(), strict=True))
-    red, _ = text_features.place("red", 1 << 16)
-    pair, _ = text_features.place("red door", 1 << 16)
+    red, _ = text_features.hashed_column("red", 1 << 16)
+    pair, _ = text_features.hashed_column("red door", 1 << 16)
     np.testing.assert_allclose(abs(row[red]) / abs(row[pair]), 2.0, rtol=1e-5)  # twice there, in one training text each
-    both, _ = text_features.place("door", 1 << 16)
+    both, _ = text_features.hashed_column("door", 1 << 16)
     assert abs(row.get(both, 0.0)) < 1e-6  # in all training texts: it tells nothing
     changed = toy._replace(texts=[*toy.texts[:4], "red red hat", "red"])
     np.testing.assert_array_equal(hashed_ngrams(changed, width=1 << 16).x.weight[:4], bag.weight[:4])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.data.synthetic.gaussian_world import World, bayes_optimal, make_world, predictive_variance
+from metarec_jax.data.synthetic.gaussian_world import Posterior, World, bayes_optimal, make_world
 from metarec_jax.types import Examples, Inputs
 
 
@@ -45,6 +45,12 @@ def direct(world: World, user: int, shots: int, query: np.ndarray) -> tuple[np.n
     mean = prior(query) + gain @ (ratings.astype(float) - prior(items))
     cov = moments(query, query) - gain @ moments(items, query)
     return mean, np.diag(cov) + world.noise**2
+
+
+def predictive_variance(posterior: Posterior, x: Inputs) -> jax.Array:
+    """[N] variance of a new rating around the posterior mean, noise included: the expected squared error."""
+    a = posterior.truth.design[x.id]
+    return jnp.sum((a @ posterior.cov) * a, axis=1) + posterior.truth.noise**2
 
 
 @pytest.mark.parametrize("shots", [0, 1, 10])

@@ -8,7 +8,6 @@ import pytest
 
 from metarec_jax import objectives
 from metarec_jax.learners.metric.protonet import (
-    class_probabilities,
     distances,
     protonet,
     protonet_ratings,
@@ -36,19 +35,14 @@ class Identity(nn.Module):
     [("squared_euclidean", [0.518, 0.284, 0.198]), ("euclidean", [0.512, 0.268, 0.219])],
 )
 def test_cat_dog_bird(distance, expected):
-    queries = jnp.broadcast_to(QUERY, (3, 2, 4))
-    probabilities = class_probabilities(jnp.asarray(SUPPORT), queries, distance)
-    assert probabilities.shape == (3, 2, 3)
-    np.testing.assert_allclose(probabilities[0, 0], expected, atol=6e-4)
-    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-6)
-
-
-def test_the_learner_is_the_formula():
-    rule = protonet(Identity(), objectives.cross_entropy, ways=3)
+    rule = protonet(Identity(), objectives.cross_entropy, ways=3, distance=distance)
     y = jnp.repeat(jnp.arange(3), 5)
     fast = rule.adapt({"net": {}, "log_temperature": 0.0}, Examples(SUPPORT.reshape(15, 4), y, jnp.ones(15)))
     np.testing.assert_allclose(fast["prototypes"], PROTOTYPES, atol=1e-6)
-    np.testing.assert_allclose(jnp.exp(rule.predict(fast, QUERY[None]))[0], [0.518, 0.284, 0.198], atol=6e-4)
+    probabilities = jnp.exp(rule.predict(fast, jnp.broadcast_to(QUERY, (2, 4))))
+    assert probabilities.shape == (2, 3)
+    np.testing.assert_allclose(probabilities[0], expected, atol=6e-4)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-6)
 
 
 def test_a_class_without_support_is_never_predicted():

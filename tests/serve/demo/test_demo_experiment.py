@@ -1,22 +1,21 @@
 """The demo as it is started: it says where it is, or what is wrong, and that before anything long starts."""
 
-from pathlib import Path
-
 import pytest
 from helpers import call, write_ratings
 
-from experiments import demo
-from experiments.common import dataflags, one_learner
+from experiments import demo, learner
+from metarec_jax.benchmarks import Trained, user_cold_start
 from metarec_jax.serve.demo.server import Server, bind
+from metarec_jax.train.store import Store
 
 
 def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):
-    def train(experiment, question):
-        split = dataflags.load_split(question, table, 0)
-        return one_learner.Use(*ridge, table, split, Path(experiment.EXPERIMENT))
+    def train(options, benchmark):
+        fold = user_cold_start((0,)).folds(table, 0, Store())[0]
+        return learner.Use("ridge", Trained(*ridge, {}), fold, Store())
 
     served = []
-    monkeypatch.setattr(one_learner, "train", train)  # which export.py does too
+    monkeypatch.setattr(learner, "train", train)  # which export.py does too
     monkeypatch.setattr(demo, "Recommender", lambda *_: recommender)
     monkeypatch.setattr(Server, "serve_forever", lambda server: served.append((server.server_port, server.get_app())))
     call(demo, "--port=0")
@@ -31,7 +30,7 @@ def test_what_is_wrong_is_one_line(tmp_path):
         call(demo, "--port=0", "--ratings=nowhere.csv")
     with pytest.raises(SystemExit, match="error: --learner=deep_kernel cannot give reasons"):
         call(demo, "--learner=deep_kernel")
-    with pytest.raises(SystemExit, match="error: --split is not a flag of this experiment"):
+    with pytest.raises(SystemExit, match="error: .*'split'"):
         call(demo, "--port=0", "--split=split.csv")
     write_ratings(tmp_path / "mine.csv")
     with pytest.raises(SystemExit, match=r"error: \d+ support .* ask for fewer"):  # by --shots, which the demo has

@@ -1,15 +1,16 @@
 """The learners and baselines of few-shot classification of small pictures, as their papers train them on Omniglot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-import jax
 import numpy as np
 import optax
 
-from experiments.common.few_shot import Method, Shape, World
-from experiments.common.few_shot_baselines import on_features
+from metarec_jax.benchmarks.base import Benchmark
+from metarec_jax.benchmarks.few_shot.base import FewShotData, Method, Protocol, Shape
+from metarec_jax.benchmarks.few_shot.baselines import on_features
+from metarec_jax.benchmarks.few_shot.benchmark import few_shot
 from metarec_jax.data.classes import Classes
 from metarec_jax.learners.closed_form.r2d2 import r2d2
 from metarec_jax.learners.gradient.anil import anil
@@ -24,9 +25,10 @@ from metarec_jax.learners.wrappers.normalised import TRANSDUCTIVE, Mode, normali
 from metarec_jax.learners.wrappers.tied_head import tied_head
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy, one_hot_squared_error
+from metarec_jax.recipes.base import Recipe, named
 from metarec_jax.tasks.augment import jittered
 from metarec_jax.train.config import Config
-from metarec_jax.types import Array, Learner
+from metarec_jax.types import Array, Learner, Params
 
 Statistics = Literal["published", "own"]
 POPULATION = 2000  # training images that statistics are of
@@ -38,45 +40,64 @@ def pixels(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def world(
-    classes: Classes,
-    statistics: Statistics,
+def pictures(
+    shapes: Sequence[Shape] = (Shape(5, 1, 15), Shape(5, 5, 15)),
     *,
+    statistics: Statistics = "published",
     rotations: bool = True,
     mirrored: bool = False,
     jitter: bool = False,
-) -> World:
-    """All methods on a set of pictures.
+    episodes: int = 600,
+    validation: int = 100,
+    minutes: float | None = None,
+) -> Benchmark:
+    """New classes of pictures, from K of each; the data are `Classes` of uint8 [N, 28, 28], 1 where there is ink.
 
     The last parameters count: by then the learning rate has fallen to 0, while a hundred validation episodes near 99%
     tell little, and would choose by chance among parameters from before it fell.
 
     Args:
-      classes: the pictures, uint8 [N, 28, 28], 1 where there is ink.
+      shapes: of the test episodes.
       statistics: those that batch normalisation uses. "published": as in each method's paper, where all of the gradient
         family look at the queries that are asked together; "own": nobody does.
       rotations: quarter turns are classes of their own.
       mirrored: mirror images are classes of their own too, in training.
       jitter: every picture of training is drawn a little otherwise.
+      episodes, validation: test and validation episodes.
+      minutes: of training of each learner, instead of its steps.
     """
-    changed = {"rotations": rotations, "mirrored": mirrored, "changed": jittered if jitter else None}
-    return World(classes, methods(classes, statistics), on_features(pixels), validation=100, last=True, **changed)
+    protocol = Protocol(
+        tuple(shapes),
+        episodes,
+        validation,
+        rotations=rotations,
+        mirrored=mirrored,
+        augment=jittered if jitter else None,
+        keep_last=True,
+        minutes=minutes,
+    )
+    methods = on_features(pixels) | recipes(statistics)
+    title = "Few-shot classification of Omniglot"
+    return few_shot("omniglot", title, protocol, methods, ("protonet", "maml"), _as_data)
 
 
-def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
+def _as_data(data: Classes | FewShotData) -> FewShotData:
+    return data if isinstance(data, FewShotData) else FewShotData(data)
+
+
+def recipes(statistics: Statistics) -> dict[str, Recipe]:
     """Name -> the learner and how it is trained."""
-    compared = partial(comparing, prepare=population(Conv4(WIDTH), training_images(classes)))
     inner: Mode = "batch" if statistics == "published" else "support"
     moved = partial(adapting, statistics=inner, training=Config(outer_lr=1e-3, batch=32, steps=20_000))
     tied = partial(adapting, statistics=inner, training=Config(outer_lr=2e-3, batch=4, steps=20_000))
-    return {
-        "protonet": compared(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
-        "matching": compared(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
-        "relation": compared(
+    learners = {
+        "protonet": comparing(lambda ways: protonet(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
+        "matching": comparing(lambda ways: matching(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
+        "relation": comparing(
             lambda ways: relation(Conv4(WIDTH), Comparator((64,)), one_hot_squared_error, ways=ways, turns=True),
             note="The relation module compares vectors of 64 numbers, not maps of 5 x 5 as in the paper.",
         ),
-        "r2d2": compared(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
+        "r2d2": comparing(lambda ways: r2d2(Conv4(WIDTH), cross_entropy, ways=ways, turns=True)),
         "maml": moved(lambda ways: maml(strided(ways), cross_entropy, lr=0.4)),
         "maml, tied head": tied(
             # A class has as much of the mean over the support as there are ways, so the inner rate grows with them.
@@ -94,12 +115,18 @@ def methods(classes: Classes, statistics: Statistics) -> dict[str, Method]:
         "meta_sgd": moved(lambda ways: meta_sgd(strided(ways), cross_entropy, lr=0.1)),
         "reptile": moved(
             lambda ways: reptile(strided(ways), cross_entropy, lr=1e-3, steps=5, optimiser=partial(optax.adam, b1=0.0)),
-            trained=lambda test: Shape(test.ways, 10, 1),
+            trained=lambda test, data: Shape(test.ways, 10, 1),
             training=Config(outer_lr=1e-3, batch=5, steps=20_000),  # tasks and inner optimiser of the paper
             learnt_with="batch",  # its inner loop sees support and query as one
             note="Trained with ten examples of each class, as in the paper.",
         ),
     }
+    return named(learners)
+
+
+def statistics_of(data: FewShotData) -> Callable[[Params], Params]:
+    """Parameters -> the same with batch statistics of the training images."""
+    return population(Conv4(WIDTH), training_images(data.classes))
 
 
 def training_images(classes: Classes) -> np.ndarray:
@@ -110,30 +137,34 @@ def training_images(classes: Classes) -> np.ndarray:
     return np.float32(classes.x[rows])[..., None]
 
 
-def many_ways(test: Shape) -> Shape:
+def many_ways(test: Shape, data: FewShotData) -> Shape:
     """More ways than in the test: a harder question, and more to compare with for the same pictures."""
+    del data
     return Shape(max(40, test.ways), test.shots, 2)
 
 
-def few_queries(test: Shape) -> Shape:
+def few_queries(test: Shape, data: FewShotData) -> Shape:
     """The ways of the test, whose head they are, and fewer to tell apart."""
+    del data
     return test._replace(query=3)
 
 
-def comparing(build: Callable[[int], Learner], prepare: Callable, note: str = "") -> Method:
+def more_ways(test: Shape, data: FewShotData) -> Shape:
+    """Where the head does not know how many there are: as `many_ways`, fewer for the price of an inner loop."""
+    del data
+    return Shape(max(20, test.ways), test.shots, 2)
+
+
+def comparing(build: Callable[[int], Learner], note: str = "") -> Recipe:
     """A learner that compares embeddings: trained with more ways than it is tested with, as Snell et al. advise, and
     normalised by statistics of the training images."""
 
-    def learner(ways: int) -> Learner:
+    def learner(data: FewShotData, ways: int) -> Learner:
+        del data
         return normalised(build(ways), "population")
 
-    training = Config(outer_lr=5e-3, batch=1, steps=20_000)
-    return Method(learner, training, trained=many_ways, chunk=100, note=note, prepare=prepare)
-
-
-def more_ways(test: Shape) -> Shape:
-    """Where the head does not know how many there are: as `many_ways`, fewer for the price of an inner loop."""
-    return Shape(max(20, test.ways), test.shots, 2)
+    method = Method(learner, many_ways, length=100, note=note, prepare=statistics_of)
+    return Recipe(method, Config(outer_lr=5e-3, batch=1, steps=20_000), output="class")
 
 
 def strided(ways: int) -> Classifier:
@@ -145,18 +176,15 @@ def adapting(
     build: Callable[[int], Learner],
     statistics: Mode,
     training: Config,
-    trained: Callable[[Shape], Shape] = few_queries,
+    trained: Callable[[Shape, FewShotData], Shape] = few_queries,
     note: str = "",
     learnt_with: Mode | None = None,
-) -> Method:
+) -> Recipe:
     """A learner that takes gradient steps, in training with the statistics `learnt_with`, where these are others."""
 
-    def learner(ways: int) -> Learner:
+    def learner(data: FewShotData, ways: int) -> Learner:
+        del data
         return normalised(build(ways), statistics, training=learnt_with)
 
-    return Method(learner, training, trained, 50, TRANSDUCTIVE[statistics], note, microbatch=microbatch())
-
-
-def microbatch() -> int | None:
-    """Tasks at a time: on a CPU convolutions are fastest one task after the other."""
-    return 1 if jax.default_backend() == "cpu" else None
+    method = Method(learner, trained, note=note, singly=True)
+    return Recipe(method, training, output="class", transductive=TRANSDUCTIVE[statistics])

@@ -5,20 +5,12 @@ import dataclasses
 import numpy as np
 import optax
 import pytest
-from absl import flags
-from helpers import random_table
+from helpers import call, random_table
 
-from experiments.common.command_line import parse
 from metarec_jax.data.table import Features
 from scripts import bench_peers
 
-
-@pytest.fixture(autouse=True)
-def small_flags():
-    """A few small tasks."""
-    parse(["bench_peers.py", "--batch=3", "--support=4", "--query=5", "--inner_steps=2", "--length=1"])
-    yield
-    flags.FLAGS.unparse_flags()
+SMALL = ["bench_peers.py", "--batch=3", "--support=4", "--query=5", "--inner_steps=2"]
 
 
 def small_table():
@@ -31,7 +23,10 @@ def small_table():
     )
 
 
-WORKS = {"recommendation": lambda: bench_peers.recommendation(small_table()), "sinusoid": bench_peers.sinusoid}
+WORKS = {
+    "recommendation": lambda options: bench_peers.recommendation(small_table(), options),
+    "sinusoid": bench_peers.sinusoid,
+}
 
 
 def forward(weights, task, settings):
@@ -97,7 +92,7 @@ def mean_query_loss(given, weights):
 @pytest.mark.parametrize("name", WORKS)
 def test_what_pytorch_is_given_has_our_meta_gradient(name):
     """Along our gradient, numpy's mean loss of the first batch rises by its norm."""
-    job = bench_peers.Job(WORKS[name]())
+    job = bench_peers.Job(WORKS[name](bench_peers.main.options(SMALL)), length=1, inner_steps=2)
     given = {
         key: np.asarray(part, np.float64 if part.dtype == np.float32 else None) for key, part in job.for_torch().items()
     }
@@ -130,6 +125,6 @@ def test_rows_are_medians_and_ratios_to_ours():
 @pytest.mark.parametrize("flag", ["--jobs=chess", "--peers=jax", "--batch=0", "--rounds=many", "stray"])
 def test_bad_flags_are_one_line(flag):
     with pytest.raises(SystemExit) as ended:
-        bench_peers.main(parse(["bench_peers.py", flag]))
+        call(bench_peers, flag)
     message = str(ended.value)
     assert message.startswith("error: ") and "\n" not in message

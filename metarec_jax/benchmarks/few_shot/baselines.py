@@ -1,17 +1,19 @@
-"""The baselines of every few-shot experiment, each with the settings that it is tried at on validation episodes."""
+"""The baselines of few-shot classification, each with the settings that validation episodes choose among."""
 
 import itertools
 from functools import partial
 
-from experiments.common.few_shot import Classic
 from metarec_jax.baselines.few_shot import Read, logistic_regression, nearest_mean, nearest_neighbour, refined_mean
+from metarec_jax.benchmarks.few_shot.base import Classic
+from metarec_jax.recipes.base import Recipe
+from metarec_jax.types import Baseline
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)
 SHARPNESS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of a softmax over squared distances
 
 
-def on_features(read: Read) -> dict[str, Classic]:
-    """Name -> baseline and its settings.
+def on_features(read: Read) -> dict[str, Recipe]:
+    """Name -> recipe of a baseline.
 
     Args:
       read: what turns the x of an episode into features.
@@ -25,13 +27,26 @@ def on_features(read: Read) -> dict[str, Classic]:
         for sharpness in SHARPNESS
         for balance in (0.0, 1.0, 3.0, 5.0)
     ]
+    rules = {
+        "nearest mean": (nearest_mean, plain),
+        "nearest neighbour": (nearest_neighbour, plain),
+        "logistic regression": (logistic_regression, penalised),
+        "refined mean": (refined_mean, sharp),
+    }
     return {
-        "nearest mean": Classic(partial(_of, nearest_mean, read), plain),
-        "nearest neighbour": Classic(partial(_of, nearest_neighbour, read), plain),
-        "logistic regression": Classic(partial(_of, logistic_regression, read), penalised),
-        "refined mean": Classic(partial(_of, refined_mean, read), sharp, transductive=True),
+        name: Recipe(
+            Classic(partial(_with_ways, rule, read)),
+            None,
+            "baseline",
+            {},
+            grid=tuple(grid),
+            output="class",
+            transductive=rule is refined_mean,
+            name=name,
+        )
+        for name, (rule, grid) in rules.items()
     }
 
 
-def _of(rule, read: Read, ways: int):
+def _with_ways(rule, read: Read, ways: int) -> Baseline:
     return rule(read, ways=ways)

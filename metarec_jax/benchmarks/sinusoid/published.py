@@ -118,7 +118,7 @@ def judge_orders(errors: dict[tuple[str, int, int], np.ndarray], shots: list[int
             if not all(key in errors for key in pair):
                 continue
             difference = paired(errors[pair[0]], errors[pair[1]])
-            verdict = "cannot be told apart"
+            verdict = "not significant"
             if difference["low"] > 0 or difference["high"] < 0:
                 verdict = "holds" if difference["high"] < 0 else "the other way round"
             judged.append(order._asdict() | {"shots": k, "verdict": verdict} | difference)
@@ -129,5 +129,5 @@ def paired(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """a - b over tasks with its 95% interval; NaN where one of them diverged."""
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return {"difference": np.nan, "low": np.nan, "high": np.nan}
-    found = intervals.compare(a, b, np.arange(len(a)), root=False)
-    return {"difference": found.difference, "low": found.low, "high": found.high}
+    estimate = intervals.compare(a, b, np.arange(len(a)), root=False)
+    return {"difference": estimate.difference, "low": estimate.low, "high": estimate.high}

@@ -1,4 +1,4 @@
-"""`experiments/scale.py` from columns: the split of a table, and a run."""
+"""A training over devices and processes, from columns and from a table."""
 
 import json
 import os
@@ -7,17 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
+from helpers import call, random_table
 
-from experiments.common.scale import Sizes, in_columns
+from experiments import scale
+from metarec_jax.benchmarks.scale import ScaleConfig, run
+from metarec_jax.benchmarks.scale_data import Sizes, in_columns
 from metarec_jax.data.io.columns import open_columns
 from metarec_jax.data.io.convert import write_columns
 from metarec_jax.data.synthetic.movielens_like import make_films, make_ratings
+from metarec_jax.recipes import RECIPES
 from metarec_jax.tasks.splits import split_users
 from metarec_jax.train import checkpoint
-from metarec_jax.train.sharding import Sharding
+from metarec_jax.train.sharding import Sharding, ShardingError
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {"user": "userId", "item": "movieId"}
@@ -57,10 +62,10 @@ def test_columns_are_split_as_a_table_is(folder):
 
 
 def start(columns: Path, out: Path, *own: str) -> subprocess.Popen:
-    """In a process of its own, as others have flags of the same names."""
+    """A process of the script."""
     flags = ["--learner=protonet", "--steps=4", "--every=2", "--batch=8", "--id_tables=rows", f"--out={out}"]
     asks = ["--test=catalogue", "--test_users=9", "--items=300", "--support=5", "--query=5"]
-    command = [sys.executable, "-m", "experiments.scale", f"--columns={columns}", *flags, *asks, *own]
+    command = [sys.executable, "-m", "experiments.scale", f"--columns_dir={columns}", *flags, *asks, *own]
     variables = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -86,3 +91,41 @@ def test_two_processes_train_and_ask_from_columns_as_one_does(folder, tmp_path):
     for metric, value in one["test"].items():
         assert value["tasks"] + value["undefined"] == 9
         assert value["mean"] == pytest.approx(two["test"][metric]["mean"], rel=1e-4), metric
+
+
+def test_a_run_that_is_done_is_not_done_again(tmp_path):
+    table = random_table(0, users=90, least=6)
+    config = ScaleConfig(steps=4, every=2, batch=8, support=2, query=3, test="ratings", test_users=5)
+    first, again = (run(RECIPES["protonet"], table, config, tmp_path, progress=False) for _ in range(2))
+    assert [point["step"] for point in first.results["history"]] == [2, 4] and first.results["resumed_at"] == 0
+    assert again.results["history"] == [] and again.results["resumed_at"] == 4
+    jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
+    for found in (first, again):
+        rmse = found.results["test"]["rmse"]
+        assert rmse["tasks"] == 5 and rmse["low"] <= rmse["mean"] <= rmse["high"]
+    assert again.results["test"] == first.results["test"]
+
+
+def test_tasks_that_are_left_over_are_refused():
+    with pytest.raises(ShardingError, match="7 tasks a step"):
+        ScaleConfig(batch=7).sharding(streamed=False)
+
+
+MISTAKES = {
+    "learner": (["--learner=gp"], ["--learner", "'gp'", "maml"]),
+    "row scale of dense tables": (["--row_scale"], ["--row_scale goes with --id_tables"]),
+    "users of no test": (["--test_users=3"], ["--test_users goes with --test"]),
+    "items of no catalogue": (["--items=3", "--test=ratings"], ["--items goes with --test=catalogue"]),
+    "users of no columns": (["--valid_users=3"], ["--valid_users goes with --columns_dir"]),
+    "shards of columns": (["--shards=4", "--columns_dir=nowhere"], ["--shards does not go with --columns_dir"]),
+    "cluster and address": (["--cluster", "--coordinator=here:1"], ["--cluster asks for what --coordinator says"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_the_remedy(tmp_path, name):
+    arguments, words = MISTAKES[name]
+    with pytest.raises(SystemExit, match="^error: ") as end:
+        call(scale, *arguments, f"--out={tmp_path / 'work'}")
+    assert "\n" not in end.value.code and all(word in end.value.code for word in words), end.value.code
+    assert not (tmp_path / "work").exists()

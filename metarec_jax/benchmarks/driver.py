@@ -7,15 +7,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Key, Trained
-from metarec_jax.benchmarks.fitting import choose, train
-from metarec_jax.benchmarks.result import Result, compose
-from metarec_jax.eval.compare import Scores, result_rows
+from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Key, Outcome, Trained
+from metarec_jax.benchmarks.fitting import fitted, train
+from metarec_jax.benchmarks.result import Measured, Result, compose
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes.base import Recipe
@@ -25,14 +24,6 @@ from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store, StoreError
 
 ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")  # of predictions.parquet
-
-
-class Outcome(NamedTuple):
-    """What a method did on a fold."""
-
-    # "predictions": `ROWS`; "values": name, shots, seed, task, user and a column a metric; those of `Answers.more`.
-    frames: dict[str, pl.DataFrame]
-    info: dict[str, Any]  # kind, output, seconds, settings by K, frames by name
 
 
 def run(
@@ -83,20 +74,16 @@ def run(
             fold.prepare(partial(trained, fold=fold))
         for recipe in methods:
             for fold in of_seed:
-                found = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-                outcomes[recipe.name].append(found)
-                on_method(recipe.name, seed, found.info["seconds"])
-                timing[recipe.name] = timing.get(recipe.name, 0.0) + found.info["seconds"]
-    every = [outcome for found in outcomes.values() for outcome in found]
-    frames = {name: pl.concat([outcome.frames[name] for outcome in every]) for name in every[0].frames}
-    for name, frame in frames.items():
-        store.save_frame(f"{name}.parquet", frame)
-    scores = [score for found in outcomes.values() for score in scores_of(benchmark, found)]
-    rows = result_rows(scores, benchmark.metrics, benchmark.same_query)
-    infos = {name: found[0].info for found in outcomes.values() for name in found[0].frames["values"]["name"].unique()}
+                outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
+                outcomes[recipe.name].append(outcome)
+                label, seconds = fold.label(recipe.name), outcome.info["seconds"]
+                on_method(label, seed, seconds)
+                timing[label] = timing.get(label, 0.0) + seconds
     timing["total"] = time.perf_counter() - begun
-    content = compose(benchmark, table, folds, rows, infos, store, timing)
-    return Result(benchmark.finish(content, table, folds, frames, store))
+    measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
+    for name, frame in measured.frames().items():
+        store.save_frame(f"{name}.parquet", frame)
+    return (benchmark.result or compose)(measured)
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:
@@ -105,18 +92,18 @@ def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recip
     Raises:
       ValueError: as of `run`.
     """
-    found = []
+    resolved = []
     for recipe in recipes:
         if isinstance(recipe, str) and recipe not in benchmark.recipes:
             raise ValueError(f"unknown method {recipe!r}; {benchmark.name} knows {', '.join(benchmark.recipes)}.")
-        found.append(benchmark.recipes[recipe] if isinstance(recipe, str) else recipe)
-    names = [recipe.name for recipe in found]
-    if not found:
+        resolved.append(benchmark.recipes[recipe] if isinstance(recipe, str) else recipe)
+    names = [recipe.name for recipe in resolved]
+    if not resolved:
         raise ValueError("there is no method to run.")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two methods are called {name!r}; give one another name, recipe._replace(name=...).")
-    return found
+    return resolved
 
 
 def bind(store: Store, table: Any, folds: dict[int, list[Fold]]) -> None:
@@ -142,36 +129,26 @@ def run_method(
     benchmark: Benchmark, recipe: Recipe, fold: Fold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Outcome:
     """What a method does on a fold, or what an earlier run of it left in the store."""
-    folder = f"{fold.folder}/{recipe.name}"
+    folder = fold.place(recipe.name)
     kept = load_outcome(store, folder, recipe.name)
     if kept:
         return kept
-    begun = time.perf_counter()
+    begun, fit = time.perf_counter(), benchmark.fit or fitted
+    answers: dict[Key, Answers] = {}
     try:
-        if recipe.training is None:
-            answers = {}
-            for trained, shots in choose(benchmark, recipe, fold):
-                answers |= _answered(benchmark, recipe.name, trained, fold, shots)
-        else:
-            trained = train(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-            answers = _answered(benchmark, recipe.name, trained, fold, list(fold.held_out("test")))
+        for ready, keys in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
+            for key, own in benchmark.answer(recipe.name, ready, fold, keys).items():
+                answers[key] = own._replace(settings=ready.settings | own.settings)
     except (TrainingError, PredictionError):
         store.drop(folder)  # nothing worth resuming
         raise
-    found = frames(recipe.name, fold.seed, {k: found for k, (found, _) in answers.items()})
-    info = {"kind": recipe.kind, "output": recipe.output, "seconds": time.perf_counter() - begun}
-    info["settings"] = {str(shots_of(k)): settings for k, (_, settings) in answers.items()}
-    outcome = Outcome(found, info | {"frames": list(found)})
+    outcome_frames = frames(recipe.name, fold.seed, answers)
+    info = {"kind": recipe.kind, "output": recipe.output, "transductive": recipe.transductive}
+    info |= {"seconds": time.perf_counter() - begun, "frames": list(outcome_frames)}
+    info["settings"] = {str(shots_of(key)): own.settings for key, own in answers.items()}
+    outcome = Outcome(outcome_frames, info)
     save_outcome(store, folder, outcome)
     return outcome
-
-
-def _answered(
-    benchmark: Benchmark, name: str, trained: Trained, fold: Fold, shots: list[Key]
-) -> dict[Key, tuple[Answers, dict[str, Any]]]:
-    """K -> what a trained method did, and its settings."""
-    found = benchmark.answer(name, trained, fold, shots)
-    return {k: (answers, trained.settings | answers.settings) for k, answers in found.items()}
 
 
 def shots_of(key: Key) -> Shots:
@@ -186,30 +163,19 @@ def frames(name: str, seed: int, answers: dict[Key, Answers]) -> dict[str, pl.Da
     def place(key: Key) -> tuple[bool, Shots]:
         return isinstance(shots_of(key), str), shots_of(key)
 
-    def values(found: Answers) -> pl.DataFrame:
-        columns = {"task": np.arange(len(found.users), dtype=np.int32), "user": found.users} | found.values
+    def values(own: Answers) -> pl.DataFrame:
+        columns = {"task": np.arange(len(own.users), dtype=np.int32), "user": own.users} | own.values
         return pl.DataFrame(columns)
 
     parts: dict[str, list[pl.DataFrame]] = {}
     for key in sorted(answers, key=place):
-        found = answers[key]
-        own = (pl.lit(found.name or name).alias("name"), pl.lit(str(shots_of(key))).alias("shots"))
-        for file, frame in {"predictions": found.rows, "values": values(found), **found.more}.items():
-            marked = frame.with_columns(*own, pl.lit(seed, pl.Int32).alias("seed"))
+        own = answers[key]
+        labels = (pl.lit(own.name or name).alias("name"), pl.lit(str(shots_of(key))).alias("shots"))
+        for file, frame in {"predictions": own.rows, "values": values(own), **own.more}.items():
+            marked = frame.with_columns(*labels, pl.lit(seed, pl.Int32).alias("seed"))
             parts.setdefault(file, []).append(marked.select(*head, pl.exclude(head)))
     joined = {file: pl.concat(several) for file, several in parts.items()}
     return joined | {"predictions": joined["predictions"].select(ROWS)}
-
-
-def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
-    """The values of a method at every K, its seeds side by side."""
-    frame, kind = pl.concat([outcome.frames["values"] for outcome in outcomes]), outcomes[0].info["kind"]
-    found = []
-    for (name, shots), own in frame.group_by("name", "shots", maintain_order=True):
-        values = {metric.name: own[metric.name].to_numpy() for metric in benchmark.metrics if metric.name in own}
-        k = int(shots) if shots.isdigit() else shots
-        found.append(Scores(name, kind, k, own["user"].to_numpy(), own["seed"].to_numpy(), values))
-    return found
 
 
 def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
@@ -222,10 +188,7 @@ def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
     info = store.load_json(f"{folder}/info.json", remedy)  # written last
     if info is None:
         return None
-    kept = {file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}
-    if any(frame is None for frame in kept.values()):
-        raise StoreError(f"{store.where(folder)} is damaged; {remedy}")
-    return Outcome(kept, info)
+    return Outcome({file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}, info)
 
 
 def save_outcome(store: Store, folder: str, outcome: Outcome) -> None:

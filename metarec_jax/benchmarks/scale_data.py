@@ -1,4 +1,4 @@
-"""What `experiments/scale.py` trains on: a table in parts on the devices, or columns on the host's disk."""
+"""What a run over devices and hosts trains on: a table in shards on the devices, or columns on the host's disk."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -25,31 +25,30 @@ from metarec_jax.types import Episode, Tasks
 class Sizes(NamedTuple):
     """Of a run."""
 
-    batch: int
+    batch: int  # tasks a step, of all devices together
     support: int
     query: int
-    length: int  # steps of a chunk
+    length: int  # steps between two validations
 
 
-class Work(NamedTuple):
-    """What there is to do."""
+class ScaleData(NamedTuple):
+    """What a run trains, validates and tests on."""
 
     name: str  # of the data set
     train: Ratings  # what learners are built for: the training users, or some of them
     tasks: Tasks  # of the training users, on the devices
     valid: Episode  # [T] tasks of the validation users
     test: HeldOutUsers  # the test users
-    feed: Callable[
-        [TrainSteps], contextlib.AbstractContextManager[TrainSteps]
-    ]  # the same chunk, with tasks to train on
+    # The same train steps, with tasks to train on, to the end of a block.
+    feed: Callable[[TrainSteps], contextlib.AbstractContextManager[TrainSteps]]
 
 
-def in_parts(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, parts: int, seed: int) -> Work:
-    """A table, of whose training users each device has its part."""
+def in_shards(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, shards: int, seed: int) -> ScaleData:
+    """A table, of whose training users each device has its shards."""
     split = split_users(ratings, seed=seed, query=sizes.query)
     train, mesh = ratings.keep_rows(split.train_rows), sharding.mesh()
-    own = distributed.own_parts(parts, mesh)
-    tasks = sharded_tasks(train, shards=parts, local=own, support=sizes.support, query=sizes.query)
+    own = distributed.own_parts(shards, mesh)
+    tasks = sharded_tasks(train, shards=shards, local=own, support=sizes.support, query=sizes.query)
     tasks = tasks._replace(data=distributed.from_parts(tasks.data, mesh))
     valid, _ = episodes(ratings, split.valid, sizes.support)
     test, kept = episodes(ratings, split.test, sizes.support)
@@ -59,35 +58,35 @@ def in_parts(ratings: Ratings, sharding: Sharding, sizes: Sizes, *, parts: int, 
         for rows in _cut(own, size):
             yield jax.tree.map(lambda leaf, rows=rows: leaf[rows], test)
 
-    return Work(ratings.name, train, tasks, valid, HeldOutUsers(names, blocks), contextlib.nullcontext)
+    return ScaleData(ratings.name, train, tasks, valid, HeldOutUsers(names, blocks), contextlib.nullcontext)
 
 
-def in_columns(folder: Path, sharding: Sharding, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> Work:
+def in_columns(folder: Path, sharding: Sharding, sizes: Sizes, *, seed: int, fitted: int, validated: int) -> ScaleData:
     """Columns, split as a table would be.
 
     Args:
       folder: of them.
-      spread, sizes: of the run.
+      sharding, sizes: of the run.
       seed: of the split.
       fitted: training users, at random, who are read into memory for what is fitted before the training: the mean and
         the scale of the ratings, for some learners a start.
       validated: validation users, at random, who are asked.
     """
     columns = open_columns(folder)
-    tenth, rng = assign_folds(columns.user_ids, seed), np.random.default_rng(seed)
+    fold, rng = assign_folds(columns.user_ids, seed), np.random.default_rng(seed)
 
     def some(users: np.ndarray, number: int) -> np.ndarray:
         return np.sort(rng.choice(users, min(number, len(users)), replace=False))
 
-    training = np.flatnonzero(tenth < 8)
+    training = np.flatnonzero(fold < 8)
     train = columns.table(some(training, fitted))
-    asked = columns.table(some(np.flatnonzero(tenth == 8), validated))
+    asked = columns.table(some(np.flatnonzero(fold == 8), validated))
     valid = _tasks(asked, sizes, seed)
     stream = Stream(columns, training, support=sizes.support, query=sizes.query)
     tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, sharding.mesh()))
     feed = partial(prefetch.fed, stream=stream, batch=sizes.batch, length=sizes.length, sharding=sharding)
-    test = _asked(columns, np.flatnonzero(tenth == 9), sizes, seed)
-    return Work(columns.name, train, tasks, valid, test, feed)
+    test = _asked(columns, np.flatnonzero(fold == 9), sizes, seed)
+    return ScaleData(columns.name, train, tasks, valid, test, feed)
 
 
 def _asked(columns: Columns, users: np.ndarray, sizes: Sizes, seed: int) -> HeldOutUsers:
