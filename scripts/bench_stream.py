@@ -82,7 +82,7 @@ class Program:
 def fed(stream: Stream, program: Program, options: Options) -> contextlib.AbstractContextManager[step.TrainSteps]:
     """The streamed steps. They end when the tasks of the steps after the last are made, as those of the first were."""
     sizes = {"batch": options.batch, "length": options.length, "threads": options.threads}
-    return prefetch.fed(program.steps, stream, sharding=program.sharding, **sizes)
+    return prefetch.prefetched(program.steps, stream, sharding=program.sharding, **sizes)
 
 
 def peak_gb() -> float:
