@@ -57,7 +57,8 @@ COMMANDS = {
     "users_tuned": f"{USERS} --tuned={{tree}}/experiments/tuned/ml-100k.json --learners=ridge,maml --baselines=bias",
     "users_own_file": f"{USERS} --ratings=ratings.csv --learners=protonet,ridge --baselines=bias,item_knn",
     "items": "experiments.item_cold_start --shots=0,5 --steps=10 --baselines=content_regression,content_knn,bias "
-    "--learners=metaemb,mwuf,dropoutnet,clcrec,multimodal_ridge,history_ridge",
+    "--learners=metaemb,mwuf,dropoutnet,clcrec,multimodal_ridge,history_ridge --set=multimodal_ridge.rank=4 "
+    "--set=history_ridge.rank=4",
     "both": "experiments.both_cold_start --shots=0,3 --steps=10 --learners=ridge,maml --baselines=bias",
     "warm_up": "experiments.item_warm_up --feedback=5 --steps=10 --learners=mwuf --baselines=content_regression,bias",
     "catalogue": "experiments.catalogue_ranking --shots=1,5 --steps=10 --baselines=popularity,item_cosine",

@@ -155,6 +155,7 @@ def test_names_say_what_things_are(path):
 def test_files_that_docs_name_exist():
     pattern = r"`((?:metarec_jax/|experiments/|scripts/|tests/)?[a-z_]+/[a-z_/0-9]+\.(?:py|md|sh))`"
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        if page.name.startswith("add_a_"):  # names files that its readers write
+            continue
         for name in re.findall(pattern, page.read_text()):
-            if "neighbours" not in name:  # what docs/add_a_learner.md has people write
-                assert (ROOT / name).exists() or (PACKAGE / name).exists(), f"{page.name}: {name}"
+            assert (ROOT / name).exists() or (PACKAGE / name).exists(), f"{page.name}: {name}"

@@ -93,7 +93,8 @@ def measure(
 
 def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[Shots, Answers]:
     """The metrics of the test users, and as predictions the expected rank of every item that was to be found."""
-    answers = {}
+    answers, table = {}, fold.tables["all"]
+    owner, other = table.roles  # where users are ranked, the owner of a task is an item
     for k in shots:
         held_out = fold.held_out("test")[k]
         users = held_out.tasks.users
@@ -103,8 +104,8 @@ def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[
         rows = pl.DataFrame(
             {
                 "task": task.astype(np.int32),
-                "user": held_out.users[task],
-                "item": fold.tables["all"].item_ids[relevant[task, place]],
+                owner: held_out.users[task],
+                other: table.item_ids[relevant[task, place]],
                 "target": np.ones(len(task), np.float32),
                 "prediction": ranked.rank[task, place],
             }

@@ -124,11 +124,12 @@ def scored(
         undefined = np.full(len(predictions), np.nan, np.float32)
         values |= {metric.name: undefined for metric in wanted if metric.needs_units}
     task, place = np.nonzero(query.mask)
+    owner, other = ratings.roles  # of a transposed table the owner of a task is an item
     rows = pl.DataFrame(
         {
             "task": task.astype(np.int32),
-            "user": held_out.users[task],
-            "item": ratings.item_ids[query.x.id[task, place]],
+            owner: held_out.users[task],
+            other: ratings.item_ids[query.x.id[task, place]],
             "target": query.y[task, place],
             "prediction": predictions[task, place],
         }

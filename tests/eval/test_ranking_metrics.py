@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tied_orders import mean_over_tie_breaks, padded
 
 from metarec_jax.eval import ranking_metrics as metrics
+from metarec_jax.eval.metrics import RANKING
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.eval.ranking import rank_catalogue
 from metarec_jax.eval.ranking_metrics import Ranks
@@ -33,8 +34,8 @@ def at(places: Ranks, k: int) -> dict[str, jax.Array]:
 
 
 def of_catalogue(prediction, relevant, mask) -> dict[str, float]:
-    found = jax.jit(metrics.catalogue)(standing(prediction, relevant, mask))
-    return {name: float(value) for name, value in found.items()}
+    places = standing(prediction, relevant, mask)
+    return {metric.name: float(jax.jit(metric.function)(places)) for metric in RANKING}
 
 
 small_tasks = st.integers(1, 6).flatmap(
@@ -167,7 +168,7 @@ def test_a_catalogue_in_blocks_is_ranked_as_all_at_once(items):
     users = ImplicitUser(drawn[:, :3], np.where(drawn[:, 3:9] % 5 > 0, drawn[:, 3:9], -1), np.zeros((5, 0), np.float32))
     users.support[0, 1:] = -1
     whole, blocks = (
-        rank_catalogue("toy", by_content(), 1.0, content, users, np.arange(5), items=size, batch=2)
+        rank_catalogue("toy", by_content(), 1.0, content, users, np.arange(5), items=size, batch=2).values
         for size in (None, items)
     )
     assert whole.keys() == blocks.keys()

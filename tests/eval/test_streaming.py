@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.eval import ranking_metrics
+from metarec_jax.eval.metrics import RANKING
 from metarec_jax.eval.predict import PredictionError, mean_squared_errors
 from metarec_jax.eval.ranking import ranks_of
 from metarec_jax.eval.streaming import HeldOutUsers, Sizes, ask
@@ -55,9 +55,8 @@ def expected(whole: Episode, liked: float) -> dict[str, np.ndarray]:
         relevant = np.where((query.mask > 0) & (query.y >= liked), query.x.id, -1)
         known = np.where(support.mask > 0, support.x.id, -1)
         fast, content = taste().adapt(1.0, support), jnp.asarray(CONTENT)
-        found.append(
-            ranking_metrics.catalogue(ranks_of(taste().predict, fast, content, jnp.zeros(0), relevant, known)[0])
-        )
+        places = ranks_of(taste().predict, fast, content, jnp.zeros(0), relevant, known)[0]
+        found.append({metric.name: metric.function(places) for metric in RANKING})
     return {metric: np.array([one[metric] for one in found]) for metric in found[0]}
 
 

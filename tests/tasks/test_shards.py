@@ -99,7 +99,7 @@ def test_parts_are_trained_alike_on_eight_devices(parallel):
 
 
 def test_ordered_sums_leave_less_rounding():
-    found, expected = (jax.device_get(trained(devices=devices, ordered=True)) for devices in (8, 1))
+    found, expected = (jax.device_get(trained(devices=devices, deterministic=True)) for devices in (8, 1))
     chex.assert_trees_all_close(found.params, expected.params, rtol=0, atol=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 def test_parts_and_devices_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="6 parts of the data cannot be spread evenly over 4 devices"):
         distributed.own_parts(6, Sharding(devices=4).mesh())
-    with pytest.raises(ShardingError, match="there must be parts"):
+    with pytest.raises(ShardingError, match="there must be shards"):
         Sharding(deterministic=True).check(8)
     with pytest.raises(ShardingError, match="not by pmap"):
         Sharding(shards=True, parallel="pmap").check(8)

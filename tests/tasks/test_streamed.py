@@ -196,5 +196,5 @@ def test_what_cannot_be_streamed(stored, tmp_path):
         Stream(open_columns(tmp_path / "columns"), np.arange(5), order="time", **SIZES)
     with pytest.raises(ShardingError, match="streamed data is not in shards"):
         Sharding(shards=True, streamed=True).check(8)
-    with pytest.raises(ShardingError, match="streamed, is spread by jit or shard_map, not by pmap"):
+    with pytest.raises(ShardingError, match="streamed, is sharded by jit or shard_map, not by pmap"):
         Sharding(streamed=True, parallel="pmap").check(8)

@@ -57,8 +57,8 @@ def assert_close(found, expected):
 
 def test_it_finds_what_a_program_of_its_own_finds():
     one, changes = compiled(MAML, world()), {"inner_lr": 0.2, "outer_lr": 2e-3}
-    other = trained(one.at(settings()))
-    run, expected = trained(one.at(settings(**changes)), **changes), trained(**changes)
+    other = trained(one.with_settings(settings()))
+    run, expected = trained(one.with_settings(settings(**changes)), **changes), trained(**changes)
     assert_close(run.state.params, expected.state.params)
     assert float(run.best_value) == pytest.approx(float(expected.best_value), abs=1e-5)
     assert float(run.best_value) != float(other.best_value)
@@ -83,7 +83,7 @@ def test_several_runs_as_one_program_are_what_each_is_alone():
         validate=lambda params: rmse(programs, params, fold.held_out("valid")),
     )
     for place, changes in enumerate(several):
-        expected = trained(one.at(settings(**changes)), seed=place, **changes)
+        expected = trained(one.with_settings(settings(**changes)), seed=place, **changes)
         mine = jax.tree.map(lambda leaf, place=place: leaf[place], found)
         assert_close(mine.best_params, expected.best_params)
         assert float(mine.best_value) == pytest.approx(float(expected.best_value), abs=1e-5)
@@ -95,7 +95,7 @@ def test_several_runs_as_one_program_are_what_each_is_alone():
 def test_whole_numbers_have_programs_of_their_own():
     one = compiled(MAML, world())
     for steps in (1, 2, 1):
-        one.at(settings(inner_steps=steps))
+        one.with_settings(settings(inner_steps=steps))
     assert len(one._compiled) == 2
 
 

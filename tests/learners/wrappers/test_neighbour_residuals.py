@@ -13,10 +13,10 @@ from metarec_jax.data.table import Features, Ratings, build
 from metarec_jax.eval.predict import mean_squared_errors
 from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.learners.wrappers.neighbour_residuals import neighbour_residuals
-from metarec_jax.models import history as model
 from metarec_jax.models.history import History, HistoryTerm
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.params import FIXED
+from metarec_jax.priors import history as histories
 from metarec_jax.priors.history import read_history
 from metarec_jax.recipes import ITEM_RECIPES
 from metarec_jax.tasks.episodes import episodes
@@ -123,7 +123,7 @@ def test_what_is_kept_is_the_rating_less_what_was_expected():
 
 
 def test_a_table_too_large_to_keep_is_refused(monkeypatch):
-    monkeypatch.setattr(model, "MAX_CELLS", 100)
+    monkeypatch.setattr(histories, "MAX_CELLS", 100)
     with pytest.raises(ValueError, match="books: 120 x 60 is too large"):
         read_history(books(), head(), {})
 
