@@ -10,6 +10,7 @@ gives other rows, or precomputed statistics, instead; `learners.wrappers.normali
 count.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -58,7 +59,9 @@ class Conv4(nn.Module):
             name = f"layer_{layer}"
             x = Layer(self.width, self.strided, self.norm, name=name)(x, counted, ready.get(name))
         x = x[num_like:]
-        return jnp.mean(x, (1, 2)) if self.strided else x.reshape(len(x), -1)
+        return (
+            jnp.mean(x, (1, 2)) if self.strided else x.reshape(len(x), math.prod(x.shape[1:]))
+        )  # -1 cannot be read off no images
 
 
 class Layer(nn.Module):
@@ -122,7 +125,7 @@ def convolve(x: Array, kernel: Array, strided: bool) -> list[Array]:
 def moments(outputs: list[Array], counted: Array) -> tuple[Array, Array]:
     """Mean and variance [D] of the outputs [N, T, T', D] over all pixels of rows that count; 0 and 1 without any."""
     rows = counted[:, None, None, None]
-    number = jnp.sum(counted) * sum(output[0, :, :, 0].size for output in outputs)
+    number = jnp.sum(counted) * sum(math.prod(output.shape[1:3]) for output in outputs)
     safe = jnp.maximum(number, 1e-6)
     mean = sum(jnp.sum(output * rows, (0, 1, 2)) for output in outputs) / safe
     variance = sum(jnp.sum(jnp.square(output - mean) * rows, (0, 1, 2)) for output in outputs) / safe
@@ -131,7 +134,7 @@ def moments(outputs: list[Array], counted: Array) -> tuple[Array, Array]:
 
 def row_moments(outputs: list[Array]) -> tuple[Array, Array]:
     """Mean and variance [N, 1, 1, 1] of each row over all its pixels and channels."""
-    number = sum(output[0].size for output in outputs)
+    number = sum(math.prod(output.shape[1:]) for output in outputs)
     mean = sum(jnp.sum(output, (1, 2, 3), keepdims=True) for output in outputs) / number
     return mean, sum(jnp.sum(jnp.square(output - mean), (1, 2, 3), keepdims=True) for output in outputs) / number
 
