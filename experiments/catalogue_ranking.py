@@ -13,7 +13,7 @@ Commands are in docs/cold_starts.md.
 
 from experiments import measure
 from experiments.flags import BENCHMARK, SPLIT
-from experiments.main import Options, parse_shots
+from experiments.main import Options, whole_numbers
 from metarec_jax import benchmarks
 
 FLAGS = [name for name in BENCHMARK if name not in (*SPLIT, "query", "order", "content", "tuned")]
@@ -25,8 +25,7 @@ def benchmark(options: Options) -> benchmarks.Benchmark:
     Raises:
       ValueError: a flag is wrong.
     """
-    shots = parse_shots(options.shots, whole=True)
-    own = {} if shots is None else {"shots": shots}
+    own = {} if options.shots is None else {"shots": whole_numbers("shots", options.shots)}
     users = options.rank == "users"
     return benchmarks.catalogue_ranking(liked=threshold(options.liked), least=options.least, rank_users=users, **own)
 

@@ -58,7 +58,7 @@ class Experiment(NamedTuple):
     """A script: `main(argv)` runs it."""
 
     name: str
-    doc: str
+    doc: str | None
     flags: tuple[str, ...]
     work: Callable[[Options], None]
     defaults: Mapping[str, Any] = {}
@@ -83,7 +83,7 @@ class Experiment(NamedTuple):
         """
         values = known_flags.define(self.flags, self.defaults, self.choices, self.own)
         if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
-            print(f"{inspect.cleandoc(self.doc)}\n\nFlags:\n")
+            print(f"{inspect.cleandoc(self.doc or '')}\n\nFlags:\n")
             print(values.get_help())
             return None
         try:
@@ -163,16 +163,20 @@ def chosen(flag: str, asked: list[str] | None, names: Collection[str], default: 
     return [name for name in names if name in asked]
 
 
-def parse_shots(
-    texts: list[str] | None, *, least: int = 0, whole: bool = False, flag: str = "shots"
-) -> list[int | str] | None:
-    """The Ks that --shots asks for, ascending, "all" last; None where it is not set.
+def whole_numbers(flag: str, texts: list[str], least: int = 0) -> list[int]:
+    """The numbers that a list flag asks for, ascending.
 
-    Args:
-      texts: its value.
-      least: the smallest K.
-      whole: whether "all" is none.
-      flag: its name, where other numbers are asked for in the same way.
+    Raises:
+      ValueError: one is not a whole number of at least `least`, or there is none.
+    """
+    for text in texts or [""]:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise ValueError(f"--{flag}: {text!r} is not a whole number of at least {least}.")
+    return sorted({int(text) for text in texts})
+
+
+def parse_shots(texts: list[str] | None) -> list[int | str] | None:
+    """The Ks that --shots asks for, ascending, "all" last; None where it is not set.
 
     Raises:
       ValueError: a K that is neither a number nor "all".
@@ -180,10 +184,8 @@ def parse_shots(
     if texts is None:
         return None
     for text in texts or [""]:
-        number = text.isascii() and text.isdigit() and int(text) >= least
-        if not number and (whole or text != "all"):
-            wanted = f"a whole number of at least {least}" if whole else "neither a number nor 'all'"
-            raise ValueError(f"--{flag}: {text!r} is {'not ' * whole}{wanted}.")
+        if text != "all" and not (text.isascii() and text.isdigit()):
+            raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
     numbers = sorted({int(text) for text in texts if text != "all"})
     return [*numbers, *(["all"] if "all" in texts else [])]
 

@@ -26,7 +26,7 @@ from metarec_jax.search.sweep import plan, sweep
 def work(options: Options) -> None:
     """Train, write and print."""
     door.refuse(options, door.data_idle(options))
-    benchmark = user_cold_start(door.parse_shots(options.shots, whole=True), options.query)
+    benchmark = user_cold_start(door.whole_numbers("shots", options.shots), options.query)
     trained = [name for name, recipe in benchmark.recipes.items() if recipe.training]
     recipe = benchmark.recipes[learner.named(options, trained)]
     recipe = recipe if options.steps is None else recipe.configured(steps=options.steps)

@@ -6,12 +6,12 @@ from typing import Any
 from absl import logging
 
 from experiments import main
-from experiments.main import Idle, Options, chosen, parse_shots
+from experiments.main import Idle, Options, chosen, whole_numbers
 from experiments.measure import done
 from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.few_shot import FewShotResult, Shape
-from metarec_jax.benchmarks.result import PageResult
+from metarec_jax.benchmarks.result import PageResult, Result
 from metarec_jax.train.sharding import Sharding
 
 FEW_SHOT = (
@@ -36,7 +36,7 @@ def few_shot(
     Raises:
       ValueError: a flag is wrong, would do nothing, or contradicts another.
     """
-    ways, shots = (parse_shots(getattr(options, flag), least=1, whole=True, flag=flag) for flag in ("ways", "shots"))
+    ways, shots = (whole_numbers(flag, getattr(options, flag), 1) for flag in ("ways", "shots"))
     if options.steps and options.minutes:
         raise ValueError("--steps and --minutes: give one of the two.")
     shapes = [Shape(way, shot, options.query) for way in ways for shot in shots]
@@ -81,7 +81,7 @@ def measure(
 
 def fresh(
     options: Options, benchmark: Benchmark, names: Iterable[str], load: Callable[[], Any], store: Workdir
-) -> PageResult:
+) -> Result:
     """Run the benchmark. Devices are made where there is more than one: one has as many threads as there are cores."""
     devices = options.devices if options.has("devices") else 1
     if devices > 1:

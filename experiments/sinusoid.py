@@ -10,7 +10,7 @@ are learnt for one step, diverges on 8 tasks. The page says what each was traine
 """
 
 from experiments import meta_learning
-from experiments.main import Experiment, Options, chosen, parse_shots
+from experiments.main import Experiment, Options, chosen, whole_numbers
 from metarec_jax.benchmarks.sinusoid import RECIPES, SinusoidResult, sinusoid
 
 
@@ -19,7 +19,7 @@ def work(options: Options) -> None:
     names = chosen("methods", options.methods, RECIPES)
     if not names:
         raise ValueError("--methods=none leaves nothing to run.")
-    benchmark = sinusoid(parse_shots(options.shots, least=1, whole=True), options.tasks)
+    benchmark = sinusoid(whole_numbers("shots", options.shots, 1), options.tasks)
     label = "all" if names == list(RECIPES) else "-".join(names)
     meta_learning.measure(options, label, benchmark, names, lambda: None, SinusoidResult)
 

@@ -202,7 +202,7 @@ def work(options: Options) -> None:
 
 SHARED = ("inner_steps", "query", "devices", "torch_python", "threads", "rounds", "json")
 DEFAULTS = {"inner_steps": 5, "query": 15, "devices": os.cpu_count(), "rounds": 5}
-main = Experiment("bench_conv", __doc__, SHARED, work, DEFAULTS, FLAGS)
+main = Experiment("bench_conv", __doc__, SHARED, work, DEFAULTS, own=FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -99,7 +99,7 @@ def work(options: Options) -> None:
 
 
 SHARED = ("dataset", "data_dir", "rounds", "json")
-main = Experiment("bench_live", __doc__, SHARED, work, {"dataset": "ml-1m", "rounds": 50}, FLAGS)
+main = Experiment("bench_live", __doc__, SHARED, work, {"dataset": "ml-1m", "rounds": 50}, own=FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -267,7 +267,7 @@ SHARED = (
     "dataset", "data_dir", "batch", "support", "query", "inner_steps", "length", "rounds", "torch_python", "threads",
     "json",
 )  # fmt: skip
-main = Experiment("bench_peers", __doc__, SHARED, work, {"query": 10, "length": 400}, FLAGS)
+main = Experiment("bench_peers", __doc__, SHARED, work, {"query": 10, "length": 400}, own=FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -237,7 +237,7 @@ def work(options: Options) -> None:
 
 
 SHARED = ("row_scale", "length", "rounds", "json")
-main = Experiment("bench_scaling", __doc__, SHARED, work, {"length": 50}, FLAGS)
+main = Experiment("bench_scaling", __doc__, SHARED, work, {"length": 50}, own=FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -82,7 +82,7 @@ class Program:
 def fed(stream: Stream, program: Program, options: Options) -> contextlib.AbstractContextManager[step.TrainSteps]:
     """The streamed steps. They end when the tasks of the steps after the last are made, as those of the first were."""
     sizes = {"batch": options.batch, "length": options.length, "threads": options.threads}
-    return prefetch.fed(program.steps, stream, sharding=program.sharding, **sizes)
+    return prefetch.prefetched(program.steps, stream, sharding=program.sharding, **sizes)
 
 
 def peak_gb() -> float:
@@ -134,7 +134,7 @@ def work(options: Options) -> None:
 
 
 SHARED = ("columns_dir", "batch", "support", "query", "threads", "length", "rounds", "json")
-main = Experiment("bench_stream", __doc__, SHARED, work, {"query": 10, "threads": 8, "rounds": 9}, FLAGS)
+main = Experiment("bench_stream", __doc__, SHARED, work, {"query": 10, "threads": 8, "rounds": 9}, own=FLAGS)
 
 if __name__ == "__main__":
     main()

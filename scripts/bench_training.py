@@ -143,7 +143,7 @@ def work(options: Options) -> None:
 
 
 SHARED = ("data_dir", "learners", "batch", "support", "query", "length", "rounds", "json")
-main = Experiment("bench_training", __doc__, SHARED, work, {"learners": "all", "query": 10, "length": 200}, FLAGS)
+main = Experiment("bench_training", __doc__, SHARED, work, {"learners": "all", "query": 10, "length": 200}, own=FLAGS)
 
 if __name__ == "__main__":
     main()

@@ -93,7 +93,7 @@ def test_all_scripts_import_in_one_process_and_register_no_flag():
     assert not [name for name in ast.literal_eval(in_a_process(code)) if name.startswith(ours)]
 
 
-SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if path.stem != "golden"]
+SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py"))]
 
 
 def test_each_flag_is_defined_once():

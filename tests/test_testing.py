@@ -208,7 +208,7 @@ BASELINE_FAULTS = {
         "fit": lambda train: fit(train, count=np.random.default_rng().uniform(1, 2))
     },
     "fit gives arrays": {"fit": lambda train: fit(train) | {"count": 2.0}},
-    "output is rating or score": {"output": "stars"},
+    "output is rating, score or class": {"output": "stars"},
     "padding of the support is inert": {
         "adapt": lambda params, support: adapt_bias(params, support._replace(mask=support.mask * 0 + 1))
     },

@@ -84,7 +84,7 @@ def in_columns(folder: Path, sharding: Sharding, sizes: Sizes, *, seed: int, fit
     valid = _tasks(asked, sizes, seed)
     stream = Stream(columns, training, support=sizes.support, query=sizes.query)
     tasks = stream.tasks._replace(data=distributed.everywhere(stream.tasks.data, sharding.mesh()))
-    feed = partial(prefetch.fed, stream=stream, batch=sizes.batch, length=sizes.length, sharding=sharding)
+    feed = partial(prefetch.prefetched, stream=stream, batch=sizes.batch, length=sizes.length, sharding=sharding)
     test = _asked(columns, np.flatnonzero(fold == 9), sizes, seed)
     return ScaleData(columns.name, train, tasks, valid, test, feed)
 

@@ -36,8 +36,8 @@ def fit_is_deterministic(case: Case) -> str:
 
 
 def output(case: Case) -> str:
-    """`output` is one of the two words."""
-    return "" if case.method.output in ("rating", "score") else f"`output` is {case.method.output!r}."
+    """`output` is one of the words that the rest of the package knows."""
+    return "" if case.method.output in ("rating", "score", "class") else f"`output` is {case.method.output!r}."
 
 
 def predictions(case: Case) -> str:

@@ -24,6 +24,11 @@ MASKS = "what `adapt` sums over the support: multiply each term by `support.mask
 FRESH = "whether the parameters say anything: a head that starts at 0 does not. Hand in trained ones as `params`"
 MAPPING: list[Property] = [  # of learners and baselines
     Property(
+        "output is rating, score or class",
+        p.output,
+        "`output`: a rating is in the units of y, a score only orders, and a class has an output of its own",
+    ),
+    Property(
         "predictions are finite and of the query's length",
         p.predictions,
         "what `predict` returns: [N] for ratings y of [N], [N, C] for classes",
@@ -108,6 +113,5 @@ BASELINE_PROPERTIES: list[Property] = [
         p.fit_is_deterministic,
         "what `fit` returns, and random numbers in it without a seed",
     ),
-    Property("output is rating or score", p.output, "`output`: rating is in the units of y, score only orders"),
     *MAPPING,
 ]

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.baselines import BASELINES, ITEM_BASELINES, RANKING
 from metarec_jax.data.table import Features, Ratings
 from metarec_jax.priors.statistics import MAX_ITEMS
+from metarec_jax.recipes.baselines import ITEM, RANKING, RATING
 from metarec_jax.recipes.space import OneOf, contains
 from metarec_jax.testing import check_baseline
 from metarec_jax.types import Episode, Examples, Inputs
 
-ALL = {name: entry for name, entry in (ITEM_BASELINES | BASELINES).items() if name != "user_knn"}  # that is item_knn
+ALL = {name: recipe for name, recipe in (ITEM | RATING).items() if name != "user_knn"}  # that is item_knn
 ALL["implicit_als"] = RANKING["implicit_als"]._replace(grid=RANKING["implicit_als"].grid[::15])
 SHOTS = 5
 TABLE = random_table(0, users=40, items=24, least=10, most=16)
@@ -36,8 +36,8 @@ FITTED: dict[tuple[str, str], tuple] = {}  # each baseline is fitted once
 def fitted(name: str, train: str) -> tuple:
     """The baseline and its parameters at the first setting of its grid."""
     if (name, train) not in FITTED:
-        baseline, grid, _ = ALL[name]
-        FITTED[name, train] = baseline, baseline.fit(TRAINS[train], **grid[0])
+        baseline = ALL[name].baseline
+        FITTED[name, train] = baseline, baseline.fit(TRAINS[train], **ALL[name].grid[0])
     return FITTED[name, train]
 
 
@@ -72,8 +72,7 @@ def episode(train: Ratings, user: int = 35) -> Episode:
 @pytest.mark.parametrize("train", TRAINS)
 @pytest.mark.parametrize("name", ALL)
 def test_it_has_every_property_of_a_baseline(name, train):
-    baseline, grid, _ = ALL[name]
-    check_baseline(baseline, TRAINS[train], episode(TRAINS[train]), **grid[0])
+    check_baseline(ALL[name].baseline, TRAINS[train], episode(TRAINS[train]), **ALL[name].grid[0])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -84,7 +83,7 @@ def test_parameters_are_float32(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_setting_of_the_grid_fits(name):
-    baseline, grid, _ = ALL[name]
+    baseline, grid = ALL[name].baseline, ALL[name].grid
     assert 1 <= len(grid) <= 8
     for settings in grid:
         params = baseline.fit(WITH_FEATURES, **settings)
@@ -93,7 +92,7 @@ def test_every_setting_of_the_grid_fits(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_space_holds_the_grid_and_its_ends_fit(name):
-    baseline, grid, space = ALL[name]
+    baseline, grid, space = ALL[name].baseline, ALL[name].grid, ALL[name].space
     for settings in grid:
         for key, value in settings.items():
             assert contains(space[key], value), (key, value)
@@ -103,7 +102,7 @@ def test_the_space_holds_the_grid_and_its_ends_fit(name):
         assert not any(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ALL.items() if entry.baseline.output == "rating"])
+@pytest.mark.parametrize("name", [name for name, recipe in ALL.items() if recipe.output == "rating"])
 def test_ratings_follow_the_scale_of_the_data(name):
     """Ratings times ten are predicted times ten: no penalty depends on the scale."""
     baseline, params = fitted(name, "features")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.baselines import ITEM_BASELINES, content_knn, content_regression
+from metarec_jax.baselines import content_knn, content_regression
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.priors.bias import fit_biases
+from metarec_jax.recipes import ITEM_RECIPES
 from metarec_jax.types import Examples, Inputs
 
 TABLE = random_table(3, users=25, items=12, least=4, most=10).transposed()
@@ -97,7 +98,7 @@ def test_content_foretells_ratings_of_items_without_one(name):
     nobody = Examples(Inputs(*(leaf[:1] for leaf in x)), jnp.zeros(1), jnp.zeros(1))
     errors = {}
     for tried in (name, "user_mean"):
-        baseline = ITEM_BASELINES[tried].baseline
+        baseline = ITEM_RECIPES[tried].baseline
         fast = baseline.adapt(baseline.fit(train), nobody)
         predicted = jax.vmap(lambda one, fast=fast, to=baseline.predict: to(fast, one))(alone)[:, 0]
         errors[tried] = float(np.mean((np.asarray(predicted) - table.rating[rows]) ** 2))

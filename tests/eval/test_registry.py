@@ -22,11 +22,11 @@ import metarec_jax as mr
 from metarec_jax.data.synthetic.gaussian_world import make_world
 
 # Users differ by far more than items, so that a method that adapts to a user wins from a few ratings on.
-ratings = make_world(0, users=200, items=30, ratings_per_user=12, mean=6.0, user_bias=1.5).ratings
+ratings = make_world(0, users=600, items=30, ratings_per_user=12, mean=6.0, user_bias=1.5).ratings
 result = mr.benchmarks.run(
     mr.benchmarks.user_cold_start(shots=(0, 5), query=5),
     ratings,
-    ["constant", "item_mean", mr.recipes.lwa(dim=4, steps=2)],
+    ["constant", "item_mean", mr.recipes.lwa(dim=4, steps=2, prior_count=1.0)],
     progress=False,
 )
 result.save("results.json")

@@ -179,7 +179,7 @@ def test_a_method_that_always_diverges_is_shown_and_keeps_its_defaults(ratings, 
 
 def main_job(ratings: Path, folder: Path, *arguments) -> dict[tuple, dict]:
     """(name, K) -> settings, after a run of the main job."""
-    call(user_cold_start, f"--ratings={ratings}", *TASKS, *arguments, f"--workdir={folder}", "--verbosity=0")
+    call(user_cold_start, f"--ratings={ratings}", *TASKS, *arguments, f"--workdir={folder}")
     return {(row["name"], row["shots"]): row["settings"] for row in results.read_json(folder / "results.json")["rows"]}
 
 

@@ -28,3 +28,4 @@ def test_every_program_says_what_it_does(name, capsys):
         program.main([f"{name}.py", "--help"])
         shown = capsys.readouterr().out
         assert shown.startswith(program.__doc__.splitlines()[0]) and "Flags:" in shown
+        assert all(f"{flag}:" in shown for flag in getattr(program, "FLAGS", ()))

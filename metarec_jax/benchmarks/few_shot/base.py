@@ -6,7 +6,7 @@ fold for every shape of the test episodes, and shapes may share a training.
 
 import dataclasses
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -192,8 +192,9 @@ def measure(
     return {"accuracy": classified(name, method, params, held_out.tasks).accuracy}
 
 
-def answer(name: str, trained: Trained, fold: FewShotFold, shots: list[Shots]) -> dict[Shots, Answers]:
+def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[Shots, Answers]:
     """What a method says of the test episodes, and of the official ones where they have the fold's shape."""
+    fold = cast(FewShotFold, fold)
     episodes = {k: fold.held_out("test")[k].tasks for k in shots}
     official = fold.data.official
     if official is not None and official_shape(official) == (fold.shape.ways, fold.shape.shots):
@@ -218,8 +219,8 @@ def _answers(name: str, trained: Trained, episodes: Episodes, seed: int) -> Answ
     return Answers({"accuracy": result.accuracy}, users, rows)
 
 
-def episode_at(episodes: Episode, number: Array) -> Episode:
-    """One of several episodes."""
+def episode_at(episodes: Episode, number: Array | np.ndarray) -> Episode:
+    """The episode of a number, or those of several."""
     return jax.tree.map(lambda leaf: leaf[number], episodes)
 
 

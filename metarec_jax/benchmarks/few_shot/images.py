@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -126,7 +127,7 @@ def recipes(statistics: Statistics) -> dict[str, Recipe]:
 
 def statistics_of(data: FewShotData) -> Callable[[Params], Params]:
     """Parameters -> the same with batch statistics of the training images."""
-    return population(Conv4(WIDTH), training_images(data.classes))
+    return population(Conv4(WIDTH), jnp.asarray(training_images(data.classes)))
 
 
 def training_images(classes: Classes) -> np.ndarray:
@@ -134,7 +135,7 @@ def training_images(classes: Classes) -> np.ndarray:
     members = classes.parts["train"]
     each = max(1, POPULATION // len(members))
     rows = np.concatenate([classes.offsets[members] + number for number in range(each)])
-    return np.float32(classes.x[rows])[..., None]
+    return classes.x[rows].astype(np.float32)[..., None]
 
 
 def many_ways(test: Shape, data: FewShotData) -> Shape:

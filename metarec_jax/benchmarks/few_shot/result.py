@@ -1,6 +1,6 @@
 """The results of few-shot classification: what `report/few_shot.py` shows."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,8 @@ def compose(measured: Measured, title: str, protocol: Protocol) -> FewShotResult
       protocol: of the benchmark.
     """
     data, store, seeds = measured.data, measured.store, list(measured.folds)
-    classes, folds, measures = data.classes, measured.folds[seeds[0]], measured.rows()
+    classes, measures = data.classes, measured.rows()
+    folds = cast(list[FewShotFold], measured.folds[seeds[0]])
     rows = [_row(row, fold, measured) for fold in folds for row in measures if row["shots"] == str(fold.shape)]
     official = [_estimate(row) | {"name": row["name"]} for row in measures if row["shots"] == OFFICIAL]
     numbers = {part: len(members) for part, members in classes.parts.items()}

@@ -5,7 +5,8 @@ takes other numbers of steps than in training too.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from metarec_jax.benchmarks.sinusoid.result import QUERY, TEST_STEPS, TRAINING_Q
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import MSE, Metric, by_name
 from metarec_jax.eval.predict import fixed_tasks, mean_squared_errors, raw_predictions
+from metarec_jax.recipes.base import Built
 from metarec_jax.tasks.sinusoid import sinusoids
 from metarec_jax.train.store import Store
 from metarec_jax.types import Episode, Params
@@ -73,8 +75,10 @@ def answer(name: str, trained: Trained, fold: Fold, shots: list[Shots]) -> dict[
     for k in shots:
         held_out = fold.held_out("test")[k]
         for steps in TEST_STEPS:
-            learner = trained.rebuild(inner_steps=steps).method
-            answers[name_of(k, steps)] = _answers(raw_predictions(learner, trained.params, held_out.tasks), held_out)
+            learner = cast(Callable[..., Built], trained.rebuild)(inner_steps=steps).method
+            answers[name_of(int(k), steps)] = _answers(
+                raw_predictions(learner, trained.params, held_out.tasks), held_out
+            )
     return answers
 
 

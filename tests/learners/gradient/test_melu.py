@@ -46,7 +46,7 @@ def support_of(ids, ratings):
 
 
 def test_published_settings():
-    inner, outer = hyperparameters(RECIPES["melu_published"], {}, "melu_published")
+    inner, outer = hyperparameters(RECIPES["melu_published"])
     assert inner == {"inner_lr": 5e-6, "inner_steps": 1}
     assert (outer.outer_lr, outer.batch) == (5e-5, 32)
     _, params = published()

@@ -14,7 +14,7 @@ from metarec_jax.models.set_encoder import SetEncoder
 from metarec_jax.params import FIXED
 from metarec_jax.priors.neighbours import count_neighbours
 from metarec_jax.priors.statistics import rating_matrix
-from metarec_jax.recipes.ranking import RANKING_RECIPES
+from metarec_jax.recipes import RANKING_RECIPES
 from metarec_jax.tasks.catalogue import ImplicitUser, catalogue_episode, liked_only, training_catalogue
 from metarec_jax.train import loop
 from metarec_jax.train import step as chunks

@@ -14,6 +14,7 @@ from metarec_jax.learners.wrappers.normalised import TRANSDUCTIVE, normalised, p
 from metarec_jax.models.conv4 import Classifier, Conv4
 from metarec_jax.objectives import cross_entropy
 from metarec_jax.params import FIXED
+from metarec_jax.testing import check_learner
 from metarec_jax.types import Episode, Examples, Learner, Params
 
 
@@ -60,6 +61,12 @@ def test_padding_of_the_support_is_inert(mode):
     padded = garbage._replace(mask=jnp.concatenate([task.support.mask, jnp.zeros(2)]))
     found = predictions(mode, task.query.x, padded)
     np.testing.assert_allclose(found, predictions(mode, task.query.x), atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["batch", "support", "layer"])
+def test_it_has_every_property_of_a_learner(mode):
+    learner, params = made(mode)
+    check_learner(learner, episode(), params=params, atol=5e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["batch", "support"])

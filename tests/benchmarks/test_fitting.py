@@ -1,0 +1,36 @@
+"""What settings are chosen by."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import random_table
+
+from metarec_jax.benchmarks import user_cold_start
+from metarec_jax.benchmarks.fitting import value
+from metarec_jax.train.store import Store
+from metarec_jax.types import Baseline
+
+BENCHMARK = user_cold_start((2,), query=3)
+VALID = BENCHMARK.folds(random_table(0, users=90, least=6), 0, Store())[0].held_out("valid")[2]
+
+
+def constant(broken_id: int, output: str = "rating") -> Baseline:
+    """Predicts 3, and NaN for one item."""
+    return Baseline(lambda train: {}, lambda params, support: {}, lambda fast, x: predict(x.id, broken_id), output)
+
+
+def predict(ids, broken_id):
+    return jnp.where(ids == broken_id, jnp.nan, 3.0)
+
+
+def test_it_is_the_rmse_over_users():
+    query = VALID.tasks.query
+    squares = (np.square(query.y - 3.0) * query.mask).sum(1) / query.mask.sum(1)
+    assert value(BENCHMARK, "constant", constant(-1), {}, VALID) == pytest.approx(np.sqrt(squares.mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("output", ["rating", "score"])
+def test_one_user_without_a_number_is_a_lost_setting(output):
+    """The others do not count without that user."""
+    broken = int(VALID.tasks.query.x.id[0, 0])
+    assert value(BENCHMARK, "constant", constant(broken, output), {}, VALID) == np.inf
