@@ -73,7 +73,7 @@ def fit_familiarity(train: Ratings, rank: int) -> Familiarity:
     centred = scipy.sparse.linalg.LinearOperator(
         table.shape,
         matvec=lambda x: table @ x - fraction @ x,
-        rmatvec=lambda x: table.T @ x - fraction * x.sum(),
+        rmatvec=lambda x: table.T @ x.ravel() - fraction * x.sum(),  # x is [U] or [U, 1]
         dtype=np.float64,
     )
     _, values, rows = scipy.sparse.linalg.svds(centred, k=min(rank, min(table.shape) - 1), random_state=0)

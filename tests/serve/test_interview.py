@@ -84,14 +84,17 @@ def test_greedy_is_brute_force(seed):
         asked, answered = [*asked, best], answered + [best] * int(known[best])
 
 
-def test_familiarity_is_the_covariance_of_who_rated_what():
-    train = random_table(0, users=12, items=6, most=5)
+@pytest.mark.parametrize("users, items", [(12, 6), (6, 12)])
+def test_familiarity_is_the_covariance_of_who_rated_what(users, items):
+    train = random_table(0, users=users, items=items, most=5)
     table = np.zeros((train.num_users, train.num_items))
     table[train.user, train.item] = 1
-    found = fit_familiarity(train, rank=6)  # one axis less than there are
+    size = min(table.shape) - 1
+    found = fit_familiarity(train, rank=20)  # all axes but one
     np.testing.assert_allclose(found.fraction, table.mean(0), rtol=1e-6)
     values, axes = np.linalg.eigh(np.cov(table.T, bias=True))
-    kept = axes[:, 1:] * values[1:] @ axes[:, 1:].T
+    kept = axes[:, -size:] * values[-size:] @ axes[:, -size:].T
+    assert found.loadings.shape == (train.num_items, size)
     np.testing.assert_allclose(found.loadings @ found.loadings.T, kept, atol=1e-6)
     left = found.fraction * (1 - found.fraction) - np.diag(kept)
     np.testing.assert_allclose(found.noise, np.maximum(left, 1e-3), atol=1e-6)
