@@ -113,7 +113,7 @@ def text_table(results: Results) -> str:
             table.append([name, *(f"{c['change']} {c['span']} {c['verdict']}, {c['rival']}" for c in row)])
         head = "Learner minus the best baseline that sees no more than it, paired by episode, with its 95% interval"
         blocks.append([head, *aligned(table)])
-    if results["official"]:
+    if results.get("official"):
         table = [[name, f"{text} {half}"] for name, text, half in errors(results)]
         blocks.append([f"Error in per cent on {official(results)}", *aligned(table)])
     if results["figures"]:
@@ -180,8 +180,8 @@ def html_page(results: Results) -> str:
         heads=[heading(shape) for shape in shapes(results)],
         groups={"Baselines": cells(results, "baseline"), "Learners": cells(results, "learner")},
         percent=percent,
-        official=official(results) if results["official"] else None,
-        errors=errors(results) if results["official"] else [],
+        official=official(results) if results.get("official") else None,
+        errors=errors(results) if results.get("official") else [],
         heading=heading,
         curves=encoded(curves_figure(results)) if any(results["curves"].values()) else None,
         settings={f"{r['name']}, {heading((r['ways'], r['shots']))}": _settings(r) for r in results["rows"]},
