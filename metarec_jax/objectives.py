@@ -100,29 +100,6 @@ def catalogue_ndcg(
     return loss, {"loss": loss}
 
 
-def bpr(outputs: Array, examples: Examples, extra_count: float = 0.0, *, positives: int = 20) -> tuple[Array, Metrics]:
-    """Bayesian personalised ranking: mean of -log sigmoid(s_p - s_n) over positives p (y = 1) and real rows n (y = 0).
-
-    Rendle et al. 2009 (arXiv:1205.2618, section 4.1) draw the pairs; here a positive meets all negatives. One positive
-    is worked on at a time, forwards and backwards, so that memory is O(N) and not O(positives * N).
-
-    Args:
-      outputs: scores [N].
-      examples: y is 1 or 0.
-      extra_count: added to the number of positives in the denominator.
-      positives: at most so many count, the first ones; static.
-    """
-    chosen, places = jax.lax.top_k(examples.y * examples.mask, min(positives, len(outputs)))
-    negative = (1.0 - examples.y) * examples.mask
-
-    @jax.checkpoint
-    def against_all(place: Array) -> Array:
-        return masked_mean(jax.nn.softplus(outputs - outputs[place]), negative)
-
-    loss = masked_mean(jax.lax.map(against_all, places), chosen, extra_count)
-    return loss, {"loss": loss}
-
-
 def query_loss(adapt: Callable, predict: Callable, objective: Objective) -> Callable:
     """The meta-objective of most learners, as `Learner.loss`: the query's after adapting to the support."""
 

@@ -159,3 +159,9 @@ def test_files_that_docs_name_exist():
             continue
         for name in re.findall(pattern, page.read_text()):
             assert (ROOT / name).exists() or (PACKAGE / name).exists(), f"{page.name}: {name}"
+
+
+def test_no_test_module_imports_another():
+    modules = {path.stem for path in python_files("tests") if path.stem.startswith("test_")}
+    for path in python_files("tests"):
+        assert not modules & {name.split(".")[-1] for name in imported(parsed(path))}, name_of(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.eval.metrics import ndcg
-from metarec_jax.objectives import bpr, catalogue_cross_entropy, catalogue_ndcg
+from metarec_jax.objectives import catalogue_cross_entropy, catalogue_ndcg
 from metarec_jax.types import Examples
 
 SCORES = jnp.array([1.0, 0.0, 2.0, -1.0, 5.0])
@@ -43,40 +43,7 @@ def test_a_pair_counts_by_how_much_ndcg_changes_when_its_rows_change_places():
         assert found == pytest.approx(likelihood + weight * wanted, rel=1e-5)
 
 
-def test_bpr_is_the_mean_over_pairs():
-    pairs = [np.log1p(np.exp(n - p)) for p in (1.0, 2.0) for n in (0.0, -1.0)]
-    assert float(bpr(SCORES, TASK)[0]) == pytest.approx(np.mean(pairs), rel=1e-6)
-    assert float(bpr(SCORES, TASK, 2.0)[0]) == pytest.approx(np.sum(pairs) / 2 / 4, rel=1e-6)
-    assert float(bpr(SCORES, TASK, positives=1)[0]) == pytest.approx(np.mean(pairs[:2]), rel=1e-6)
-
-
-def test_gradient_of_bpr_is_that_of_the_sum_over_all_pairs():
-    rng = np.random.default_rng(0)
-    scores = jnp.asarray(rng.normal(size=30), jnp.float32)
-    task = Examples(
-        None, jnp.asarray(rng.random(30) < 0.3, jnp.float32), jnp.asarray(rng.random(30) < 0.8, jnp.float32)
-    )
-    positive, negative = task.y * task.mask, (1 - task.y) * task.mask
-
-    def all_pairs(scores):
-        losses = jax.nn.softplus(scores[None, :] - scores[:, None])
-        return positive @ losses @ negative / positive.sum() / negative.sum()
-
-    loss, gradient = jax.value_and_grad(lambda scores: bpr(scores, task)[0])(scores)
-    wanted, direction = jax.value_and_grad(all_pairs)(scores)
-    np.testing.assert_allclose(loss, wanted, rtol=1e-5)
-    np.testing.assert_allclose(gradient, direction, atol=1e-6)
-
-
-def test_bpr_never_holds_all_pairs():
-    """No array of the gradient's program is as large as positives times candidates."""
-    items = 1000
-    task = Examples(None, jnp.zeros(items).at[:20].set(1.0), jnp.ones(items))
-    program = jax.jit(jax.grad(lambda scores: bpr(scores, task)[0])).lower(jnp.zeros(items)).compile()
-    assert program.memory_analysis().temp_size_in_bytes < 10 * items * 4
-
-
-@pytest.mark.parametrize("objective", [catalogue_cross_entropy, catalogue_ndcg, bpr])
+@pytest.mark.parametrize("objective", [catalogue_cross_entropy, catalogue_ndcg])
 def test_without_a_positive_or_a_candidate_the_loss_is_zero_and_so_is_its_gradient(objective):
     for task in (TASK._replace(y=jnp.zeros(5)), TASK._replace(mask=jnp.zeros(5))):
         loss, gradient = jax.value_and_grad(lambda scores, task=task: objective(scores, task)[0])(SCORES)
@@ -84,7 +51,7 @@ def test_without_a_positive_or_a_candidate_the_loss_is_zero_and_so_is_its_gradie
         np.testing.assert_array_equal(gradient, np.zeros(5))
 
 
-@pytest.mark.parametrize("objective", [catalogue_cross_entropy, catalogue_ndcg, bpr])
+@pytest.mark.parametrize("objective", [catalogue_cross_entropy, catalogue_ndcg])
 def test_what_is_not_a_candidate_counts_for_nothing(objective):
     moved = SCORES.at[4].set(-80.0)
     assert float(objective(moved, TASK)[0]) == float(objective(SCORES, TASK)[0])

@@ -77,7 +77,7 @@ class Trained(NamedTuple):
 class Outcome(NamedTuple):
     """What a method did on a fold."""
 
-    # "predictions": `run.ROWS`; "values": name, shots, seed, task, user and a column a metric; those of `Answers.more`.
+    # "predictions": `driver.ROWS`; "values": name, shots, seed, task, user and a column a metric; `Answers.more`.
     frames: dict[str, pl.DataFrame]
     info: dict[str, Any]  # kind, output, transductive, seconds, settings by K, names of the frames
 

@@ -30,13 +30,7 @@ def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_
 
 
 def fitted(
-    benchmark: Benchmark,
-    recipe: Recipe,
-    fold: Fold,
-    store: Store,
-    *,
-    sharding: Sharding | None = None,
-    progress: bool = True,
+    benchmark: Benchmark, recipe: Recipe, fold: Fold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Iterator[tuple[Trained, list[Shots]]]:
     """A recipe's method, ready for a fold, and the Ks at which it is: a classical one at one setting after another."""
     if recipe.training is None:
@@ -61,13 +55,7 @@ def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[T
 
 
 def train(
-    benchmark: Benchmark,
-    recipe: Recipe,
-    fold: Fold,
-    store: Store,
-    *,
-    sharding: Sharding | None = None,
-    progress: bool = True,
+    benchmark: Benchmark, recipe: Recipe, fold: Fold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Trained:
     """Meta-train a learner on a fold, stage after stage, with early stopping on the validation tasks, going on from the
     store's checkpoint."""

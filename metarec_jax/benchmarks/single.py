@@ -48,4 +48,4 @@ def train_for_use(
     """
     store = store or Store()
     fold = open_fold(benchmark, data, seed, store)
-    return train(benchmark, recipe, fold, store, progress=progress), fold
+    return train(benchmark, recipe, fold, store, sharding=None, progress=progress), fold

@@ -24,13 +24,7 @@ from metarec_jax.types import Array, Params, TrainState
 
 
 def fit(
-    benchmark: Benchmark,
-    recipe: Recipe,
-    fold: FewShotFold,
-    store: Store,
-    *,
-    sharding: Sharding | None = None,
-    progress: bool = True,
+    benchmark: Benchmark, recipe: Recipe, fold: FewShotFold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Iterator[tuple[Trained, list[Shots]]]:
     """A baseline at its best settings, or a meta-trained learner; its settings say its "validation" accuracy too."""
     shots = list(fold.held_out("test"))
