@@ -17,14 +17,15 @@ Metrics = dict[str, Array]  # scalars, for the log
 
 
 class Inputs(NamedTuple):
-    """What is known of a (task, candidate) pair before it is rated: the `x` of a recommendation task.
+    """What is known of a task and its candidates before they are rated: the `x` of a recommendation task.
 
-    With users as tasks a candidate is an item and the context is the user; with items as tasks it is the reverse.
+    With users as tasks a candidate is an item and the context is the user; with items as tasks it is the reverse. The
+    context is the task's and has no row axis, so `adapt` sees it without any rating; see `ops.rows.map_rows`.
     """
 
     id: Array  # [N] int32 index of the candidate
     content: Array  # [N, F] float32 side features of the candidate (F may be 0)
-    context: Array  # [N, G] float32 side features of the task's owner, the same in every row (G may be 0)
+    context: Array  # [G] float32 side features of the task's owner (G may be 0)
 
 
 class Examples(NamedTuple):

@@ -47,7 +47,7 @@ def some(table: Ratings, people: int, rows: int) -> Examples:
     """Ratings of [people, rows] items at random."""
     rng = np.random.default_rng(0)
     item = rng.integers(table.num_items, size=(people, rows))
-    context = np.repeat(table.user_features.values[rng.integers(table.num_users, size=people), None], rows, 1)
+    context = table.user_features.values[rng.integers(table.num_users, size=people)]
     x = Inputs(jnp.asarray(item, jnp.int32), jnp.asarray(table.item_features.values[item]), jnp.asarray(context))
     return Examples(x, jnp.asarray(rng.choice(table.levels, (people, rows))), jnp.ones((people, rows)))
 
@@ -66,7 +66,7 @@ def measure(table: Ratings, options: Options) -> dict[str, float]:
     catalogue = Inputs(
         jnp.arange(every)[None],
         jnp.asarray(table.item_features.values)[None],
-        jnp.broadcast_to(person.x.context[:1], (every, person.x.context.shape[1]))[None],
+        person.x.context[None],
     )
 
     @jax.jit

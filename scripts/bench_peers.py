@@ -148,8 +148,10 @@ def as_torch(params: Params) -> dict[str, np.ndarray]:
 
 
 def columns(examples: Examples) -> dict[str, Any]:
-    """Examples as named arrays; ids as int64, and no side features where there are none."""
+    """Examples as named arrays; ids as int64, the context in every row, and no side features where there are none."""
     x = examples.x._asdict() if isinstance(examples.x, Inputs) else {"x": examples.x}
+    if "context" in x:
+        x["context"] = np.repeat(x["context"][..., None, :], x["id"].shape[-1], axis=-2)
     named = {name: part.astype(np.int64) if name == "id" else part for name, part in x.items()}
     return {"y": examples.y, "mask": examples.mask} | {name: part for name, part in named.items() if part.shape[-1]}
 

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["NPROC"] = "16"  # read when jax starts; with fewer threads than devices a collective can deadlock
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,6 +20,7 @@ jax.config.update("jax_legacy_prng_key", "error")
 
 
 COMPILED = "JAX_COMPILATION_CACHE_DIR"
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 20_000
 own_folder: list[str] = []
 
 
@@ -42,9 +44,12 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_stays_is_not_searched_for_garbage():
-    """Compiled programs are kept for tests to come; looking through millions of their parts would take minutes."""
+def compiled_programs_do_not_pile_up():
+    """A compiled program takes three mappings of memory, and a process that has no more of them crashes: see
+    `sysctl vm.max_map_count`, 65,530. What stays is not searched for garbage, which would take minutes."""
     yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MOST_MAPS:
+        jax.clear_caches()
     gc.freeze()
 
 

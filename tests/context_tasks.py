@@ -28,7 +28,7 @@ def task_of_user(context=(0.5, -1.0), rows: int = 6) -> Episode:
 
     def part(ids) -> Examples:
         n = len(ids)
-        x = Inputs(ids, rng.normal(size=(n, 3)).astype(np.float32), np.tile(np.float32(context), (n, 1)))
+        x = Inputs(ids, rng.normal(size=(n, 3)).astype(np.float32), np.float32(context))
         return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
 
     ids = np.arange(rows + 4, dtype=np.int32)

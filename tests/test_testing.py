@@ -9,6 +9,7 @@ from toy_tasks import rating_net, rating_task
 
 from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.testing import ConformanceError, check_baseline, check_learner
 from metarec_jax.types import Baseline, Episode, Examples, Inputs, Learner
 
@@ -183,7 +184,7 @@ def test_what_is_not_one_task_is_refused():
     short = EPISODE._replace(query=EPISODE.query._replace(y=EPISODE.query.y[:3]))
     with pytest.raises(ValueError, match="arrays of the query are to have the same first axis"):
         check_learner(shrunken_mean(), short)
-    single = EPISODE._replace(support=jax.tree.map(lambda leaf: leaf[:1], EPISODE.support))
+    single = EPISODE._replace(support=map_rows(lambda leaf: leaf[:1], EPISODE.support))
     with pytest.raises(ValueError, match="support is to have two real rows"):
         check_learner(shrunken_mean(), single)
 

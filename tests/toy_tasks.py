@@ -38,7 +38,7 @@ def rating_task(rng: np.random.Generator) -> Episode:
 
     def part(rows) -> Examples:
         n = len(rows)
-        x = Inputs(rows, rng.normal(size=(n, 3)).astype(np.float32), np.ones((n, 2), np.float32))
+        x = Inputs(rows, rng.normal(size=(n, 3)).astype(np.float32), np.ones(2, np.float32))
         return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
 
     return jax.tree.map(jnp.asarray, Episode(part(items[:6]), part(items[6:10])))
@@ -55,8 +55,7 @@ class Raters(nn.Module):
 def rated_item(vectors, y, context, ids=None, dtype=jnp.float32) -> Examples:
     """Ratings [N] of an item with side features [G] by users with these vectors [N, D]; users 0, 1, ... by default."""
     n, ids = len(y), jnp.arange(len(y)) if ids is None else jnp.asarray(ids)
-    context = jnp.broadcast_to(jnp.asarray(context, dtype), (n, len(context)))
-    x = Inputs(ids, jnp.asarray(vectors, dtype).reshape(n, -1), context)
+    x = Inputs(ids, jnp.asarray(vectors, dtype).reshape(n, -1), jnp.asarray(context, dtype))
     return Examples(x, jnp.asarray(y, dtype), jnp.ones(n, dtype))
 
 

@@ -61,11 +61,11 @@ def fit(
 
 def before_ratings(params: Params, x: Inputs) -> Array:
     """[N] expected ratings of an owner without ratings, from the owner's features."""
-    features = x.context[:1] / params["scale"]  # the owner's, the same in every row
-    length = jnp.sqrt(jnp.sum(features**2, 1, keepdims=True))
-    weight = nearest(features / jnp.maximum(length, 1e-9) @ params["features"].T, params["neighbours"])  # [1, U]
-    given = jnp.sum(weight * params["residual"][:, x.id].T, 1)
-    return params["candidate"][x.id] + given / (jnp.sum(weight * params["rated"][:, x.id].T, 1) + params["damping"])
+    features = x.context / params["scale"]
+    cosine = params["features"] @ (features / jnp.maximum(jnp.sqrt(jnp.sum(features**2)), 1e-9))
+    (weight,) = nearest(cosine[None], params["neighbours"])  # [U]
+    given, weights = (weight @ params[name][:, x.id] for name in ("residual", "rated"))
+    return params["candidate"][x.id] + given / (weights + params["damping"])
 
 
 CONTENT_KNN = with_owner_bias(fit, before_ratings)

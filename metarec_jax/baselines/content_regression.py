@@ -66,7 +66,7 @@ def fit(
 def before_ratings(params: Params, x: Inputs) -> Array:
     """[N] expected ratings of an owner without ratings, from the owner's features."""
     features = (x.context - params["centre"]) @ params["axes"]
-    return params["candidate"][x.id] + jnp.sum(features * params["taste"][x.id], 1)
+    return params["candidate"][x.id] + params["taste"][x.id] @ features
 
 
 CONTENT_REGRESSION = with_owner_bias(fit, before_ratings)

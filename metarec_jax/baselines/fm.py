@@ -140,24 +140,24 @@ def item_rows(params: Params, x: Inputs) -> Array:
     return params["item"][x.id] + x.content @ params["item_feature"]
 
 
-def prior_rows(params: Params, x: Inputs) -> Array:
-    """[N, dim + 1] vector and bias of a new user from the features alone, the same in every row."""
+def prior_row(params: Params, x: Inputs) -> Array:
+    """[dim + 1] vector and bias of a new user from the features alone."""
     return params["user"] + x.context @ params["user_feature"]
 
 
 def adapt(params: Params, support: Examples) -> Fast:
-    """`params` and own [dim + 1], the user's deviation from `prior_rows`, fitted to the support."""
+    """`params` and own [dim + 1], the user's deviation from `prior_row`, fitted to the support."""
     items = item_rows(params, support.x)
     rating = (support.y - params["mean"]) / params["scale"]
-    residual = rating - score(prior_rows(params, support.x), items)
+    residual = rating - score(prior_row(params, support.x)[None], items)
     penalties = (params["reg"], params["weighted"], params["reg_bias"])
     return {**params, "own": fold_in(items[:, :-1], residual, support.mask, *penalties)}
 
 
 def predict(fast: Fast, x: Inputs) -> Array:
     """[N] ratings."""
-    user = prior_rows(fast, x) + fast["own"]
-    return fast["mean"] + fast["scale"] * score(user, item_rows(fast, x))
+    user = prior_row(fast, x) + fast["own"]
+    return fast["mean"] + fast["scale"] * score(user[None], item_rows(fast, x))
 
 
 FM = Baseline(fit, adapt, predict)

@@ -16,8 +16,8 @@ from metarec_jax.types import Array, Baseline, Examples, Fast, Inputs, Params
 
 def prior_mean(params: Params, x: Inputs) -> Array:
     """[N] expected ratings of a user without ratings, from the user's features."""
-    weights = params["intercept"] + x.context @ params["population"]  # [N, D]
-    return params["mean"][x.id] + jnp.sum(params["phi"][x.id] * weights, axis=1)
+    weights = params["intercept"] + x.context @ params["population"]  # [D]
+    return params["mean"][x.id] + params["phi"][x.id] @ weights
 
 
 def adapt(params: Params, support: Examples) -> Fast:

@@ -1,6 +1,7 @@
 """How a recipe becomes a trained method on a fold: a classical method chosen from its grid, a learner meta-trained."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from functools import partial
 
@@ -95,5 +96,6 @@ def stage_name(stage: Stage, name: str) -> str:
 
 
 def stream(seed: int, name: str) -> Array:
-    """The key of a method's training: a stream of its own for each."""
-    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(name.encode()[:3], "big"))
+    """The key of a method's training: a stream of its own for each, by a hash of all of the name."""
+    number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") >> 1
+    return jax.random.fold_in(jax.random.key(seed), number)

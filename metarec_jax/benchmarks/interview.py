@@ -217,8 +217,7 @@ def after_answers(ratings: Ratings, users: Users, asked: pl.DataFrame) -> dict[K
 
 def answers(ratings: Ratings, users: Users, items: np.ndarray, answered: np.ndarray) -> Examples:
     """The users' ratings of the items [T, Q], of which only those that were answered are real."""
-    context = np.broadcast_to(users.context[:, None], (*items.shape, users.context.shape[1]))
-    x = Inputs(items, ratings.item_features.values[items], context)
+    x = Inputs(items, ratings.item_features.values[items], users.context)
     return Examples(x, np.take_along_axis(users.ratings, items.astype(np.int64), 1), answered)
 
 

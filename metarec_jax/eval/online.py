@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.ops.batching import in_batches
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Array, Baseline, Examples, Learner, Params
 
 Replay = Callable[[Learner | Baseline, Params, Examples], Array]
@@ -30,8 +31,7 @@ def again(method: Learner | Baseline, params: Params, history: Examples) -> Arra
 
     def predict_next(place: Array) -> Array:
         known = history._replace(mask=history.mask * (places < place))
-        candidate = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history.x)
-        return method.predict(method.adapt(params, known), candidate)[0]
+        return method.predict(method.adapt(params, known), _row(history, place).x)[0]
 
     return jax.lax.map(predict_next, places)
 
@@ -44,15 +44,19 @@ def follow(method: Learner | Baseline, params: Params, history: Examples, fracti
       params, history: as in `again`.
       fraction: of what was learnt, kept from one rating to the next.
     """
-    rows = jax.tree.map(lambda leaf: leaf[:, None], history)
-    nothing = jax.tree.map(lambda leaf: leaf[:0], history)
 
-    def step(fast, row: Examples):
+    def step(fast, place: Array):
+        row = _row(history, place)
         if method.forget is not None:  # time has passed since the last one
             fast = method.forget(fast, jnp.float32(fraction))
         return method.update(fast, row), method.predict(fast, row.x)[0]
 
-    return jax.lax.scan(step, method.adapt(params, nothing), rows)[1]
+    nothing = map_rows(lambda leaf: leaf[:0], history)
+    return jax.lax.scan(step, method.adapt(params, nothing), jnp.arange(len(history.mask)))[1]
+
+
+def _row(history: Examples, place: Array) -> Examples:
+    return map_rows(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, place, 1), history)
 
 
 @partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")

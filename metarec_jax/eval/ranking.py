@@ -17,8 +17,8 @@ from metarec_jax.eval.metrics import RANKING
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.eval.ranking_metrics import Ranks
 from metarec_jax.ops.batching import in_batches
-from metarec_jax.tasks.catalogue import ImplicitUser, candidates, liked_support
-from metarec_jax.types import Array, Baseline, Fast, Learner, Params
+from metarec_jax.tasks.catalogue import ImplicitUser, liked_support
+from metarec_jax.types import Array, Baseline, Fast, Inputs, Learner, Params
 
 
 class Ranked(NamedTuple):
@@ -54,7 +54,7 @@ def ranks_of(
 
     def score(first: Array) -> Array:
         ids = jnp.minimum(first + jnp.arange(size), number - 1)
-        return predict(fast, candidates(ids, content if size == number else content[ids], context))
+        return predict(fast, Inputs(ids, content if size == number else content[ids], context))
 
     return ranking_metrics.find_ranks(score, relevant, known, number=number, size=size)
 

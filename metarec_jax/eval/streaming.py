@@ -113,8 +113,7 @@ def _program(method: Learner | Baseline, liked: float | None, sizes: Sizes, mesh
         if liked is not None:
             known = jnp.where(task.support.mask > 0, task.support.x.id, -1)
             relevant = jnp.where((query.mask > 0) & (query.y >= liked), query.x.id, -1)
-            context = query.x.context[0]
-            ranks, scored = ranks_of(method.predict, fast, content, context, relevant, known, items=sizes.items)
+            ranks, scored = ranks_of(method.predict, fast, content, query.x.context, relevant, known, items=sizes.items)
             ranked = {metric.name: metric.function(ranks) for metric in metrics.RANKING}
             values, finite = values | ranked, finite & scored
         return values, finite

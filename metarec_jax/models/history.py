@@ -50,7 +50,7 @@ class HistoryTerm(nn.Module):
         power = jnp.exp(self.param("log_power", lambda key: jnp.log(jnp.float32(self.power))))
         if not len(x.id):
             return jnp.zeros(0)  # the support at K = 0
-        owner = x.context[0] / history.scale  # the owner's, the same in every row
+        owner = x.context / history.scale
         cosine = history.features @ (owner / jnp.maximum(jnp.linalg.norm(owner), 1e-9))
         if leave_out:
             cosine = jnp.where(cosine < SAME, cosine, 0.0)

@@ -49,15 +49,13 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
         inputs = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)] if self.use_ids else []
-        inputs += [
-            nn.Dense(self.side_dim, name=name)(side)
-            for name, side in (("content", x.content), ("context", x.context))
-            if side.shape[-1]
-        ]
+        if x.content.shape[-1]:
+            inputs.append(nn.Dense(self.side_dim, name="content")(x.content))
+        of_task = [nn.Dense(self.side_dim, name="context")(x.context)] if x.context.shape[-1] else []
         if self.task_dim:
-            task = self.param("task", nn.initializers.zeros, (self.task_dim,))
-            inputs.append(jnp.broadcast_to(task, (x.id.shape[0], self.task_dim)))
-        hidden = jnp.concatenate(inputs or [jnp.ones((x.id.shape[0], 1))], -1)
+            of_task.append(self.param("task", nn.initializers.zeros, (self.task_dim,)))
+        inputs += [jnp.broadcast_to(vector, (len(x.id), len(vector))) for vector in of_task]
+        hidden = jnp.concatenate(inputs or [jnp.ones((len(x.id), 1))], -1)
         for layer, width in enumerate(self.hidden):
             hidden = nn.relu(nn.Dense(width, name=f"layer_{layer}")(hidden))
         return hidden
@@ -113,5 +111,5 @@ class TasteNet(nn.Module):
             mean += nn.Dense(1, use_bias=False, kernel_init=zeros, name="content_bias")(x.content)[:, 0]
         if x.context.shape[-1]:
             expected = nn.Dense(self.dim, use_bias=False, kernel_init=zeros, name="context_taste")(x.context)
-            mean += jnp.sum(features * expected, -1)
+            mean += features @ expected
         return features, mean

@@ -6,6 +6,7 @@ import numpy as np
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.models.history import History
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.ops.similarity import unit_rows
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
 
@@ -30,8 +31,8 @@ def read_history(train: Ratings, learner: Learner, params: Params) -> History:
     @jax.jit
     def expected(contexts: Array) -> Array:
         def predict_owner(context: Array) -> Array:
-            x = Inputs(jnp.arange(candidates), content, jnp.broadcast_to(context, (candidates, len(context))))
-            no_ratings = Examples(jax.tree.map(lambda leaf: leaf[:1], x), jnp.zeros(1), jnp.zeros(1))
+            x = Inputs(jnp.arange(candidates), content, context)
+            no_ratings = Examples(map_rows(lambda leaf: leaf[:1], x), jnp.zeros(1), jnp.zeros(1))
             return learner.predict(learner.adapt(params, no_ratings), x)
 
         return jax.lax.map(predict_owner, contexts)

@@ -98,7 +98,7 @@ def rating_net(train: Ratings, id_dim: int, width: int, **parts: Any) -> RatingN
 def example(train: Ratings) -> Episode:
     """One made-up task, for the shapes of x."""
     content, context = train.item_features.values, train.user_features.values
-    x = Inputs(jnp.zeros(1, jnp.int32), jnp.zeros((1, content.shape[1])), jnp.zeros((1, context.shape[1])))
+    x = Inputs(jnp.zeros(1, jnp.int32), jnp.zeros((1, content.shape[1])), jnp.zeros(context.shape[1]))
     examples = Examples(x, jnp.zeros(1), jnp.ones(1))
     return Episode(examples, examples)
 

@@ -48,10 +48,9 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
     leaves, tree = jax.tree.flatten(params)
 
     def inputs(content: Array, item: Array, context: Array) -> Inputs:
-        per_row = jnp.broadcast_to(context[:, None], (*item.shape, context.shape[1]))
-        return Inputs(item, content[item], per_row)
+        return Inputs(item, content[item], context)
 
-    x = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros((support, context)))
+    x = Inputs(jnp.zeros(support, jnp.int32), jnp.zeros((support, content.shape[1])), jnp.zeros(context))
     many = live(method, params, Examples(x, jnp.zeros(support), jnp.ones(support)))
 
     def adapt(leaves, content, item, rating, real, context):
@@ -140,7 +139,7 @@ def compare(path: Path, method: Learner | Baseline, params: Params, tasks: Episo
         content = arrays.pop("content")
         read = {name: jax_export.deserialize(bytearray(archive.read(name))) for name in ("adapt", "predict")}
     seconds, shared = time.perf_counter() - begun, ([arrays[str(place)] for place in range(len(arrays))], content)
-    context = np.asarray(tasks.query.x.context)[:, 0]
+    context = np.asarray(tasks.query.x.context)
     own = read["adapt"].call(*shared, tasks.support.x.id, tasks.support.y, tasks.support.mask, context)
     answers = np.asarray(read["predict"].call(*shared, own, tasks.query.x.id, context))
     expected = raw_predictions(method, params, jax.tree.map(np.asarray, tasks))

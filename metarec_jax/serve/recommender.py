@@ -15,6 +15,7 @@ import numpy as np
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.ops.batching import in_batches
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.serve.explain import influence_by_weight
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
 
@@ -84,8 +85,7 @@ class Recommender:
 
 def inputs(shared: Shared, item: Array) -> Inputs:
     """What is known of items [N] and the average person."""
-    context = jnp.broadcast_to(shared.person, (len(item), len(shared.person)))
-    return Inputs(jnp.asarray(item), shared.content[item], context)
+    return Inputs(jnp.asarray(item), shared.content[item], shared.person)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -121,7 +121,7 @@ def _told(learner: Learner, shared: Shared, support: Examples, prediction: Array
 
     def uncertainty(weight: Array) -> Array:
         asked = Examples(x, prediction[shared.asked], weight)
-        all_examples = jax.tree.map(lambda *parts: jnp.concatenate(parts), support, asked)
+        all_examples = join_rows(support, asked)
         return jnp.mean(learner.variance(learner.adapt(shared.params, all_examples), x))
 
     slope = jax.grad(uncertainty)(jnp.full(len(shared.asked), SLIGHT))

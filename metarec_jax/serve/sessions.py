@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Array, Baseline, Examples, Learner, Params
 
 Own = list[Array]  # of one person, or with a leading [T] of many: the leaves that his ratings have changed
@@ -30,7 +31,7 @@ def live(method: Learner | Baseline, params: Params, support: Examples) -> Live:
       params: what it was trained to, for its shapes.
       support: of one person, [K], for the shapes of x.
     """
-    nothing = jax.tree.map(lambda leaf: leaf[:0], support)
+    nothing = map_rows(lambda leaf: leaf[:0], support)
     tree, own = _own_leaves(method, params, support)
 
     def whole(params: Params, of_one: Own) -> Any:

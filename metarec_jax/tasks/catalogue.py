@@ -112,7 +112,7 @@ def catalogue_episode(content: Array, user: ImplicitUser) -> Episode:
         flags.at[jnp.where(items >= 0, items, number)].set(1.0, mode="drop") for items in (user.relevant, user.support)
     )
     unknown = 1.0 - known
-    query = Examples(candidates(jnp.arange(number), content, user.context), relevant * unknown, unknown)
+    query = Examples(Inputs(jnp.arange(number), content, user.context), relevant * unknown, unknown)
     return Episode(liked_support(content, user), query)
 
 
@@ -120,16 +120,7 @@ def liked_support(content: Array, user: ImplicitUser) -> Examples:
     """The user's support as examples with y = 1; `content` is [I, F] of all items."""
     ids = jnp.maximum(user.support, 0)
     real = (user.support >= 0).astype(jnp.float32)
-    return Examples(candidates(ids, content[ids], user.context), jnp.ones(len(ids)), real)
-
-
-def candidates(ids: Array, content: Array, context: Array) -> Inputs:
-    """Items `ids` [N] with `content` [N, F] as inputs for a user of `context` [G]."""
-    return Inputs(ids, content, _every_row(context, len(ids)))
-
-
-def _every_row(context: Array, rows: int) -> Array:
-    return jnp.broadcast_to(context, (rows, context.shape[0]))
+    return Examples(Inputs(ids, content[ids], user.context), jnp.ones(len(ids)), real)
 
 
 class _TrainData(NamedTuple):

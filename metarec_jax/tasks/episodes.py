@@ -52,13 +52,8 @@ def row_examples(ratings: Ratings, users: np.ndarray, rows: np.ndarray) -> Examp
     """
     safe = np.maximum(rows, 0)
     items = ratings.item[safe]
-    context = ratings.user_features.values[users]
     return Examples(
-        x=Inputs(
-            id=items,
-            content=ratings.item_features.values[items],
-            context=np.broadcast_to(context[:, None, :], (*rows.shape, context.shape[1])),
-        ),
+        x=Inputs(items, ratings.item_features.values[items], ratings.user_features.values[users]),
         y=ratings.rating[safe],
         mask=(rows >= 0).astype(np.float32),
     )

@@ -71,9 +71,8 @@ def make_episode(data: Any, sizes: EpisodeSizes, draw: Draw, item: Array, rating
 
     def examples(start: Array | int, size: int, real: Array) -> Examples:
         items, ratings = (jax.lax.dynamic_slice(values, (start,), (size,)) for values in (item, rating))
-        context = jnp.broadcast_to(data.context[draw.user], (size, data.context.shape[1]))
         mask = (jnp.arange(size) < real).astype(jnp.float32)
-        return Examples(Inputs(items, data.content[items], context), ratings, mask)
+        return Examples(Inputs(items, data.content[items], data.context[draw.user]), ratings, mask)
 
     support = examples(0, sizes.support, draw.num_support)
     return Episode(support, examples(draw.num_support, sizes.query, draw.num_query))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.params import join_fixed, split_fixed
 from metarec_jax.types import Array, Episode, Examples, Fast, Params
 
@@ -102,13 +103,13 @@ def padded(examples: Examples, other: Examples) -> Examples:
         rows = np.full(shape, garbage) if _is_float(leaf) else np.resize(others[::-1], shape)
         return np.concatenate([leaf, rows.astype(leaf.dtype)])
 
-    x = jax.tree.map(partial(append, garbage=GARBAGE_X), examples.x, other.x)
+    x = map_rows(partial(append, garbage=GARBAGE_X), examples.x, other.x)
     return Examples(x, append(examples.y, other.y, GARBAGE_Y), append(examples.mask, other.mask, 0.0))
 
 
 def rows_of(examples: Examples, rows: slice) -> Examples:
     """Some of the rows."""
-    return jax.tree.map(lambda leaf: leaf[rows], examples)
+    return map_rows(lambda leaf: leaf[rows], examples)
 
 
 def not_finite(tree: Any) -> bool:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.testing.case import Case
 from metarec_jax.testing.table import BASELINE_PROPERTIES, LEARNER_PROPERTIES, Property
 from metarec_jax.types import Array, Baseline, Episode, Learner, Params
@@ -106,7 +107,9 @@ def _one_task(episode: Episode) -> Episode:
     for part, examples in zip(Episode._fields, episode, strict=True):
         if examples.mask.ndim != 1:
             raise ValueError(f"The episode is to be one task: the mask of its {part} has shape {examples.mask.shape}.")
-        lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(examples)}
+        arrays: list[Any] = []
+        map_rows(arrays.append, examples)
+        lengths = {array.shape[:1] for array in arrays}
         if len(lengths) > 1:
             raise ValueError(f"All arrays of the {part} are to have the same first axis; there are {sorted(lengths)}.")
         if (examples.mask > 0).sum() < 2:

@@ -55,8 +55,8 @@ def padding(case: Case) -> str:
 
 
 def order(case: Case) -> str:
-    """The support turned round changes no prediction."""
-    turned = rows_of(case.episode.support, slice(None, None, -1))
+    """The support turned round, with padding in front, changes no prediction."""
+    turned = rows_of(case.padded_episode.support, slice(None, None, -1))
     return case.differ(case.predictions(turned), case.predictions(case.episode.support))
 
 

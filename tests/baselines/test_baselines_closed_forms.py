@@ -18,9 +18,8 @@ TABLE = random_table(3, users=25, items=8, least=2, most=8)
 
 def examples(items: list[int], ratings: list[float], mask: list[float] | None = None) -> Examples:
     """A support set without features."""
-    empty = jnp.zeros((len(items), 0))
     real = jnp.ones(len(items)) if mask is None else jnp.array(mask)
-    return Examples(Inputs(jnp.array(items), empty, empty), jnp.array(ratings), real)
+    return Examples(Inputs(jnp.array(items), jnp.zeros((len(items), 0)), jnp.zeros(0)), jnp.array(ratings), real)
 
 
 def test_means_are_means():

@@ -47,7 +47,7 @@ def inputs(train: Ratings, items: np.ndarray, user: int) -> Inputs:
     return Inputs(
         jnp.asarray(items, jnp.int32),
         jnp.asarray(train.item_features.values[items]),
-        jnp.asarray(np.repeat(context[None], len(items), axis=0)),
+        jnp.asarray(context),
     )
 
 

@@ -21,7 +21,7 @@ def tasks(shots: int = 15) -> tuple[Examples, Examples]:
 
     def examples(part: np.ndarray) -> Examples:
         items = TABLE.item[part]
-        context = np.repeat(TABLE.user_features.values[600:, None], part.shape[1], axis=1)
+        context = TABLE.user_features.values[600:]
         x = Inputs(jnp.asarray(items), jnp.asarray(TABLE.item_features.values[items]), jnp.asarray(context))
         return Examples(x, jnp.asarray(TABLE.rating[part]), jnp.ones(part.shape))
 

@@ -16,8 +16,8 @@ TABLE = random_table(3, users=25, items=12, least=4, most=10).transposed()
 
 
 def inputs(table, raters, owner: int) -> Inputs:
-    context = np.repeat(table.user_features.values[owner][None], len(raters), axis=0)
-    return Inputs(jnp.asarray(raters), jnp.asarray(table.item_features.values[raters]), jnp.asarray(context))
+    content, context = table.item_features.values[raters], table.user_features.values[owner]
+    return Inputs(jnp.asarray(raters), jnp.asarray(content), jnp.asarray(context))
 
 
 def test_regression_is_its_normal_equations():
@@ -69,7 +69,7 @@ def test_neighbours_are_weighted_by_the_cosine_of_their_content():
     weight = np.maximum(cosine[table.user[rows]], 0.0)
     expected = mean + candidate[rater]
     expected += weight @ (table.rating[rows] - expected) / (weight.sum() + damping)
-    x = Inputs(jnp.array([rater]), jnp.zeros((1, 0)), jnp.asarray(content[None], jnp.float32))
+    x = Inputs(jnp.array([rater]), jnp.zeros((1, 0)), jnp.asarray(content, jnp.float32))
     assert float(content_knn.before_ratings(params, x)[0]) == pytest.approx(expected, abs=1e-4)
 
 
@@ -94,12 +94,15 @@ def test_content_foretells_ratings_of_items_without_one(name):
         jnp.asarray(table.item_features.values[table.item[rows]]),
         jnp.asarray(table.user_features.values[table.user[rows]]),
     )
-    alone = Inputs(*(leaf[:, None] for leaf in x))  # a task has one owner
-    nobody = Examples(Inputs(*(leaf[:1] for leaf in x)), jnp.zeros(1), jnp.zeros(1))
+    alone = Inputs(x.id[:, None], x.content[:, None], x.context)  # a task has one owner
     errors = {}
     for tried in (name, "user_mean"):
         baseline = ITEM_RECIPES[tried].baseline
-        fast = baseline.adapt(baseline.fit(train), nobody)
-        predicted = jax.vmap(lambda one, fast=fast, to=baseline.predict: to(fast, one))(alone)[:, 0]
+        params = baseline.fit(train)
+
+        def predict(one, baseline=baseline, params=params):
+            return baseline.predict(baseline.adapt(params, Examples(one, jnp.zeros(1), jnp.zeros(1))), one)[0]
+
+        predicted = jax.vmap(predict)(alone)
         errors[tried] = float(np.mean((np.asarray(predicted) - table.rating[rows]) ** 2))
     assert errors[name] < 0.8 * errors["user_mean"]

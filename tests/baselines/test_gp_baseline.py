@@ -40,7 +40,7 @@ def test_weight_space_is_the_function_space_posterior():
 
     def inputs(ids):
         content = TABLE.item_features.values[ids]
-        return Inputs(jnp.asarray(ids), jnp.asarray(content), jnp.full((len(ids), 1), context[0], jnp.float32))
+        return Inputs(jnp.asarray(ids), jnp.asarray(content), jnp.asarray(context, jnp.float32))
 
     prior = wide["mean"] + wide["phi"] @ (wide["intercept"] + context @ wide["population"])
     kernel = wide["phi"] @ wide["phi"].T

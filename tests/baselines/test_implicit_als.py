@@ -15,9 +15,7 @@ SETTINGS = {"dim": 4, "reg": 2.0, "alpha": 7.0}
 
 def support_of(items: list[int], rating: float = 5.0) -> Examples:
     ids = jnp.array(items, jnp.int32)
-    return Examples(
-        Inputs(ids, jnp.zeros((len(ids), 0)), jnp.zeros((len(ids), 0))), jnp.full(len(ids), rating), jnp.ones(len(ids))
-    )
+    return Examples(Inputs(ids, jnp.zeros((len(ids), 0)), jnp.zeros(0)), jnp.full(len(ids), rating), jnp.ones(len(ids)))
 
 
 def folded(factors: np.ndarray, items: list[int]) -> np.ndarray:

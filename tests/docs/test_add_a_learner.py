@@ -46,7 +46,7 @@ def test_the_code_is_short_and_the_page_names_what_there_is():
 
 
 def test_a_prediction_worked_out_by_hand(page):
-    x = Inputs(np.array([3, 7]), np.zeros((2, 0)), np.zeros((2, 0)))
+    x = Inputs(np.array([3, 7]), np.zeros((2, 0)), np.zeros(0))
     support = Examples(x, np.array([5.0, 2.0], np.float32), np.ones(2, np.float32))
     params = page.learner.init(jax.random.key(0), Episode(support, support))
     assert not jax.tree.leaves(params["net"]["id_bias"])[0].any()  # so that the prior mean is 3.5 everywhere

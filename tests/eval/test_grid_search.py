@@ -24,7 +24,7 @@ def valid_tasks():
     def examples(size, real):
         y = rng.integers(1, 6, (20, size)).astype(np.float32)
         mask = np.broadcast_to(np.arange(size) < real, y.shape).astype(np.float32)
-        return Examples(Inputs(np.zeros(y.shape, np.int32), y[..., None], np.zeros((*y.shape, 0))), y, mask)
+        return Examples(Inputs(np.zeros(y.shape, np.int32), y[..., None], np.zeros((len(y), 0))), y, mask)
 
     return {k: Episode(examples(5, k), examples(8, 8)) for k in SHOTS}
 

@@ -19,6 +19,7 @@ from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.metric.protonet import protonet_ratings
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.priors.gp import fit
 from metarec_jax.tasks.histories import histories
 from metarec_jax.tasks.splits import HeldOut
@@ -119,7 +120,7 @@ def test_forgetting_everything_is_the_prior():
         one = jax.tree.map(lambda leaf: leaf[0], tasks())
         if name == "ridge":  # which items were rated still moves its prior
             continue
-        nothing = method.predict(method.adapt(params, jax.tree.map(lambda leaf: leaf[:0], one)), one.x)
+        nothing = method.predict(method.adapt(params, map_rows(lambda leaf: leaf[:0], one)), one.x)
         kept = method.forget(method.adapt(params, one), jnp.float32(0.0))
         np.testing.assert_allclose(method.predict(kept, one.x), nothing, atol=1e-5, err_msg=name)
 
@@ -127,7 +128,7 @@ def test_forgetting_everything_is_the_prior():
 def test_maml_takes_its_inner_steps_on_the_newest_rating():
     rule = maml(RatingNet(ITEMS, 3.0, hidden=(8,)), objectives.squared_error, lr=0.02, steps=2)
     one = jax.tree.map(lambda leaf: leaf[0], tasks())
-    params, row = some_params(rule), jax.tree.map(lambda leaf: leaf[:1], one)
+    params, row = some_params(rule), map_rows(lambda leaf: leaf[:1], one)
     fast = rule.update(rule.adapt(params, one), row)
     before, after = (float(abs(rule.predict(f, row.x) - row.y)[0]) for f in (rule.adapt(params, one), fast))
     assert after < before
@@ -151,5 +152,5 @@ def test_a_method_without_update_is_adapted_again():
     assert BIAS.update is None
     found = replayed(again, BIAS, params, tasks())
     one = jax.tree.map(lambda leaf: leaf[2], tasks())
-    known = jax.tree.map(lambda leaf: leaf[:3], one)
+    known = map_rows(lambda leaf: leaf[:3], one)
     np.testing.assert_allclose(found[2, 3], BIAS.predict(BIAS.adapt(params, known), one.x)[3], atol=1e-6)

@@ -34,7 +34,7 @@ def make_tasks(seed=0, tasks=TASKS):
         content = np.stack([y, noise, np.zeros_like(y)], -1).astype(np.float32)
         content[mask == 0] = np.nan
         y[mask == 0] = np.nan
-        return Examples(Inputs(np.zeros((tasks, size), np.int32), content, np.zeros((tasks, size, 0))), y, mask)
+        return Examples(Inputs(np.zeros((tasks, size), np.int32), content, np.zeros((tasks, 0))), y, mask)
 
     return Episode(examples(SUPPORT, 1), examples(QUERY, 6))
 

@@ -33,7 +33,7 @@ def tasks() -> Episode:
     mask[:, 3] = 1.0  # one of the query at least
 
     def part(where: slice) -> Examples:
-        x = Inputs(items[:, where], CONTENT[items[:, where]], np.zeros((*items[:, where].shape, 0), np.float32))
+        x = Inputs(items[:, where], CONTENT[items[:, where]], np.zeros((USERS, 0), np.float32))
         return Examples(x, ratings[:, where], mask[:, where])
 
     return Episode(part(slice(0, 3)), part(slice(3, 7)))

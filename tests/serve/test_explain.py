@@ -11,6 +11,7 @@ from learner_table import ITEMS, LEARNERS, LEVELS, encoder, taste_net
 from metarec_jax.baselines.gp import GP
 from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
 from metarec_jax.learners.metric.protonet import shrunk_levels
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.serve.explain import deletion_effect, explain_tasks, influence_by_rating, influence_by_weight, reason
 from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import split_users
@@ -34,7 +35,7 @@ def task(seed: int = 0, padding: int = 0) -> Episode:
 
     def part(rows: np.ndarray, real: int) -> Examples:
         n = len(rows)
-        x = Inputs(jnp.asarray(rows), jnp.asarray(rng.normal(size=(n, 3))), jnp.ones((n, 2)))
+        x = Inputs(jnp.asarray(rows), jnp.asarray(rng.normal(size=(n, 3))), jnp.ones(2))
         return Examples(x, jnp.asarray(rng.integers(1, 7, n), float), jnp.asarray(np.arange(n) < real, float))
 
     return Episode(part(items[:K], K - padding), part(items[K:], N))
@@ -83,7 +84,7 @@ def test_a_linear_head_is_its_closed_form(name):
     1 - leverage (the leave-one-out formula of ridge regression). With so many candidates forwards, not in reverse."""
     params, (influences, effect, predict) = build(name)[1], program(name)
     support, query = task()
-    x, y = jax.tree.map(lambda *parts: jnp.concatenate(parts), support.x, query.x), np.asarray(support.y)
+    x, y = join_rows(support.x, query.x), np.asarray(support.y)
     if name == "gp":
         phi, noise = np.asarray(params["phi"])[x.id], 0.7
     else:

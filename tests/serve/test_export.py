@@ -20,6 +20,7 @@ from metarec_jax.baselines.bias import BIAS
 from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import TasteNet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.priors.gp import fit
 from metarec_jax.serve.export import compare, write_learner
 from metarec_jax.serve.sessions import live
@@ -75,9 +76,9 @@ def test_updates_of_many_people_are_the_batch_solution():
     many = live(rule, params, jax.tree.map(lambda leaf: leaf[0], tasks.support))
 
     def first(count: int) -> Examples:
-        return jax.tree.map(lambda leaf: leaf[:, :count], tasks.support)
+        return map_rows(lambda leaf: leaf[:, :count], tasks.support)
 
-    last = jax.tree.map(lambda leaf: leaf[:, 2:], tasks.support)
+    last = map_rows(lambda leaf: leaf[:, 2:], tasks.support)
     adapt, update = jax.jit(many.adapt), jax.jit(many.update)
     own, expected = update(params, adapt(params, first(2)), last), adapt(params, first(3))
     for found, batch in zip(own, expected, strict=True):
@@ -120,4 +121,4 @@ def test_a_process_without_the_package_gives_the_same_numbers(tmp_path):
 
 def inputs(items):
     content = jnp.asarray(TABLE.item_features.values)[items]
-    return Inputs(items, content, jnp.full((len(items), 1), 7.0))
+    return Inputs(items, content, jnp.full(1, 7.0))

@@ -112,7 +112,7 @@ def test_where_there_is_nothing_left_to_ask_there_is_no_answer():
 
 def test_personal_gradient_is_that_of_the_loss_over_its_size():
     learner, rng = LEARNERS["melu"](), np.random.default_rng(0)
-    x = Inputs(jnp.asarray(rng.permutation(ITEMS)[:5]), jnp.asarray(rng.normal(size=(5, 3))), jnp.ones((5, 2)))
+    x = Inputs(jnp.asarray(rng.permutation(ITEMS)[:5]), jnp.asarray(rng.normal(size=(5, 3))), jnp.ones(2))
     support = Examples(x, jnp.asarray(rng.uniform(1, 6, 5)), jnp.array([1.0, 1, 1, 1, 0]))
     shapes = jax.eval_shape(learner.init, jax.random.key(0), Episode(support, support))
     params = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape)), shapes)

@@ -117,7 +117,7 @@ def test_an_episode_has_every_item_as_candidate_but_the_support():
     np.testing.assert_array_equal(query.x.id, np.arange(6))
     np.testing.assert_array_equal(query.y, [1, 0, 0, 0, 0, 1])
     np.testing.assert_array_equal(query.mask, [1, 0, 1, 1, 0, 1])
-    assert query.x.context.shape == (6, 1) and (query.x.context == 7.0).all()
+    np.testing.assert_array_equal(query.x.context, [7.0])
 
 
 def draw(tasks, number: int):
@@ -131,7 +131,7 @@ def test_training_episodes_hold_likes_of_one_training_user():
     for ids, real, y, mask, context in zip(
         support.x.id, support.mask, query.y, query.mask, query.x.context, strict=True
     ):
-        own = liked[of_number[float(context[0, 0])]]
+        own = liked[of_number[float(context[0])]]
         known, sought = set(ids[real > 0].tolist()), set(np.flatnonzero(y).tolist())
         assert known <= own and sought <= own and not known & sought
         assert len(known) == real.sum() and set(np.flatnonzero(mask == 0).tolist()) == known
@@ -148,11 +148,11 @@ def test_support_sizes_rows_and_items_are_equally_likely():
     eight = TRAIN.keep_rows(np.concatenate(rows))
     support, query = draw(training_catalogue(eight, support=3), 4000)
     assert_uniform(np.bincount(np.asarray(support.mask.sum(1), int), minlength=4))
-    numbers, seen = np.unique(np.asarray(query.x.context[:, 0, 0]), return_counts=True)
+    numbers, seen = np.unique(np.asarray(query.x.context[:, 0]), return_counts=True)
     sixteen = numbers == eight.user_features.values[3, 0]
     assert len(numbers) == 4 and eight.user_features.values[1, 0] not in numbers
     assert_uniform(np.append(seen[~sixteen], [seen[sixteen].item() // 2] * 2))
-    one = np.asarray(query.x.context[:, 0, 0]) == eight.user_features.values[0, 0]
+    one = np.asarray(query.x.context[:, 0]) == eight.user_features.values[0, 0]
     first = np.asarray(support.x.id[:, 0])[one & (np.asarray(support.mask[:, 0]) > 0)]
     assert_uniform(np.unique(first, return_counts=True)[1])
     assert len(np.unique(first)) == 8

@@ -184,7 +184,9 @@ def test_width_pads_and_nothing_else():
     bare, wide = episodes(table, held, 3)[0], episodes(table, held, 3, width=7)[0]
     assert bare.support.mask.shape == (len(held.users), 3) and wide.support.mask.shape == (len(held.users), 7)
     assert (wide.support.mask[:, 3:] == 0).all() and bare.support.mask.all()
-    jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda leaf: leaf[:, :3], wide.support), bare.support)
+    shown = [wide.support.x.id, wide.support.x.content, wide.support.y, wide.support.mask]
+    wanted = [bare.support.x.id, bare.support.x.content, bare.support.y, bare.support.mask]
+    jax.tree.map(np.testing.assert_array_equal, [leaf[:, :3] for leaf in shown], wanted)
     jax.tree.map(np.testing.assert_array_equal, wide.query, bare.query)
     longest = held.support.shape[1]
     assert episodes(table, held, None, width=3)[0].support.mask.shape[1] == longest > 3
@@ -198,7 +200,7 @@ def test_users_who_are_too_short_for_a_k_are_left_out_and_named_by_place():
     counts = np.diff(table.user_offsets)[held.users]
     assert 0 < len(kept) < len(held.users)
     np.testing.assert_array_equal(kept, np.flatnonzero(counts >= 7))
-    np.testing.assert_array_equal(tasks.query.x.context[:, 0, 0], table.user_features.values[held.users[kept], 0])
+    np.testing.assert_array_equal(tasks.query.x.context[:, 0], table.user_features.values[held.users[kept], 0])
 
 
 # ---------------------------------------------------------------------------------------------- training episodes
@@ -227,7 +229,7 @@ def located(order, vary):
     """Users [E] and table rows [E, S] and [E, Q] of episodes, -1 padding, checked against what is shown of them."""
     table, batch = train_table(), drawn(order, vary)
     by_number = {number: user for user, number in enumerate(table.user_features.values[:, 0])}
-    user = np.array([by_number[number] for number in batch.query.x.context[:, 0, 0]])
+    user = np.array([by_number[number] for number in batch.query.x.context[:, 0]])
     row_of = np.full((table.num_users, table.num_items), -1)
     row_of[table.user, table.item] = np.arange(len(table.user))
     found = []
@@ -236,7 +238,7 @@ def located(order, vary):
         assert (np.sort(part.mask, 1)[:, ::-1] == part.mask).all()  # padding at the end only
         rows = np.where(real, row_of[user[:, None], part.x.id], -1)
         assert ((rows >= 0) == real).all()  # each belongs to the one user
-        assert (part.x.context == table.user_features.values[user][:, None]).all()
+        assert (part.x.context == table.user_features.values[user]).all()
         assert (part.x.content == table.item_features.values[part.x.id]).all()
         assert (part.y == table.rating[rows])[real].all()
         found.append(rows)

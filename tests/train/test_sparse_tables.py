@@ -102,7 +102,7 @@ def test_a_count_ends_at_its_most():
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4), st.lists(st.integers(0, 9), min_size=6, max_size=6))
 def test_places_name_the_ids(known, asked):
     def examples(ids) -> Examples:
-        x = Inputs(jnp.asarray(ids).reshape(2, -1), jnp.zeros((2, 0)), jnp.zeros((2, 0)))
+        x = Inputs(jnp.asarray(ids).reshape(2, -1), jnp.zeros((2, 0)), jnp.zeros(0))
         return Examples(x, jnp.zeros(len(ids)), jnp.ones(len(ids)))
 
     ids, placed = sparse_tables.relabel(Episode(examples(known), examples(asked)), 10)

@@ -1,6 +1,5 @@
 """Few-shot classification: how a method becomes ready, and a learner is meta-trained for so many steps or minutes."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ import jax
 
 from metarec_jax.benchmarks.base import Benchmark, Trained
 from metarec_jax.benchmarks.few_shot.base import FewShotFold, Method, Shape, classified
-from metarec_jax.benchmarks.fitting import choose
+from metarec_jax.benchmarks.fitting import choose, stream
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.recipes.base import Recipe, classical, hyperparameters
 from metarec_jax.train import loop
@@ -128,12 +127,6 @@ def _validation(label: str, method: Method, shape: Shape, fold: FewShotFold) -> 
         return -float(classified(label, watched, prepared(method, fold, params), episodes).accuracy.mean())
 
     return validate
-
-
-def stream(seed: int, label: str) -> Array:
-    """The key of a training: a stream of its own for each label, by a hash of all of it."""
-    number = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=4).digest(), "big") >> 1
-    return jax.random.fold_in(jax.random.key(seed), number)
 
 
 class _Clock:

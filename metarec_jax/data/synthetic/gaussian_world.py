@@ -178,5 +178,5 @@ def _adapt(truth: Truth, support: Examples) -> Posterior:
 
 def _predict(posterior: Posterior, x: Inputs) -> Array:
     truth = posterior.truth
-    z = (x.context @ truth.prior.T + posterior.evidence) @ posterior.cov  # Bishop (3.50); cov is symmetric
-    return truth.mean + truth.item_bias[x.id] + jnp.sum(truth.design[x.id] * z, axis=1)
+    z = posterior.cov @ (truth.prior @ x.context + posterior.evidence)  # Bishop (3.50)
+    return truth.mean + truth.item_bias[x.id] + truth.design[x.id] @ z

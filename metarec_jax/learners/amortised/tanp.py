@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from metarec_jax.models.sets import PairEncoder, QueryPairs, shrunk_mean, small
 from metarec_jax.objectives import Objective, squared_error
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
@@ -131,7 +132,7 @@ class TaskAdaptiveNet(nn.Module):
 
     def terms(self, episode: Episode, key: Array) -> tuple[Array, Array, Array]:
         """Terms of the loss: the query's ratings [Q] with a z drawn by `key`, the KL of z [], and `sharpening` []."""
-        everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
+        everything = join_rows(episode.support, episode.query)
         mean, log_variance = self.latent(everything)
         divergence = gaussian_kl(mean, log_variance, *self.latent(episode.support))
         z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from metarec_jax.learners.metric.protonet import distances
 from metarec_jax.objectives import gaussian_nll
 from metarec_jax.ops.linear import inverse_and_log_determinant
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
@@ -80,7 +81,7 @@ def deep_kernel(
         return alone + jnp.exp(fast["log_noise"]) - jnp.sum(cross @ fast["precision"] * cross, -1)
 
     def marginal_loss(params: Params, episode: Episode) -> Array:
-        x, y, mask = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
+        x, y, mask = join_rows(*episode)
         embedded, mean = net.apply({"params": params["net"]}, x)
         precision, log_determinant = inverse_and_log_determinant(noisy_gram(params, embedded, mask))
         residual, count = (y - mean) * mask, jnp.sum(mask)

@@ -37,9 +37,8 @@ class ContentTaste(nn.Module):
 
     @nn.compact
     def __call__(self, x: Inputs) -> tuple[Array, Array]:
-        features, mean = self.taste(x._replace(context=x.context[:, :0]))
-        expected = self.encoder(x.context[:1])  # all rows are of one owner
-        return features, mean + jnp.sum(features * expected, -1)
+        features, mean = self.taste(x._replace(context=x.context[:0]))
+        return features, mean + features @ self.encoder(x.context[None])[0]
 
 
 def multimodal_ridge(

@@ -6,10 +6,7 @@ with a bank B of S offsets for every personal array and S + 1 numbers r for ever
 r start at 0, which is MAML exactly. All of it is learnt by the exact meta-gradient, so an outer step on slot s of the
 bank is c_s times the gradient of the personal initial weights.
 
-Easily got wrong: the context is known from the rows, and an empty support has none. So `adapt` does not return the
-adapted weights but their difference from the initial ones, which is 0 for an empty support, and `predict` adds it to
-theta(c) with the context of its own rows. Padding in the support may hold anything: the context is that of the real
-rows.
+The context is the task's own, so an empty support has one too: at K = 0 the prediction is that of theta(c).
 """
 
 from collections.abc import Callable
@@ -84,16 +81,11 @@ def feature_conditioned(
         return traverse_util.unflatten_dict(weights | own), rates
 
     def adapt(params: Params, support: Examples) -> Fast:
-        context = support.mask @ support.x.context / jnp.maximum(jnp.sum(support.mask), 1.0)
-        own, rates = start(params, context)
+        own, rates = start(params, support.x.context)
         loop = {"shared": shared, "prior_count": prior_count, "optimiser": with_rates(rates), "steps": steps}
-        adapted, _ = fit_support(net, objective, own, support, **loop)
-        moved = jax.tree.map(jnp.subtract, split_free(adapted, shared).free, split_free(own, shared).free)
-        return {"params": params, "moved": traverse_util.unflatten_dict(moved)}
+        return fit_support(net, objective, own, support, **loop)[0]
 
     def predict(fast: Fast, x) -> Array:
-        own, _ = start(fast["params"], x.context[0])  # the same in every row
-        parts, moved = split_free(own, shared), traverse_util.flatten_dict(fast["moved"])
-        return net.apply({"params": parts.join(jax.tree.map(jnp.add, parts.free, moved))}, x)
+        return net.apply({"params": fast}, x)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective))

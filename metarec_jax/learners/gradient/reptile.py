@@ -23,6 +23,7 @@ import optax
 
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import Objective
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.params import Path, is_id_table
 from metarec_jax.types import Array, Episode, Learner, Metrics, Params
 
@@ -50,7 +51,7 @@ def reptile(
     in_training = maml(net, objective, shared=lambda path: False, **inner)
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
-        everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
+        everything = join_rows(episode.support, episode.query)
         start = jax.lax.stop_gradient(params)
         end = in_training.adapt(start, everything)
         distances = jax.tree.map(lambda theta, reached: jnp.sum(jnp.square(theta - reached)), params, end)

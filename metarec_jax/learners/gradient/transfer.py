@@ -5,11 +5,10 @@ meta-learning adds; the difference from the classical methods is what a network 
 """
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.objectives import Objective
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Array, Episode, Learner, Metrics, Params
 
 
@@ -24,7 +23,7 @@ def transfer(net: nn.Module, objective: Objective, *, lr: float, steps: int = 1,
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         del key, step  # the loss is deterministic, and the same at every training step
-        everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), episode.support, episode.query)
+        everything = join_rows(episode.support, episode.query)
         return objective(fine_tuned.predict(params, everything.x), everything)
 
     return fine_tuned._replace(loss=loss)

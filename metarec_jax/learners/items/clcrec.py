@@ -27,13 +27,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metarec_jax.learners.items.item_embedding import Embedder, Keys, above_prior, embedding_learner, owner
+from metarec_jax.learners.items.item_embedding import Embedder, Keys, above_prior, embedding_learner
 from metarec_jax.models.generator import Generator
 from metarec_jax.models.sets import small
 from metarec_jax.objectives import Objective, masked_mean
 from metarec_jax.ops.linear import ridge_weights
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.ops.similarity import unit
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
+from metarec_jax.types import Array, Episode, Examples, Learner, Metrics, Params
 
 
 def info_nce(anchor: Array, positives: Array, negatives: Array, real: Array, temperature: float) -> Array:
@@ -66,8 +67,9 @@ def strangers(net: nn.Module, params: Params, raters: Examples, ids: Array) -> t
     """Vectors [M, D] of the users `ids` [M], of whom only the ids are known, and [M] 1 for those who are no raters of
     the item, else 0.
     """
-    unknown = jax.tree.map(lambda leaf: jnp.zeros((len(ids), *leaf.shape[1:]), leaf.dtype), raters.x)
-    vectors, _ = net.apply({"params": params["net"]}, unknown._replace(id=ids))
+    content = raters.x.content
+    unknown = raters.x._replace(id=ids, content=jnp.zeros((len(ids), content.shape[1]), content.dtype))
+    vectors, _ = net.apply({"params": params["net"]}, unknown)
     rated = (ids[:, None] == raters.x.id) & (raters.mask > 0)
     return vectors, 1.0 - jnp.any(rated, 1)
 
@@ -108,19 +110,17 @@ def clcrec(
         own = params["encoder"]
         return Generator(len(own["out"]["bias"]), hidden, dropout).apply({"params": own}, context, rngs=keys)
 
-    def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
-        return fold_in(params, support, encode(params, context, keys))
+    def embed(params: Params, support: Examples, context: Array, keys: Keys) -> Array:
+        start = encode(params, context, keys)
+        return start + fold_in(params, support, start)
 
-    def embed(params: Params, correction: Fast, context: Array, keys: Keys) -> Array:
-        return encode(params, context, keys) + correction
-
-    learner = embedding_learner(net, objective, Embedder(init, read, embed))
+    learner = embedding_learner(net, objective, Embedder(init, embed))
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         error, _ = learner.loss(params, episode, key, step)
-        raters = jax.tree.map(lambda *parts: jnp.concatenate(parts), *episode)
+        raters = join_rows(*episode)
         rated = above_prior(net, params, raters)
-        content = encode(params, owner(raters), {"dropout": key})
+        content = encode(params, raters.x.context, {"dropout": key})
         ids = jax.random.randint(jax.random.fold_in(key, 1), (negatives,), 0, num_ids)
         vectors, real = strangers(net, params, raters, ids)
         collaborative = fold_in(params, rated, jnp.zeros_like(content))

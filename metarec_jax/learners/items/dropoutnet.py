@@ -26,7 +26,7 @@ from metarec_jax.learners.items.item_embedding import Embedder, Keys, embedding_
 from metarec_jax.models.generator import Generator
 from metarec_jax.objectives import Objective
 from metarec_jax.ops.linear import ridge_weights
-from metarec_jax.types import Array, Examples, Fast, Learner, Params
+from metarec_jax.types import Array, Examples, Learner, Params
 
 
 def dropoutnet(
@@ -53,15 +53,12 @@ def dropoutnet(
         latent = Generator(dim, hidden, dropout).init(key, jnp.zeros(dim + 1), context)["params"]
         return {"latent": latent, "log_noise": jnp.log(jnp.float32(noise))}
 
-    def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
+    def embed(params: Params, support: Examples, context: Array, keys: Keys) -> Array:
         preference = ridge_weights(support.x, support.y, support.mask, jnp.exp(params["log_noise"]))
         known = jnp.append(preference, jnp.log1p(jnp.sum(support.mask)))
         if "dropout" in keys:
             known *= jax.random.bernoulli(jax.random.fold_in(keys["dropout"], 1), 1.0 - drop)
-        return known
-
-    def embed(params: Params, known: Fast, context: Array, keys: Keys) -> Array:
         network = Generator(len(known) - 1, hidden, dropout)
         return known[:-1] + network.apply({"params": params["latent"]}, known, context, rngs=keys)
 
-    return embedding_learner(net, objective, Embedder(init, read, embed))
+    return embedding_learner(net, objective, Embedder(init, embed))

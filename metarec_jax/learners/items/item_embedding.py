@@ -4,11 +4,7 @@ A task is an item, a candidate is a rater, and the context is the item's side fe
     prior mean(rater, item's side features) + rater's vector . embedding,
 with vectors and prior mean from a network such as `TasteNet`, which may start from a fitted Gaussian process
 (`ridge.from_gaussian_process`). The embedding [D] has to explain what linear terms of the side features do not. The
-learners differ in how they compute it, in two steps: `read` summarises the support, and `embed` makes the embedding
-from this summary and the context.
-
-Easily got wrong: the context is known from the rows, and an empty support has none. So the embedding is not made in
-`adapt` but in `predict`, with the context of the rows to be predicted.
+learners differ in how they make it of the support and the context.
 """
 
 from collections.abc import Callable
@@ -30,21 +26,14 @@ class Embedder(NamedTuple):
     """How an item gets its embedding: pure functions of one task. `params` are all parameters of the learner."""
 
     init: Callable[[Array, Array, int], Params]  # (key, context [G], D) -> parameters beside the network's
-    read: Callable[
-        [Params, Examples, Array, Keys], Fast
-    ]  # (params, `above_prior` support, context [G], keys) -> summary
-    embed: Callable[[Params, Fast, Array, Keys], Array]  # (params, summary, context [G], keys) -> [D]
+    # (params, `above_prior` support, context [G], keys) -> [D]
+    embed: Callable[[Params, Examples, Array, Keys], Array]
 
 
 def above_prior(net: nn.Module, params: Params, examples: Examples) -> Examples:
     """The examples for a linear model: x are the raters' vectors [N, D], y [N] the ratings less the prior mean."""
     features, mean = net.apply({"params": params["net"]}, examples.x)
     return Examples(features, examples.y - mean, examples.mask)
-
-
-def owner(examples: Examples) -> Array:
-    """[G] the context of the real rows, which is the same in all of them; zeros if there is no real row."""
-    return examples.mask @ examples.x.context / jnp.maximum(jnp.sum(examples.mask), 1.0)
 
 
 def gradient_steps(
@@ -78,20 +67,19 @@ def embedding_learner(net: nn.Module, objective: Objective, embedder: Embedder) 
         own = embedder.init(own_key, jnp.zeros(x.context.shape[-1]), features.shape[-1])
         return {"net": variables.get("params", {}), **own}
 
+    def embed(params: Params, support: Examples, keys: Keys) -> Array:
+        return embedder.embed(params, above_prior(net, params, support), support.x.context, keys)
+
     def adapt(params: Params, support: Examples) -> Fast:
-        read = embedder.read(params, above_prior(net, params, support), owner(support), {})
-        return {"params": params, "read": read}
+        return {"net": params["net"], "embedding": embed(params, support, {})}
 
     def predict(fast: Fast, x) -> Array:
-        params = fast["params"]
-        features, mean = net.apply({"params": params["net"]}, x)
-        return mean + features @ embedder.embed(params, fast["read"], x.context[0], {})
+        features, mean = net.apply({"params": fast["net"]}, x)
+        return mean + features @ fast["embedding"]
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         del step  # the loss is the same at every training step
-        keys = {"dropout": key}
-        read = embedder.read(params, above_prior(net, params, episode.support), owner(episode.support), keys)
         query = above_prior(net, params, episode.query)
-        return objective(query.x @ embedder.embed(params, read, owner(episode.query), keys), query)
+        return objective(query.x @ embed(params, episode.support, {"dropout": key}), query)
 
     return Learner(init, adapt, predict, loss)

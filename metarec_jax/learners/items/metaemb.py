@@ -27,11 +27,10 @@ from metarec_jax.learners.items.item_embedding import (
     above_prior,
     embedding_learner,
     gradient_steps,
-    owner,
 )
 from metarec_jax.models.generator import Generator
 from metarec_jax.objectives import Objective
-from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
+from metarec_jax.types import Array, Episode, Examples, Learner, Metrics, Params
 
 
 def metaemb(
@@ -65,19 +64,16 @@ def metaemb(
         own = params["generator"]
         return Generator(len(own["out"]["bias"]), hidden, dropout).apply({"params": own}, context, rngs=keys)
 
-    def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
+    def embed(params: Params, support: Examples, context: Array, keys: Keys) -> Array:
         start = generate(params, context, keys)
-        return gradient_steps(objective, support, start, lr=lr, steps=steps, prior_count=prior_count) - start
+        return gradient_steps(objective, support, start, lr=lr, steps=steps, prior_count=prior_count)
 
-    def embed(params: Params, moved: Fast, context: Array, keys: Keys) -> Array:
-        return generate(params, context, keys) + moved
-
-    learner = embedding_learner(net, objective, Embedder(init, read, embed))
+    learner = embedding_learner(net, objective, Embedder(init, embed))
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         warm, _ = learner.loss(params, episode, key, step)
         support = above_prior(net, params, episode.support)
-        start = generate(params, owner(episode.support), {"dropout": key})
+        start = generate(params, episode.support.x.context, {"dropout": key})
         cold, _ = objective(support.x @ start, support)
         mixed = cold_weight * cold + (1.0 - cold_weight) * warm
         return mixed, {"loss": mixed, "cold": cold, "warm": warm}

@@ -25,7 +25,7 @@ from metarec_jax.learners.items.item_embedding import Embedder, Keys, embedding_
 from metarec_jax.models.generator import Generator
 from metarec_jax.models.sets import shrunk_mean, small
 from metarec_jax.objectives import Objective
-from metarec_jax.types import Array, Examples, Fast, Learner, Params
+from metarec_jax.types import Array, Examples, Learner, Params
 
 
 def mwuf(
@@ -61,16 +61,11 @@ def mwuf(
             "shifting": network.init(keys[2], jnp.zeros(dim + 1))["params"],
         }
 
-    def read(params: Params, support: Examples, context: Array, keys: Keys) -> Fast:
-        steps_taken = {"lr": lr, "steps": steps, "prior_count": prior_count}
-        return {
-            "cold": gradient_steps(objective, support, params["common"], **steps_taken),
-            "raters": shrunk_mean(support.x, support.mask, raters_count),
-        }
-
-    def embed(params: Params, summary: Fast, context: Array, keys: Keys) -> Array:
+    def embed(params: Params, support: Examples, context: Array, keys: Keys) -> Array:
+        cold = gradient_steps(objective, support, params["common"], lr=lr, steps=steps, prior_count=prior_count)
+        raters = shrunk_mean(support.x, support.mask, raters_count)
         network = Generator(len(params["common"]), hidden, dropout)
         scale = 1.0 + network.apply({"params": params["scaling"]}, context, rngs=keys)
-        return scale * summary["cold"] + network.apply({"params": params["shifting"]}, summary["raters"], rngs=keys)
+        return scale * cold + network.apply({"params": params["shifting"]}, raters, rngs=keys)
 
-    return embedding_learner(net, objective, Embedder(init, read, embed))
+    return embedding_learner(net, objective, Embedder(init, embed))

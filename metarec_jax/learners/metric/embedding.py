@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metarec_jax.objectives import Objective
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
 
@@ -54,7 +55,7 @@ def on_embeddings(net: nn.Module, head: Head, objective: Objective, turn_ways: i
     def embed_episode(params: Params, support: Any, query: Any, size: int) -> tuple[Array, Array]:
         if jax.tree.structure(support) != jax.tree.structure(query):  # one of them names its own normalisation
             return embed(params, support), embed(params, query)
-        embedded = embed(params, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, query))
+        embedded = embed(params, join_rows(support, query))
         return embedded[:size], embedded[size:]
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:

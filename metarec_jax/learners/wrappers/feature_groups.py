@@ -9,7 +9,7 @@ from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, M
 
 
 def on_groups(learner: Learner, spans: Sequence[Span]) -> Learner:
-    """The learner on tasks whose context [N, G] has more groups of features than it reads.
+    """The learner on tasks whose context [G] has more groups of features than it reads.
 
     Args:
       learner: for a context that consists of these groups side by side.
@@ -17,8 +17,8 @@ def on_groups(learner: Learner, spans: Sequence[Span]) -> Learner:
     """
 
     def select(x: Inputs) -> Inputs:
-        parts = [x.context[..., span.first : span.end] for span in spans]
-        return x._replace(context=jnp.concatenate([*parts, x.context[..., :0]], -1))
+        parts = [x.context[span.first : span.end] for span in spans]
+        return x._replace(context=jnp.concatenate([*parts, x.context[:0]]))
 
     def select_examples(examples: Examples) -> Examples:
         return examples._replace(x=select(examples.x))

@@ -8,10 +8,10 @@ Easily got wrong: in training, the owner of the episode is among the owners of t
 are to be predicted. Owners with the same side features are left out there.
 """
 
-import jax
 import jax.numpy as jnp
 
 from metarec_jax.models.history import History, HistoryTerm
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.params import FIXED
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Metrics, Params
 
@@ -42,7 +42,7 @@ def neighbour_residuals(learner: Learner, term: HistoryTerm, history: History) -
 
     def loss(params: Params, episode: Episode, key: Array, step: Array | int = 0) -> tuple[Array, Metrics]:
         # Support and query in one call: they have one owner, and so the same neighbours.
-        x = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support.x, episode.query.x)
+        x = join_rows(episode.support.x, episode.query.x)
         terms = jnp.split(history_term(params, x, leave_out=True), [len(episode.support.y)])
         residual = Episode(*(part._replace(y=part.y - term) for part, term in zip(episode, terms, strict=True)))
         return learner.loss(params, residual, key, step)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metarec_jax.data.synthetic.gaussian_world import Posterior, World, bayes_optimal, make_world
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Examples, Inputs
 
 
@@ -16,7 +17,7 @@ def world() -> World:
 
 def inputs(world: World, user: int, items: np.ndarray) -> Inputs:
     table = world.ratings
-    context = np.tile(table.user_features.values[user], (len(items), 1))
+    context = table.user_features.values[user]
     return Inputs(jnp.asarray(items), jnp.asarray(table.item_features.values[items]), jnp.asarray(context))
 
 
@@ -71,7 +72,7 @@ def test_padding_is_inert(world):
     truth = best.fit(world.ratings)
     bare = support(world, 5, 4)
     padded = Examples(
-        jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:3] * 0]), bare.x),
+        map_rows(lambda leaf: jnp.concatenate([leaf, leaf[:3] * 0]), bare.x),
         jnp.concatenate([bare.y, jnp.array([1e6, jnp.nan, -5.0])]),
         jnp.concatenate([bare.mask, jnp.zeros(3)]),
     )
@@ -91,10 +92,10 @@ def test_error_is_what_the_posterior_expects_and_falls_with_shots(world):
     @jax.jit
     @jax.vmap
     def squared_errors(item, rating, owner, mask):
-        x = Inputs(item, jnp.zeros((len(item), 0)), jnp.tile(owner, (len(item), 1)))
-        known = Examples(jax.tree.map(lambda leaf: leaf[:12], x), rating[:12], mask)
+        x = Inputs(item, jnp.zeros((len(item), 0)), owner)
+        known = Examples(map_rows(lambda leaf: leaf[:12], x), rating[:12], mask)
         fast = best.adapt(truth, known)
-        query = jax.tree.map(lambda leaf: leaf[12:], x)
+        query = map_rows(lambda leaf: leaf[12:], x)
         return (best.predict(fast, query) - rating[12:]) ** 2, predictive_variance(fast, query)
 
     floors = []

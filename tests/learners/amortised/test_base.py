@@ -137,7 +137,7 @@ def episode() -> Episode:
 
     def part(rows) -> Examples:
         n = len(rows)
-        x = Inputs(rows, np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32))
+        x = Inputs(rows, np.zeros((n, 0), np.float32), np.zeros(0, np.float32))
         return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
 
     return jax.tree.map(jnp.asarray, Episode(part(items[:4]), part(items[4:])))

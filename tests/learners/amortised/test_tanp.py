@@ -8,6 +8,7 @@ import pytest
 from metarec_jax import objectives
 from metarec_jax.learners.amortised.tanp import Modulation, gaussian_kl, sharpening, student_t_assignment, tanp
 from metarec_jax.models.recommender import TasteNet
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Episode, Examples, Inputs
 
 ITEMS = 6
@@ -69,7 +70,7 @@ def episode() -> Episode:
 
     def part(rows) -> Examples:
         n = len(rows)
-        x = Inputs(rows, np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32))
+        x = Inputs(rows, np.zeros((n, 0), np.float32), np.zeros(0, np.float32))
         return Examples(x, rng.uniform(1, 5, size=n).astype(np.float32), np.ones(n, np.float32))
 
     return jax.tree.map(jnp.asarray, Episode(part(items[:4]), part(items[4:])))
@@ -120,7 +121,7 @@ def test_training_draws_z_and_predicting_takes_its_mean():
     np.testing.assert_allclose(*narrow, rtol=1e-5)
     # a z without spread given support + query is the mean that adapting to all of it finds, but for the task vector
     fast = rule.adapt(sure, task.support)
-    everything = jax.tree.map(lambda *rows: jnp.concatenate(rows), task.support, task.query)
+    everything = join_rows(task.support, task.query)
     fast["z"] = rule.adapt(sure, everything)["z"]
     expected, _ = objectives.squared_error(rule.predict(fast, task.query.x), task.query)
     np.testing.assert_allclose(narrow[0], expected, rtol=1e-5)

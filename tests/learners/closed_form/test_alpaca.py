@@ -8,6 +8,7 @@ import pytest
 
 from metarec_jax.learners.closed_form.alpaca import alpaca
 from metarec_jax.models.recommender import TasteNet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode, Examples, Inputs
 
 D, NOISE = 4, 0.6
@@ -66,7 +67,7 @@ def test_updating_equals_adapting_at_once(dtype, tolerance, at_a_time):
     with jax.enable_x64(dtype is np.float64):
         support, rule = examples(9, dtype=dtype), alpaca(Split())
         update = jax.jit(rule.update)
-        fast = rule.adapt(params(dtype), jax.tree.map(lambda leaf: leaf[:0], support))
+        fast = rule.adapt(params(dtype), map_rows(lambda leaf: leaf[:0], support))
         for start in range(0, 9, at_a_time):
             fast = update(fast, jax.tree.map(lambda leaf, at=start: leaf[at : at + at_a_time], support))
         at_once = rule.adapt(params(dtype), support)
@@ -88,7 +89,7 @@ def test_the_loss_is_minus_the_log_density_of_the_query():
 def test_the_prior_starts_as_the_ridge_head_s():
     """Weights N(0, I), so that a fitted Gaussian process can be put in its place."""
     rule = alpaca(TasteNet(2, dim=D), noise=0.5)
-    one = Examples(Inputs(jnp.zeros(1, int), jnp.zeros((1, 0)), jnp.zeros((1, 0))), jnp.ones(1), jnp.zeros(1))
+    one = Examples(Inputs(jnp.zeros(1, int), jnp.zeros((1, 0)), jnp.zeros(0)), jnp.ones(1), jnp.zeros(1))
     cold = rule.adapt(rule.init(jax.random.key(0), Episode(one, one)), one)
     np.testing.assert_allclose(cold["weights"], 0)
     np.testing.assert_allclose(cold["covariance"], np.eye(D), atol=1e-6)

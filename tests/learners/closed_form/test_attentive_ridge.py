@@ -23,7 +23,7 @@ def task(seed: int = 0) -> Episode:
 
     def part(rows: np.ndarray) -> Examples:
         n = len(rows)
-        x = Inputs(jnp.asarray(rows), jnp.asarray(rng.normal(size=(n, 3)), jnp.float32), jnp.ones((n, 2)))
+        x = Inputs(jnp.asarray(rows), jnp.asarray(rng.normal(size=(n, 3)), jnp.float32), jnp.ones(2))
         return Examples(x, jnp.asarray(rng.uniform(1, 6, n), jnp.float32), jnp.ones(n))
 
     return Episode(part(items[:6]), part(items[6:]))

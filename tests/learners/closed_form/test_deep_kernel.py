@@ -46,7 +46,7 @@ def real(part: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_parameters_start_as_asked():
-    one = Examples(Inputs(jnp.zeros(1, int), jnp.zeros((1, 0)), jnp.zeros((1, 0))), jnp.ones(1), jnp.ones(1))
+    one = Examples(Inputs(jnp.zeros(1, int), jnp.zeros((1, 0)), jnp.zeros(0)), jnp.ones(1), jnp.ones(1))
     found = deep_kernel(TasteNet(2, dim=3), **SETTINGS).init(jax.random.key(0), Episode(one, one))
     assert set(found) == set(PARAMS)
     for name, value in SETTINGS.items():

@@ -52,7 +52,7 @@ def test_started_from_the_gaussian_process_it_predicts_what_the_process_predicts
     items, rating = np.split(np.random.default_rng(0).permutation(20), [6]), jnp.array([1.0, 4.5, 3.0, 5.0, 2.5, 0.5])
 
     def inputs(ids) -> Inputs:
-        context = np.repeat(table.user_features.values[:1], len(ids), 0)
+        context = table.user_features.values[0]
         return Inputs(jnp.asarray(ids), jnp.asarray(table.item_features.values[ids]), jnp.asarray(context))
 
     support = Examples(inputs(items[0]), rating, jnp.ones(6))

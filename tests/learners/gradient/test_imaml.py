@@ -13,6 +13,7 @@ from metarec_jax.learners.gradient.imaml import imaml
 from metarec_jax.learners.gradient.inner_loop import descend
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode, Examples, Inputs
 
 LAM = 0.7
@@ -103,7 +104,7 @@ def test_without_support_nothing_moves_and_the_derivative_is_the_identity():
         rng = np.random.default_rng(2)
         episode = task(rng)
         params = {"w": jnp.asarray(rng.normal(size=4)), "id_scale": jnp.ones(4)}
-        empty = jax.tree.map(lambda leaf: leaf[:0], episode.support)
+        empty = map_rows(lambda leaf: leaf[:0], episode.support)
         rule = imaml(Scaled(), objectives.squared_error, lam=LAM, lr=0.1, steps=3, damping=2.0)
         adapt = jax.jit(lambda w: rule.adapt(params | {"w": w}, empty)["w"])
         np.testing.assert_array_equal(adapt(params["w"]), params["w"])
@@ -146,7 +147,7 @@ def rating_task() -> Episode:
     rng = np.random.default_rng(4)
 
     def part(ids) -> Examples:
-        x = Inputs(ids, np.zeros((len(ids), 0), np.float32), np.zeros((len(ids), 0), np.float32))
+        x = Inputs(ids, np.zeros((len(ids), 0), np.float32), np.zeros(0, np.float32))
         return Examples(x, rng.uniform(1, 5, len(ids)).astype(np.float32), np.ones(len(ids), np.float32))
 
     return jax.tree.map(jnp.asarray, Episode(part(np.arange(10, dtype=np.int32)), part(np.arange(10, 20))))

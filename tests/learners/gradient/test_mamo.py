@@ -10,6 +10,7 @@ from flax import traverse_util
 from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.gradient.mamo import ProfileAttention, mamo
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode, Examples, Inputs
 
 KEYS = jnp.array([[3.0, 0.0], [0.0, 0.1], [-1.0, 0.0]])
@@ -53,7 +54,7 @@ def test_what_is_written_into_a_slot_is_the_attention_times_the_gradient_of_the_
     params = jax.jit(rule.init)(jax.random.key(0), episode)
     params = with_random_parts(params, "offsets")
     gradient = jax.jit(jax.grad(lambda p: rule.loss(p, episode, jax.random.key(1))[0]))(params)
-    weights = ProfileAttention(3).apply({"params": params["code"]}, episode.query.x.context[0])
+    weights = ProfileAttention(3).apply({"params": params["code"]}, episode.query.x.context)
     assert np.ptp(weights) > 0.1
     for path, bank in traverse_util.flatten_dict(gradient["offsets"]).items():
         of_weights = traverse_util.flatten_dict(gradient["net"])[path]
@@ -85,13 +86,13 @@ def test_two_types_of_user_by_hand():
     }
 
     def user(sign: float) -> Examples:
-        x = Inputs(jnp.zeros(1, jnp.int32), jnp.ones((1, 1)), jnp.full((1, 1), sign))
+        x = Inputs(jnp.zeros(1, jnp.int32), jnp.ones((1, 1)), jnp.full(1, sign))
         return Examples(x, jnp.array([3.0]), jnp.ones(1))
 
     chex.assert_trees_all_equal_shapes(params, jax.jit(rule.init)(jax.random.key(0), Episode(user(1.0), user(1.0))))
     for sign, w, rate in ((1.0, 1.5, 0.2), (-1.0, -1.0, 0.05)):
         support = user(sign)
-        none = jax.tree.map(lambda leaf: leaf[:0], support)
+        none = map_rows(lambda leaf: leaf[:0], support)
         np.testing.assert_allclose(predict(rule, params, none, support.x), [w], rtol=1e-5)
         np.testing.assert_allclose(predict(rule, params, support, support.x), [w - rate * 2 * (w - 3)], rtol=1e-5)
 
@@ -102,7 +103,7 @@ def test_users_with_the_same_ratings_and_other_profiles_adapt_otherwise():
     params, adapt = jax.jit(rule.init)(jax.random.key(0), one), jax.jit(rule.adapt)
     params["net"]["encoder"]["context"] = jax.tree.map(jnp.zeros_like, params["net"]["encoder"]["context"])
     blind, remembering = (
-        [adapt(p, episode.support)["moved"]["head"]["bias"] for episode in (one, other)]
+        [adapt(p, episode.support)["head"]["bias"] for episode in (one, other)]
         for p in (params, with_random_parts(params, "offsets"))
     )
     assert np.abs(blind[0] - blind[1]).max() < 1e-6

@@ -41,7 +41,7 @@ def published(steps: int = 1, inner_lr: float = 5e-6):
 def support_of(ids, ratings):
     n = len(ids)
     content = np.linspace(-1, 1, n, dtype=np.float32)[:, None]
-    x = Inputs(jnp.asarray(ids), jnp.asarray(content), jnp.ones((n, 1)))
+    x = Inputs(jnp.asarray(ids), jnp.asarray(content), jnp.ones(1))
     return Examples(x, jnp.asarray(ratings, jnp.float32), jnp.ones(n))
 
 
@@ -96,7 +96,7 @@ def test_published_is_first_order():
 def test_a_table_without_side_features_is_no_error():
     """All that is left is a number a user."""
     rule = melu(rating_net(use_ids=False), objectives.squared_error, lr=0.1, steps=50)
-    bare = Inputs(jnp.arange(4), jnp.zeros((4, 0)), jnp.zeros((4, 0)))
+    bare = Inputs(jnp.arange(4), jnp.zeros((4, 0)), jnp.zeros(0))
     support = Examples(bare, jnp.array([1.0, 2.0, 2.0, 3.0]), jnp.ones(4))
     params = rule.init(jax.random.key(0), Episode(support, support))
     np.testing.assert_allclose(rule.predict(rule.adapt(params, support), bare), 2.0, atol=1e-3)

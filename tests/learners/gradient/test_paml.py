@@ -12,6 +12,7 @@ from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.gradient.melu import is_embedding
 from metarec_jax.learners.gradient.paml import ContextCode, paml
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.params import is_id_table
 from metarec_jax.types import Episode, Examples, Inputs
 
@@ -52,7 +53,7 @@ def test_users_with_the_same_ratings_and_other_features_adapt_otherwise(name):
     params, adapt = jax.jit(rule.init)(jax.random.key(0), one), jax.jit(rule.adapt)
     params["net"]["encoder"]["context"] = jax.tree.map(jnp.zeros_like, params["net"]["encoder"]["context"])
     before, after = (
-        [adapt(p, episode.support)["moved"]["head"]["bias"] for episode in (one, other)]
+        [adapt(p, episode.support)["head"]["bias"] for episode in (one, other)]
         for p in (params, with_random_parts(params, name))
     )
     assert np.abs(before[0] - before[1]).max() < 1e-6
@@ -67,7 +68,7 @@ def test_the_entries_of_the_code_add_up_to_one_at_most():
 
 def test_rates_and_offsets_by_hand():
     """One feature, weight and rating: code tanh(1 * 0.5), w = 2 + 3 tanh(0.5), rate 0.1 exp(0.2 + 0.4 tanh(0.5))."""
-    x = Inputs(jnp.zeros(1, jnp.int32), jnp.array([[2.0]]), jnp.array([[0.5]]))
+    x = Inputs(jnp.zeros(1, jnp.int32), jnp.array([[2.0]]), jnp.array([0.5]))
     support = Examples(x, jnp.array([1.0]), jnp.ones(1))
     rule = paml(
         ContentLinear(), objectives.squared_error, lr=0.1, code_dim=1, personal=lambda path: True, prior_count=1.0
@@ -86,12 +87,12 @@ def test_rates_and_offsets_by_hand():
 
 
 def test_an_empty_support_gives_the_users_own_start():
-    """Whether it has no rows or only padding with another context: the query's rows tell who asks."""
+    """Whether it has no rows or only padding."""
     episode = task_of_user()
     rule = paml(NET, objectives.squared_error, lr=0.1)
     params = with_random_parts(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
-    none = jax.tree.map(lambda leaf: leaf[:0], episode.support)
-    padding = jax.tree.map(lambda leaf: leaf * 0 + 7, episode.support)._replace(mask=jnp.zeros(6))
+    none = map_rows(lambda leaf: leaf[:0], episode.support)
+    padding = map_rows(lambda leaf: leaf * 0 + 7, episode.support)._replace(mask=jnp.zeros(6))
     code = ContextCode(8).apply({"params": params["code"]}, jnp.array([0.5, -1.0]))
     flat, offsets = (traverse_util.flatten_dict(params[name]) for name in ("net", "offsets"))
     own = flat | {path: flat[path] + np.einsum("s,s...->...", code, bank) for path, bank in offsets.items()}
@@ -100,16 +101,6 @@ def test_an_empty_support_gives_the_users_own_start():
         np.testing.assert_allclose(predict(rule, params, support, episode.query.x), expected, atol=1e-5)
     plain = NET.apply({"params": params["net"]}, episode.query.x)
     assert np.abs(expected - plain).max() > 0.1
-
-
-def test_padding_of_another_context_does_not_count():
-    episode = task_of_user()
-    rule = paml(NET, objectives.squared_error, lr=0.1)
-    params = with_random_parts(jax.jit(rule.init)(jax.random.key(0), episode), "offsets", "log_rates")
-    padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:2] * 0 + 7, leaf]), episode.support)
-    padded = padded._replace(mask=jnp.concatenate([jnp.zeros(2), episode.support.mask]))
-    found, expected = (predict(rule, params, support, episode.query.x) for support in (padded, episode.support))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_nothing_personal_is_an_error():

@@ -11,13 +11,14 @@ from metarec_jax import objectives
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.gradient.reptile import reptile
 from metarec_jax.learners.gradient.transfer import transfer
+from metarec_jax.ops.rows import join_rows
 from metarec_jax.types import Episode
 
 LR = 0.05
 
 
 def microbatch(episode: Episode):
-    return jax.tree.map(lambda *rows: jnp.concatenate(rows), *episode)
+    return join_rows(*episode)
 
 
 def test_two_steps_by_hand():

@@ -8,6 +8,7 @@ from toy_tasks import Raters, perturbed, rated_item
 from metarec_jax import objectives
 from metarec_jax.learners.items.clcrec import clcrec, info_nce
 from metarec_jax.models.recommender import TasteNet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, -2.0]
@@ -34,7 +35,7 @@ def test_the_embedding_is_the_ridge_solution_around_the_content_embedding():
     rule = clcrec(Raters(), objectives.squared_error, num_ids=20, noise=0.5, hidden=(4,))
     params = rule.init(jax.random.key(0), EPISODE)
     params["encoder"]["out"] = {"kernel": jnp.zeros((4, 2)), "bias": jnp.array([0.5, 1.0])}
-    none = jax.tree.map(lambda leaf: leaf[:0], SUPPORT)
+    none = map_rows(lambda leaf: leaf[:0], SUPPORT)
     vectors = np.asarray(SUPPORT.x.content)
     correction = vectors.T @ np.linalg.solve(vectors @ vectors.T + 0.5 * np.eye(2), [2.0 - 0.5, -1.0 - 2.0])
     for support, embedding in ((none, np.array([0.5, 1.0])), (SUPPORT, np.array([0.5, 1.0]) + correction)):

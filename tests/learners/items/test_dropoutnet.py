@@ -7,13 +7,14 @@ from toy_tasks import Raters, perturbed, rated_item
 
 from metarec_jax import objectives
 from metarec_jax.learners.items.dropoutnet import dropoutnet
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, -2.0]
 SUPPORT = rated_item([[1.0, 0.0], [0.0, 2.0]], [5.0, 2.0], CONTEXT)
 QUERY = rated_item([[1.0, 1.0], [0.0, 2.0]], [4.0, 1.0], CONTEXT, ids=[7, 8])
 EPISODE = Episode(SUPPORT, QUERY)
-NONE = jax.tree.map(lambda leaf: leaf[:0], SUPPORT)
+NONE = map_rows(lambda leaf: leaf[:0], SUPPORT)
 
 
 def rule(drop: float):

@@ -8,6 +8,7 @@ from toy_tasks import Raters, perturbed, rated_item
 from metarec_jax import objectives
 from metarec_jax.learners.items.item_embedding import above_prior, gradient_steps
 from metarec_jax.learners.items.mwuf import mwuf
+from metarec_jax.ops.rows import map_rows
 from metarec_jax.types import Episode
 
 CONTEXT = [1.0, -2.0]
@@ -36,7 +37,7 @@ def test_scale_and_shift_by_hand():
     params["scaling"]["out"]["bias"] = jnp.array([1.0, -0.5])
     params["shifting"]["out"]["bias"] = jnp.array([10.0, 20.0])
     params["common"] = jnp.array([3.0, 4.0])
-    none = jax.tree.map(lambda leaf: leaf[:0], SUPPORT)
+    none = map_rows(lambda leaf: leaf[:0], SUPPORT)
     found = RULE.predict(RULE.adapt(params, none), QUERY.x)
     np.testing.assert_allclose(found, 3.0 + QUERY.x.content @ jnp.array([16.0, 22.0]), rtol=1e-6)
 

@@ -75,7 +75,7 @@ def test_nlba_adapts_the_biases_only():
 def test_both_start_at_prior_mean_and_bias(make):
     """NLBA's score is 0 at first, and LWA's in any case without ratings."""
     rule = make(TasteNet(4, mean=3.0, dim=2), objectives.squared_error, prior_count=1.0)
-    x = Inputs(jnp.arange(4), jnp.zeros((4, 0)), jnp.zeros((4, 0)))
+    x = Inputs(jnp.arange(4), jnp.zeros((4, 0)), jnp.zeros(0))
     support = SUPPORT._replace(x=x, y=jnp.array([5.0, 4.0, 3.0, 1.0]), mask=jnp.array([1.0, 1.0, 1.0, 0.0]))
     params = rule.init(jax.random.key(0), Episode(support, support))
     cold, warm = (rule.adapt(params, support._replace(mask=mask)) for mask in (jnp.zeros(4), support.mask))

@@ -70,7 +70,7 @@ def test_the_term_by_hand():
     left = jnp.array([[0.5, -1.0, 7.0], [0.0, 2.0, 7.0]])
     history = History(features, jnp.ones(2), left, jnp.array([[True, True, True], [False, True, True]]))
     term = HistoryTerm(neighbours=2, gain=0.8, damping=0.5, power=2.0)
-    x = Inputs(jnp.array([0, 1]), jnp.zeros((2, 0)), jnp.broadcast_to(jnp.array([3.0, 0.0]), (2, 2)))
+    x = Inputs(jnp.array([0, 1]), jnp.zeros((2, 0)), jnp.array([3.0, 0.0]))
     params = term.init(jax.random.key(0), history, x, False)
     expected = [0.8 * (0.5 - 0.36) / (1.36 + 0.5), 0.8 * 0.72 / (0.36 + 0.5)]
     np.testing.assert_allclose(term.apply(params, history, x, False), expected, rtol=1e-5)
@@ -98,7 +98,7 @@ def test_without_gain_it_is_the_learner():
 def test_in_training_the_owner_of_the_episode_is_not_in_the_history():
     _, learner, params = learner_and_params()
     task, history = episode(), params[FIXED]
-    (own,) = np.flatnonzero((books().user_features.values == np.asarray(task.query.x.context[0])).all(1))
+    (own,) = np.flatnonzero((books().user_features.values == np.asarray(task.query.x.context)).all(1))
     other = params | {FIXED: history._replace(left=history.left.at[:, own].add(9.0))}
 
     def both(params):
@@ -116,7 +116,7 @@ def test_what_is_kept_is_the_rating_less_what_was_expected():
     history = read_history(table, inner, params)
     row = 100
     who, what = table.user[row], table.item[row]
-    x = Inputs(jnp.array([what]), jnp.zeros((1, 0)), jnp.asarray(table.user_features.values[[who]]))
+    x = Inputs(jnp.array([what]), jnp.zeros((1, 0)), jnp.asarray(table.user_features.values[who]))
     expected = inner.predict(inner.adapt(params, Examples(x, jnp.zeros(1), jnp.zeros(1))), x)
     np.testing.assert_allclose(history.left[what, who], table.rating[row] - expected[0], rtol=1e-5)
     assert history.rated.sum() == len(table.rating) and not history.left[~history.rated].any()

@@ -20,7 +20,7 @@ def asked(table, ridge):
 
     def x(items) -> Inputs:
         items = jnp.asarray(items, jnp.int32)
-        return Inputs(items, content[items], jnp.broadcast_to(jnp.asarray(person), (len(items), len(person))))
+        return Inputs(items, content[items], jnp.asarray(person))
 
     @jax.jit
     def told(items, stars) -> tuple[jax.Array, jax.Array]:
