@@ -79,8 +79,8 @@ def recommendation(train: Ratings, options: Options) -> Work:
     learner = maml(
         net, squared_error, lr=inner["inner_lr"], steps=options.inner_steps, prior_count=inner["prior_count"]
     )
-    tasks = training_tasks(train, support=options.support, query=options.query, vary_support=False)
-    return Work(learner, tasks, options.batch, 1e-3, inner | {"mean": net.mean, "scale": net.scale})
+    tasks = training_tasks(train.standardised, support=options.support, query=options.query, vary_support=False)
+    return Work(learner, tasks, options.batch, 1e-3, inner)
 
 
 def sinusoid(options: Options) -> Work:

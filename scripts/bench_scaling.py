@@ -96,7 +96,7 @@ def random_ratings(point: Point) -> Ratings:
 
 def learner_of(point: Point) -> Learner:
     """MAML, whose long inner loops keep few of their steps, or iMAML."""
-    net = RatingNet(point.items, 3.0, 1.0, id_dim=point.width, hidden=(64, 64))
+    net = RatingNet(point.items, 3.0, id_dim=point.width, hidden=(64, 64))
     if point.inner_steps_imaml:
         return imaml(net, squared_error, lam=1.0, lr=0.1, steps=point.inner_steps_imaml)
     return maml(net, squared_error, lr=0.1, steps=point.inner_steps, checkpoint=point.inner_steps > 1)

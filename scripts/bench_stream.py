@@ -53,7 +53,7 @@ class Program:
     """Compiled steps, with their state."""
 
     def __init__(self, tasks: Tasks, items: int, options: Options, *, streamed: bool):
-        learner = maml(RatingNet(items, 3.5, 1.0, id_dim=32, hidden=(64, 64)), squared_error, lr=0.05, steps=1)
+        learner = maml(RatingNet(items, 3.5, id_dim=32, hidden=(64, 64)), squared_error, lr=0.05, steps=1)
         optimiser = adam(1e-3, 10**6, rows=options.id_tables == "rows")
         self.data, self.key = tasks.data, jax.random.key(1)
         self.sharding = Sharding(id_tables=options.id_tables, streamed=streamed)

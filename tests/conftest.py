@@ -12,11 +12,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # it) cost more than they give. XLA's own optimisations are all on.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
+import hypothesis
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_legacy_prng_key", "error")
+# The same examples in every run: a test that fails fails again.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 COMPILED = "JAX_COMPILATION_CACHE_DIR"

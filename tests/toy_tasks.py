@@ -29,7 +29,7 @@ def linear_episode(rng: np.random.Generator, dims: int = 5) -> Episode:
 
 def rating_net(**parts) -> RatingNet:
     """A network for `rating_task`."""
-    return RatingNet(20, 3.0, 1.0, id_dim=4, side_dim=4, hidden=(8,), **parts)
+    return RatingNet(20, 3.0, id_dim=4, side_dim=4, hidden=(8,), **parts)
 
 
 def rating_task(rng: np.random.Generator) -> Episode:

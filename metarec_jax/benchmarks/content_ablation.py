@@ -11,7 +11,7 @@ from metarec_jax.benchmarks.base import Benchmark
 from metarec_jax.benchmarks.ratings import item_cold_start
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.recipes import ITEM_RECIPES, Recipe
-from metarec_jax.recipes.base import named
+from metarec_jax.recipes.base import in_standard_units, named
 from metarec_jax.recipes.content import build_multimodal_ridge
 
 
@@ -48,7 +48,8 @@ def variants(modalities: Mapping[str, Collection[str]]) -> dict[str, Recipe]:
 
     def recipe(kinds: Collection[str], kind: str = "learner") -> Recipe:
         groups = [group for name in kinds for group in modalities[name]]
-        return ITEM_RECIPES["multimodal_ridge"]._replace(build=partial(build_multimodal_ridge, groups), kind=kind)
+        recipe = ITEM_RECIPES["multimodal_ridge"]._replace(build=partial(build_multimodal_ridge, groups), kind=kind)
+        return in_standard_units(recipe)
 
     recipes = {"all_content": recipe(modalities, "baseline"), "no_content": recipe(())}
     recipes |= {f"only_{name}": recipe([name]) for name in modalities}

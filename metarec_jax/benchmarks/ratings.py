@@ -16,7 +16,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.eval import metrics
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import RATING, Metric
-from metarec_jax.eval.predict import PredictionError, predict_tasks, squared_errors
+from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
 from metarec_jax.recipes import ITEM_RECIPES, RECIPES
 from metarec_jax.tasks import splits
 from metarec_jax.tasks.catalogue import default_threshold
@@ -85,8 +85,9 @@ def rating_fold(
         return {k: held_out_at(split.valid if part == "valid" else split.test, k) for k in shots}
 
     support = max((k for k in shots if isinstance(k, int)), default=20) or 1
+    room = (ratings.num_users, len(ratings.rating))  # the same for every seed
     tasks = functools.cache(
-        lambda table: training_tasks(train, support=support, query=query, order=order, unseen=unseen)
+        lambda table: training_tasks(train, support=support, query=query, order=order, unseen=unseen, room=room)
     )
     tables = {"train": train, "all": ratings}
     return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, lambda: (held_out("valid"), held_out("test")))
@@ -97,7 +98,7 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Metric -> [T] of predicted ratings."""
     if [metric.name for metric in wanted] == ["rmse"]:  # without the predictions
-        errors = np.asarray(squared_errors(method, params, held_out.tasks))
+        errors = mean_squared_errors(method, params, held_out.tasks)
         if not np.isfinite(errors).all():  # NaN is no undefined value here
             raise PredictionError(f"{name} predicts no number for {held_out.users[~np.isfinite(errors)][0]}.")
         return {"rmse": errors}

@@ -77,6 +77,17 @@ class Ratings:
         """[L] float32 the distinct rating values, ascending."""
         return np.unique(self.rating)
 
+    @functools.cached_property
+    def units(self) -> tuple[float, float]:
+        """Mean and standard deviation of the ratings; a deviation of 0 reads 1."""
+        return float(self.rating.mean(dtype=np.float64)), float(self.rating.std(dtype=np.float64)) or 1.0
+
+    @functools.cached_property
+    def standardised(self) -> "Ratings":
+        """The table with its ratings less their mean, over their standard deviation."""
+        mean, scale = self.units
+        return dataclasses.replace(self, rating=((self.rating - mean) / scale).astype(np.float32))
+
     def transposed(self) -> "Ratings":
         """The table with users and items exchanged, features too, so that items become tasks.
 

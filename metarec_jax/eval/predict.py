@@ -12,6 +12,8 @@ from metarec_jax.eval import metrics
 from metarec_jax.ops.batching import in_batches
 from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
 
+FEW = 16  # tasks for which a program of its own is worth it
+
 
 class PredictionError(FloatingPointError):
     """A prediction that is not a finite number; the message names the method and the task."""
@@ -30,12 +32,9 @@ def fixed_tasks(tasks: Tasks, key: Array, number: int) -> Episode:
     return jax.jit(jax.vmap(tasks.sample, in_axes=(None, 0)))(tasks.data, jax.random.split(key, number))
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
-def _predict(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
-    def one_task(task: Episode) -> Array:
-        return predict(adapt(params, task.support), task.query.x)
-
-    return in_batches(one_task, tasks, batch)
+@partial(jax.jit, static_argnums=(0, 1))
+def _predict(adapt: Callable, predict: Callable, params: Params, tasks: Episode) -> Array:
+    return jax.vmap(lambda task: predict(adapt(params, task.support), task.query.x))(tasks)
 
 
 def predict_tasks(
@@ -75,24 +74,39 @@ def check_finite(name: str, predictions: np.ndarray, tasks: Episode, task_names:
 
 def raw_predictions(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
     """[T, Q] float32 predictions after adapting to each task's support, NaN and infinite ones included."""
-    return np.asarray(_predict(method.adapt, method.predict, params, tasks, batch=batch))
+    return in_blocks(partial(_predict, method.adapt, method.predict, params), tasks, batch)
 
 
 def mean_squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> np.ndarray:
     """[T] mean squared error of each task, NaN or infinite where predictions are: for tuning, where a bad setting
     loses instead of stopping the run."""
-    return np.asarray(squared_errors(method, params, tasks, batch=batch))
+    return in_blocks(partial(squared_errors, method, params), tasks, batch)
 
 
-def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode, *, batch: int = 128) -> Array:
-    """`mean_squared_errors` as a function that may be traced."""
-    return _squared_errors(method.adapt, method.predict, params, tasks, batch=batch)
+def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode) -> Array:
+    """`mean_squared_errors` of all tasks at once, as a function that may be traced."""
+    return _squared_errors(method.adapt, method.predict, params, tasks)
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch")
-def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode, *, batch: int) -> Array:
-    predictions = _predict(adapt, predict, params, tasks, batch=batch)
+@partial(jax.jit, static_argnums=(0, 1))
+def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode) -> Array:
+    predictions = _predict(adapt, predict, params, tasks)
     return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
+
+
+def in_blocks(function: Callable[[Any], Array], tasks: Any, batch: int) -> np.ndarray:
+    """What a compiled function makes of tasks [T, ...], `batch` at a time, [T, ...].
+
+    All blocks have one of two sizes, whatever T is, so that one compiled program serves the held-out tasks of every
+    seed; the last one is padded with copies of its last task.
+    """
+    number = len(jax.tree.leaves(tasks)[0])
+    size = min(batch, FEW) if number <= FEW else batch
+    outputs = []
+    for first in range(0, number, size):
+        rows = np.minimum(np.arange(first, first + size), number - 1)
+        outputs.append(function(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], tasks)))
+    return np.concatenate([np.asarray(output) for output in outputs])[:number]
 
 
 def classify(

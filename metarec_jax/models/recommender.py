@@ -51,7 +51,8 @@ class Encoder(nn.Module):
         inputs = [IdTable(self.num_ids, self.id_dim, name="id_table")(x.id)] if self.use_ids else []
         if x.content.shape[-1]:
             inputs.append(nn.Dense(self.side_dim, name="content")(x.content))
-        of_task = [nn.Dense(self.side_dim, name="context")(x.context)] if x.context.shape[-1] else []
+        # As one row, for layers of [N, ...] alone have an inner loop of low rank.
+        of_task = [nn.Dense(self.side_dim, name="context")(x.context[None])[0]] if x.context.shape[-1] else []
         if self.task_dim:
             of_task.append(self.param("task", nn.initializers.zeros, (self.task_dim,)))
         inputs += [jnp.broadcast_to(vector, (len(x.id), len(vector))) for vector in of_task]
@@ -62,14 +63,13 @@ class Encoder(nn.Module):
 
 
 class RatingNet(nn.Module):
-    """Inputs -> predicted ratings [N]: `Encoder`, a linear head and a bias an id, in units of `scale` around `mean`.
+    """Inputs -> predicted ratings [N]: `Encoder`, a linear head and a bias an id, around `mean`.
 
     Without `use_ids` there is no bias either.
     """
 
     num_ids: int
     mean: float = 0.0
-    scale: float = 1.0
     id_dim: int = 32
     side_dim: int = 32
     hidden: Sequence[int] = (64, 64)
@@ -84,7 +84,7 @@ class RatingNet(nn.Module):
         rating = nn.Dense(1, name="head")(encoder(x))
         if self.use_ids:
             rating += IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)
-        return self.mean + self.scale * rating[:, 0]
+        return self.mean + rating[:, 0]
 
 
 class TasteNet(nn.Module):

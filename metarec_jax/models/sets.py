@@ -1,6 +1,6 @@
 """Networks of a support set of (candidate, rating) pairs, invariant to the order of the set.
 
-Inputs are residuals of the ratings from the prior mean, and outputs are corrections of it, both in units of `scale`.
+Inputs are residuals of the ratings from the prior mean, and outputs are corrections of it.
 The heads start small, so an untrained network predicts the prior mean. A residual is also an input multiplied by the
 features: the sum of these products is the statistic of a linear model, and a small network learns it slowly by itself.
 
@@ -113,13 +113,11 @@ class RatingReader(nn.Module):
       net: x of [N, ...] -> (features [N, D], prior mean [N] in rating units), for example `TasteNet`.
       memory: module with two methods, `write(features [K, D], residual [K], mask [K])` -> any pytree, and
         `recall(pytree, features [N, D])` -> [R] or [N, R], the representation of the task (for each candidate).
-      scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width, dropout: of the decoder.
     """
 
     net: nn.Module
     memory: nn.Module
-    scale: float
     width: int
     dropout: float
 
@@ -133,10 +131,10 @@ class RatingReader(nn.Module):
     def read(self, support: Examples) -> Any:
         """The memory's representation of the support."""
         features, prior = self.net(support.x)
-        return self.memory.write(features, (support.y - prior) / self.scale, support.mask)
+        return self.memory.write(features, support.y - prior, support.mask)
 
     def rate(self, read: Any, x: Any) -> tuple[Array, Array]:
         """Mean [N] and variance [N] of the ratings of x, in rating units and their square."""
         features, prior = self.net(x)
         mean, variance = self.decoder(features, self.memory.recall(read, features))
-        return prior + self.scale * mean, self.scale**2 * variance
+        return prior + mean, variance

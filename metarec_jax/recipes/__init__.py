@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from metarec_jax.recipes import amortised, baselines, closed_form, content, gradient, items, metric, ranking
-from metarec_jax.recipes.base import Built, Recipe, Stage, classical, hyperparameters, named
+from metarec_jax.recipes.base import Built, Recipe, Stage, classical, hyperparameters, in_standard_units, named
 from metarec_jax.recipes.space import Between, OneOf, grid
 
-_LEARNERS = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | amortised.RECIPES
+_FAMILIES = metric.RECIPES | gradient.RECIPES | closed_form.RECIPES | amortised.RECIPES
+_LEARNERS = {name: in_standard_units(recipe) for name, recipe in _FAMILIES.items()}
+_OF_ITEMS = {name: in_standard_units(recipe) for name, recipe in (content.RECIPES | items.RECIPES).items()}
 # Of tables whose tasks are users.
 RECIPES: dict[str, Recipe] = named(baselines.RATING | _LEARNERS)
 # Of tables whose tasks are items, the side features of which say more than those of users.
@@ -19,7 +21,7 @@ _RIDGES = {
     name: _LEARNERS[name]._replace(build=partial(_LEARNERS[name].build, reg_population=items.REG_POPULATION))
     for name in ("ridge", "attentive_ridge")
 }
-ITEM_RECIPES: dict[str, Recipe] = named(baselines.ITEM | _LEARNERS | _RIDGES | content.RECIPES | items.RECIPES)
+ITEM_RECIPES: dict[str, Recipe] = named(baselines.ITEM | _LEARNERS | _RIDGES | _OF_ITEMS)
 # Of ranking a whole catalogue.
 RANKING_RECIPES: dict[str, Recipe] = named(baselines.RANKING | ranking.RECIPES)
 _BY_NAME = RANKING_RECIPES | ITEM_RECIPES | RECIPES

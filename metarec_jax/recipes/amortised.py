@@ -20,13 +20,8 @@ from metarec_jax.types import Learner
 
 def build(rule: Callable[..., Learner], train: Ratings, rank: int, gp_start: bool, **settings: Any) -> Built:
     """`rule` on a taste network of `rank` that starts from a Gaussian process, or else at random."""
-
-    def on(net: TasteNet) -> Learner:
-        return rule(net, scale=float(train.rating.std()), **settings)
-
-    if gp_start:
-        return start_from_gp(train, on, rank)
-    return Built(on(TasteNet(train.num_items, float(train.rating.mean()), rank)))
+    rule = partial(rule, **settings)
+    return start_from_gp(train, rule, rank) if gp_start else Built(rule(TasteNet(train.num_items, dim=rank)))
 
 
 def build_process(

@@ -1,6 +1,7 @@
 """What a recipe is: how a learner is built for a ratings table, trained, and where its settings are looked for."""
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import fit_defaults
+from metarec_jax.learners.wrappers.standardised import standardised, units_of, with_units
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.recipes.space import Between, Space
 from metarec_jax.train.config import Config
@@ -84,15 +86,27 @@ def _fitted(baseline: Baseline, train: Any, **settings: Any) -> Built:
     return Built(baseline, baseline.fit(train, **settings))
 
 
+def in_standard_units(recipe: Recipe) -> Recipe:
+    """The recipe of the same learner of ratings, whose losses and rates are in units of the training ratings' deviation
+    (`learners.wrappers.standardised`)."""
+
+    @functools.wraps(recipe.build)
+    def build(train: Ratings, **settings: Any) -> Built:
+        built, units = recipe.build(train.standardised, **settings), units_of(train)
+        params = None if built.params is None else with_units(built.params, units)
+        return built._replace(method=standardised(built.method, units), params=params)
+
+    return recipe._replace(build=build)
+
+
 def named(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
     """The same recipes, each of which knows its name."""
     return {name: recipe._replace(name=name) for name, recipe in recipes.items()}
 
 
 def rating_net(train: Ratings, id_dim: int, width: int, **parts: Any) -> RatingNet:
-    """The network of the learners that adapt a network: two layers of `width` around the table's mean and scale."""
-    mean, scale = float(train.rating.mean()), float(train.rating.std())
-    return RatingNet(train.num_items, mean, scale, id_dim=id_dim, hidden=(width, width), **parts)
+    """The network of the learners that adapt a network: two layers of `width`."""
+    return RatingNet(train.num_items, id_dim=id_dim, hidden=(width, width), **parts)
 
 
 def example(train: Ratings) -> Episode:

@@ -79,11 +79,11 @@ def with_choice(built: Built, vectors: np.ndarray) -> Built:
 
 def start_from_gp(train: Ratings, rule: Callable[[TasteNet], Learner], rank: int, **settings: float) -> Built:
     """`rule` on a taste network that starts as a Gaussian process fitted to `train` with these settings."""
-    fitted, mean = fitted_gp(train, rank=rank, **settings), float(train.rating.mean())
-    learner = rule(TasteNet(train.num_items, mean, fitted["phi"].shape[1]))
+    fitted = fitted_gp(train, rank=rank, **settings)
+    learner = rule(TasteNet(train.num_items, dim=fitted["phi"].shape[1]))
     params = learner.init(jax.random.key(0), example(train))  # the parts that the process does not have stay
     content = jnp.asarray(train.item_features.values)
-    return Built(learner, from_gaussian_process(params, fitted, mean, content))
+    return Built(learner, from_gaussian_process(params, fitted, 0.0, content))
 
 
 def build_logistic(train: Ratings, *, rank: int = 32, newton_steps: int = 4) -> Built:

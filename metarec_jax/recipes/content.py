@@ -42,15 +42,15 @@ def build_multimodal_ridge(
     it tells of new ones, and then all of them by `share`."""
     seen = [span for span in group_spans(train.user_features.names) if groups is None or span.name in groups]
     train = dataclasses.replace(train, user_features=columns_of(train.user_features, seen))
-    spans, mean = group_spans(train.user_features.names), float(train.rating.mean())
+    spans = group_spans(train.user_features.names)
     fitted = fitted_gp(train, rank=rank, shrink=shrink, reg_population=reg_population, reg_by_group=True)
     fitted = fitted | {"population": share * fitted["population"]}
     dim = fitted["phi"].shape[1]
-    net = ContentTaste(TasteNet(train.num_items, mean, dim), ContentEncoder(spans, dim, width))
+    net = ContentTaste(TasteNet(train.num_items, dim=dim), ContentEncoder(spans, dim, width))
     prior = ChoicePrior(train.num_items, dim) if choice else None
     learner = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide, prior=prior)
     params = learner.init(jax.random.key(0), example(train))
-    params = start(params, fitted, mean, jnp.asarray(train.item_features.values), spans)
+    params = start(params, fitted, 0.0, jnp.asarray(train.item_features.values), spans)
     built = Built(on_groups(learner, seen), params, RATES)
     return with_choice(built, fitted_choice_vectors(train)) if choice else built
 

@@ -47,7 +47,7 @@ def build_nlba(train: Ratings, *, dim: int = 32, width: int = 64, prior_count: f
 
 def taste_net(train: Ratings, dim: int) -> TasteNet:
     """The network of those that correct a prior mean, from `dim` features."""
-    return TasteNet(train.num_items, float(train.rating.mean()), dim)
+    return TasteNet(train.num_items, dim=dim)
 
 
 DECAYED = Config(weight_decay=0.5)

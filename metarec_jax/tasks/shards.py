@@ -26,8 +26,8 @@ def sharded_tasks(train: Ratings, *, shards: int, local: Sequence[int], **option
       **options: of `training_tasks`, except `unseen`: a shard does not know which items have no training rating.
 
     Returns:
-      Tasks whose data is numpy, [len(local), ...] on every leaf. All shards have the same size: where a shard has one
-      user fewer, its last user counts twice. `sample` draws from one shard. Every shard has the content of all items.
+      Tasks whose data is numpy, [len(local), ...] on every leaf. All shards have room for as many users and ratings.
+      `sample` draws from one shard. Every shard has the content of all items.
 
     Raises:
       DataError: there are fewer users than shards.
@@ -42,15 +42,7 @@ def sharded_tasks(train: Ratings, *, shards: int, local: Sequence[int], **option
     for number in local:
         member = np.zeros(len(counts), bool)
         member[users_by_shard[number]] = True
-        tasks = training_tasks(train.keep_rows(np.flatnonzero(member[train.user])), **options)
-        data = jax.tree.map(np.asarray, tasks.data)
-        by_user = {name: _fill(getattr(data, name), size, repeat=True) for name in ("start", "count", "context")}
-        by_rating = {name: _fill(getattr(data, name), rows, repeat=False) for name in ("item", "rating")}
-        shard_data.append(data._replace(**by_user, **by_rating, unrated=data.unrated[:0]))
+        own = train.keep_rows(np.flatnonzero(member[train.user]))
+        tasks = training_tasks(own, room=(size, rows), **options)
+        shard_data.append(jax.tree.map(np.asarray, tasks.data))
     return Tasks(jax.tree.map(lambda *leaves: np.stack(leaves), *shard_data), tasks.sample)
-
-
-def _fill(leaf: np.ndarray, size: int, repeat: bool) -> np.ndarray:
-    """The leaf padded to [size, ...], by its last entry or by zeros."""
-    width = [(0, size - len(leaf))] + [(0, 0)] * (leaf.ndim - 1)
-    return np.pad(leaf, width, mode="edge" if repeat else "constant")

@@ -75,7 +75,7 @@ class Stream:
         sizes = EpisodeSizes(support, query, vary_support, order)
         self._host = jax.local_devices(backend="cpu")[0]
         self._count = jax.device_put(columns.counts[users].astype(np.int32), self._host)
-        self._draw = jax.jit(jax.vmap(partial(draw_ratings, sizes=sizes), (None, 0)))
+        self._draw = jax.jit(jax.vmap(partial(draw_ratings, sizes=sizes), (None, None, 0)))
 
         def sample(data: Streamed, key: Array) -> Episode:
             del key  # the ratings in the data were drawn with it
@@ -97,7 +97,7 @@ class Stream:
         Returns:
           numpy arrays, leading [n] on every leaf.
         """
-        draw, positions = jax.device_get(self._draw(self._count, jax.device_put(keys, self._host)))
+        draw, positions = jax.device_get(self._draw(self._count, len(self._start), jax.device_put(keys, self._host)))
         item, rating = np.empty(positions.shape, np.int32), np.empty(positions.shape, np.float32)
 
         def fill(block: slice) -> None:

@@ -33,11 +33,12 @@ class Draw(NamedTuple):
     num_query: Array  # [] int32, Q at most
 
 
-def draw_ratings(count: Array, key: Array, sizes: EpisodeSizes) -> tuple[Draw, Array]:
+def draw_ratings(count: Array, users: Array | int, key: Array, sizes: EpisodeSizes) -> tuple[Draw, Array]:
     """Draw the user and the ratings of an episode.
 
     Args:
       count: [U] int32 number of ratings of each training user, at least 2.
+      users: the first of these count.
       key: of the episode.
       sizes: sizes S and Q, and order.
 
@@ -47,7 +48,7 @@ def draw_ratings(count: Array, key: Array, sizes: EpisodeSizes) -> tuple[Draw, A
     """
     support, query = sizes.support, sizes.query
     bits = jax.random.bits(key, (2 + support + query,))
-    user = below(bits[0], count.shape[0])
+    user = below(bits[0], users)
     available = count[user]
     num_query = jnp.minimum(query, available // 2)
     target = below(bits[1], support + 1) if sizes.vary_support else support
@@ -78,12 +79,13 @@ def make_episode(data: Any, sizes: EpisodeSizes, draw: Draw, item: Array, rating
     return Episode(support, examples(draw.num_support, sizes.query, draw.num_query))
 
 
-def hide_ids(unrated: Array, key: Array, episode: Episode, fraction: float) -> Episode:
-    """The episode, with all item ids replaced by random ones of `unrated` [N] with probability `fraction`."""
+def hide_ids(unrated: Array, number: Array, key: Array, episode: Episode, fraction: float) -> Episode:
+    """The episode, with all item ids replaced by random ones of the first `number` [] of `unrated` [I] with probability
+    `fraction`, if there are any."""
     sizes = [examples.x.id.shape[0] for examples in episode]
     bits = jax.random.bits(key, (1 + sum(sizes),))
-    hide = bits[0] < np.uint32(fraction * (2**32 - 1))
-    unrated_ids = jnp.split(unrated[below(bits[1:], unrated.shape[0])], [sizes[0]])
+    hide = (bits[0] < np.uint32(fraction * (2**32 - 1))) & (number > 0)
+    unrated_ids = jnp.split(unrated[below(bits[1:], jnp.maximum(number, 1))], [sizes[0]])
 
     def exchange(examples: Examples, ids: Array) -> Examples:
         return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))

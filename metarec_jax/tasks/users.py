@@ -13,13 +13,15 @@ from metarec_jax.types import Array, Episode, Tasks
 
 
 class _TrainData(NamedTuple):
+    users: Array  # [] int32 number of training users; the arrays [U] may have room for more, and those [R] for ratings
     start: Array  # [U] int32 first row of each training user
     count: Array  # [U] int32 number of ratings
     item: Array  # [R] int32
     rating: Array  # [R] float32
     content: Array  # [I, F] float32
     context: Array  # [U, G] float32
-    unrated: Array  # [N] int32 items without a training rating
+    num_unrated: Array  # [] int32 number of items without a training rating
+    unrated: Array  # [I] int32 these items, then padding; [0] where no id is hidden
 
 
 def training_tasks(
@@ -30,6 +32,7 @@ def training_tasks(
     vary_support: bool = True,
     order: Order = "random",
     unseen: float = 0.0,
+    room: tuple[int, int] | None = None,
 ) -> Tasks:
     """Training users as a task distribution on the device; every user is equally likely.
 
@@ -43,6 +46,8 @@ def training_tasks(
       unseen: fraction of the episodes in which the item ids are replaced by ids of random items without a training
         rating (where there are any) while the content stays. So a learner is trained on items that it knows by content
         alone, and the parameters of such ids fit an item without ratings.
+      room: numbers of users and ratings that the arrays have room for, so that one compiled program serves several
+        training parts of one table; None: as many as there are.
 
     Raises:
       DataError: time order without timestamps, or no user with two ratings.
@@ -53,24 +58,33 @@ def training_tasks(
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
         raise DataError(f"{train.name}: no training user has two ratings, so there is no task to train on.")
+    width, rows = room or (len(users), len(train.rating))
     data = _TrainData(
-        start=jnp.asarray(train.user_offsets[users], jnp.int32),
-        count=jnp.asarray(counts[users], jnp.int32),
-        item=jnp.asarray(train.item),
-        rating=jnp.asarray(train.rating),
+        users=jnp.int32(len(users)),
+        start=filled(train.user_offsets[users].astype(np.int32), width),
+        count=filled(counts[users].astype(np.int32), width),
+        item=filled(train.item, rows),
+        rating=filled(train.rating, rows),
         content=jnp.asarray(train.item_features.values),
-        context=jnp.asarray(train.user_features.values[users]),
-        unrated=jnp.asarray(unrated, jnp.int32),
+        context=filled(train.user_features.values[users], width),
+        num_unrated=jnp.int32(len(unrated)),
+        unrated=filled(unrated.astype(np.int32), train.num_items if unseen else 0),
     )
 
     sizes = EpisodeSizes(support, query, vary_support, order)
 
     def sample(data: _TrainData, key: Array) -> Episode:
-        draw, positions = draw_ratings(data.count, key, sizes)
+        draw, positions = draw_ratings(data.count, data.users, key, sizes)
         rows = data.start[draw.user] + positions
         episode = make_episode(data, sizes, draw, data.item[rows], data.rating[rows])
-        if unseen and len(unrated):
-            return hide_ids(data.unrated, jax.random.fold_in(key, 1), episode, unseen)
+        if unseen:
+            return hide_ids(data.unrated, data.num_unrated, jax.random.fold_in(key, 1), episode, unseen)
         return episode
 
     return Tasks(data, sample)
+
+
+def filled(values: np.ndarray, rows: int) -> Array:
+    """The values [N, ...] with zeros behind, or cut: [rows, ...] on the device."""
+    padding = [(0, max(0, rows - len(values)))] + [(0, 0)] * (values.ndim - 1)
+    return jnp.asarray(np.pad(values[:rows], padding))

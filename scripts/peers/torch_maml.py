@@ -37,12 +37,12 @@ def layers(weights: Named, prefix: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def rating(weights: Named, task: Named) -> torch.Tensor:
-    """The network of a recommendation task: predicted ratings [N], around a mean and in units of a scale."""
+    """The network of a recommendation task: predicted ratings [N]."""
     parts = [F.embedding(task["id"], weights["encoder/id_table/table"])]
     parts += [dense(weights, f"encoder/{side}", task[side]) for side in ("content", "context") if side in task]
     hidden = layers(weights, "encoder/", torch.cat(parts, -1))
     bias = F.embedding(task["id"], weights["id_bias/table"])
-    return task["mean"] + task["scale"] * (dense(weights, "head", hidden) + bias)[:, 0]
+    return (dense(weights, "head", hidden) + bias)[:, 0]
 
 
 def regression(weights: Named, task: Named) -> torch.Tensor:

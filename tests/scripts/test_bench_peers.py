@@ -45,7 +45,7 @@ def forward(weights, task, settings):
     inputs["head"] = hidden
     outputs = dense(weights, "head", hidden)[:, 0]
     if "id" in task:
-        outputs = settings["mean"] + settings["scale"] * (outputs + weights["id_bias/table"][task["id"], 0])
+        outputs = outputs + weights["id_bias/table"][task["id"], 0]
     return outputs, inputs, is_open
 
 
@@ -57,7 +57,7 @@ def moved(weights, task, settings):
     """The weights after one step on a support, by hand-written back-propagation."""
     outputs, inputs, is_open = forward(weights, task, settings)
     slope = 2 * (outputs - task["y"]) * task["mask"] / (task["mask"].sum() + settings["prior_count"])
-    slopes = {"head": (slope * settings.get("scale", 1.0))[:, None]}
+    slopes = {"head": slope[:, None]}
     last, first = sorted(is_open, reverse=True)
     slopes[last] = slopes["head"] @ weights["head/kernel"] * is_open[last]
     slopes[first] = slopes[last] @ weights[f"{last}/kernel"] * is_open[first]

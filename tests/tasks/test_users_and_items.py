@@ -15,7 +15,7 @@ from metarec_jax.tasks.users_and_items import split_users_and_items
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.sampled_from(["random", "time"]))
 def test_no_user_and_no_item_is_in_two_parts(seed, order):
-    table = random_table(3, users=150, items=60, least=20, most=40)
+    table = random_table(3, users=300, items=120, least=40, most=60)
     frame = split_frame(table, split_users_and_items(table, seed=seed, query=2, order=order))
     frame = frame.with_columns(part=pl.col("role").str.split("_").list.first())
     for column in ("user", "item"):

@@ -49,7 +49,6 @@ def anp(
     net: nn.Module,
     objective: Objective | None = None,
     *,
-    scale: float = 1.0,
     width: int = 64,
     heads: int = 4,
     count: float = 3.0,
@@ -61,4 +60,4 @@ def anp(
       heads: number of heads of the cross-attention; each has width // heads units.
     """
     memory = AttentiveMemory(width, heads, count, dropout)
-    return read_support(RatingReader(net, memory, scale, width, dropout), objective)
+    return read_support(RatingReader(net, memory, width, dropout), objective)

@@ -41,7 +41,6 @@ def cnp(
     net: nn.Module,
     objective: Objective | None = None,
     *,
-    scale: float = 1.0,
     width: int = 64,
     count: float = 3.0,
     dropout: float = 0.0,
@@ -52,9 +51,8 @@ def cnp(
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: None for the paper's Gaussian negative log likelihood; otherwise a masked loss of the means, and the
         learner has no variance.
-      scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width: of the hidden layers and of r.
       count: pseudo-ratings at r = 0 in the mean.
       dropout: fraction of the hidden units that are dropped in training.
     """
-    return read_support(RatingReader(net, MeanMemory(width, count, dropout), scale, width, dropout), objective)
+    return read_support(RatingReader(net, MeanMemory(width, count, dropout), width, dropout), objective)

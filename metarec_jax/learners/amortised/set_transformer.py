@@ -66,7 +66,6 @@ def set_transformer(
     net: nn.Module,
     objective: Objective | None = squared_error,
     *,
-    scale: float = 1.0,
     width: int = 32,
     heads: int = 4,
     blocks: int = 2,
@@ -77,11 +76,10 @@ def set_transformer(
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the predicted ratings; None for the Gaussian negative log likelihood, with variances.
-      scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width: of tokens and hidden layers.
       heads: number of heads of every attention; each has width // heads units.
       blocks: number of self-attention blocks.
       dropout: fraction of the hidden units that are dropped in training.
     """
     memory = TransformerMemory(width, heads, blocks, dropout)
-    return read_support(RatingReader(net, memory, scale, width, dropout), objective)
+    return read_support(RatingReader(net, memory, width, dropout), objective)

@@ -90,7 +90,6 @@ class TaskAdaptiveNet(nn.Module):
     """The networks of the learner, with the hyper-parameters of `tanp`."""
 
     net: nn.Module
-    scale: float
     width: int
     latent_dim: int
     clusters: int
@@ -128,7 +127,7 @@ class TaskAdaptiveNet(nn.Module):
     def rate(self, z: Array, task: Array, x: Any) -> Array:
         """Predicted ratings [N]."""
         features, prior = self.net(x)
-        return prior + self.scale * self.decoder(features, z, task)
+        return prior + self.decoder(features, z, task)
 
     def terms(self, episode: Episode, key: Array) -> tuple[Array, Array, Array]:
         """Terms of the loss: the query's ratings [Q] with a z drawn by `key`, the KL of z [], and `sharpening` []."""
@@ -141,14 +140,13 @@ class TaskAdaptiveNet(nn.Module):
 
     def _summary(self, encoder: PairEncoder, examples: Examples) -> Array:
         features, prior = self.net(examples.x)
-        return shrunk_mean(encoder(features, (examples.y - prior) / self.scale), examples.mask, self.count)
+        return shrunk_mean(encoder(features, examples.y - prior), examples.mask, self.count)
 
 
 def tanp(
     net: nn.Module,
     objective: Objective = squared_error,
     *,
-    scale: float = 1.0,
     width: int = 32,
     latent_dim: int = 16,
     clusters: int = 8,
@@ -165,7 +163,6 @@ def tanp(
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss of the predicted ratings on the query; squared error in the paper.
-      scale: rating units in one unit of the network, for example the standard deviation of the ratings.
       width: of hidden layers and encodings.
       latent_dim: dimensions of z.
       clusters: number C of vectors in the pool.
@@ -178,7 +175,7 @@ def tanp(
       count: pseudo-ratings at 0 in the means of encodings.
       dropout: fraction of the hidden units that are dropped in training.
     """
-    network = TaskAdaptiveNet(net, scale, width, latent_dim, clusters, alpha, layers, gated, count, dropout)
+    network = TaskAdaptiveNet(net, width, latent_dim, clusters, alpha, layers, gated, count, dropout)
 
     def init(key: Array, episode: Episode) -> Params:
         return network.init(key, episode.support, episode.query)["params"]

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.linear import gaussian_posterior, ridge_weights
+from metarec_jax.params import FIXED
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 EDGE = 0.02  # a prior mean keeps this fraction of the scale away from its ends, where the logit is infinite
@@ -35,22 +36,29 @@ def logistic(
     Args:
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
-      low, high: the ends of the rating scale.
+      low, high: the ends of the rating scale, kept as data under `params.FIXED`.
       steps: Newton steps from the prior mean.
       noise: initial noise variance in the middle of the scale, in squared units of y; learnt.
     """
-    span = high - low
+
+    def ends(params: Params) -> tuple[Array, Array]:
+        own = params[FIXED]
+        return own["low"], own["high"] - own["low"]
 
     def inputs(params: Params, x) -> tuple[Array, Array]:
         features, mean = net.apply({"params": params["net"]}, x)
+        low, span = ends(params)
         fraction = jnp.clip((mean - low) / span, EDGE, 1.0 - EDGE)
         return 4.0 / span * features, jnp.log(fraction) - jnp.log1p(-fraction)
 
     def init(key: Array, episode: Episode) -> Params:
-        return {"net": net.init(key, episode.support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
+        scale = {"low": jnp.float32(low), "high": jnp.float32(high)}
+        own = {"net": net.init(key, episode.support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
+        return own | {FIXED: scale}
 
     def adapt(params: Params, support: Examples) -> Fast:
         features, prior = inputs(params, support.x)
+        low, span = ends(params)
         label = (support.y - low) / span
         dispersion = 4.0 / span**2 * jnp.exp(params["log_noise"])
 
@@ -64,17 +72,18 @@ def logistic(
         slope = slope_at(jax.nn.sigmoid(prior + features @ weights))
         identity = jnp.eye(features.shape[-1], dtype=features.dtype)
         _, covariance = gaussian_posterior(features, label, support.mask, dispersion / slope, identity)
-        return {"net": params["net"], "weights": weights, "covariance": covariance, "dispersion": dispersion}
+        return params | {"weights": weights, "covariance": covariance, "dispersion": dispersion}
 
     def predict(fast: Fast, x) -> Array:
         features, prior = inputs(fast, x)
+        low, span = ends(fast)
         return low + span * jax.nn.sigmoid(prior + features @ fast["weights"])
 
     def variance(fast: Fast, x) -> Array:
         features, prior = inputs(fast, x)
         slope = slope_at(jax.nn.sigmoid(prior + features @ fast["weights"]))
         spread = jnp.sum(features @ fast["covariance"] * features, -1)
-        return span**2 * (fast["dispersion"] * slope + jnp.square(slope) * spread)
+        return ends(fast)[1] ** 2 * (fast["dispersion"] * slope + jnp.square(slope) * spread)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance)
 

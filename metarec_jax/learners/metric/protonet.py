@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from metarec_jax.learners.metric.embedding import Head, on_embeddings
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.similarity import unit
+from metarec_jax.params import FIXED
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 Distance = Literal["squared_euclidean", "euclidean", "cosine"]
@@ -44,24 +45,25 @@ def class_sums(embedded: Array, classes: Array, mask: Array, ways: int) -> tuple
     return member.T @ embedded, jnp.sum(member, 0)
 
 
-def level_params(key: Array, levels: int, dim: int, prior_count: float) -> Params:
-    """What the levels of a task are shrunk to, and how strongly; all learnt.
+def level_params(key: Array, levels: Sequence[float], dim: int, prior_count: float) -> Params:
+    """What the levels of a task are shrunk to, and how strongly, which is learnt; and the levels.
 
     Args:
       key: of the random prototypes.
-      levels: number L of rating levels.
+      levels: the L rating levels.
       dim: of the embeddings.
       prior_count: initial pseudo-counts of prototypes and of level fractions.
 
     Returns:
       Global prototypes [L, dim], logits [L] of the global fractions of the levels, and logarithms of both
-      pseudo-counts.
+      pseudo-counts; under `params.FIXED` the levels [L].
     """
     return {
-        "prototypes": 0.5 * jax.random.normal(key, (levels, dim)),
+        "prototypes": 0.5 * jax.random.normal(key, (len(levels), dim)),
         "log_count": jnp.log(jnp.float32(prior_count)),
         "log_share_count": jnp.log(jnp.float32(prior_count)),
-        "shares": jnp.zeros(levels),  # logits
+        "shares": jnp.zeros(len(levels)),  # logits
+        FIXED: {"levels": jnp.asarray(levels, jnp.float32)},
     }
 
 
@@ -146,7 +148,6 @@ def protonet_ratings(
       distance: squared Euclidean or cosine; both have a learnt temperature.
       prior_count: initial kappa; learnt.
     """
-    values = jnp.asarray(levels, jnp.float32)
 
     def init(key: Array, episode: Episode) -> Params:
         net_key, level_key = jax.random.split(key)
@@ -154,11 +155,11 @@ def protonet_ratings(
         return {
             "net": variables["params"],
             "log_temperature": jnp.zeros(()),
-            **level_params(level_key, len(levels), embedded.shape[-1], prior_count),
+            **level_params(level_key, levels, embedded.shape[-1], prior_count),
         }
 
     def read(params: Params, support: Examples) -> tuple[Array, Array]:
-        return level_sums(net.apply({"params": params["net"]}, support.x), support, values)
+        return level_sums(net.apply({"params": params["net"]}, support.x), support, params[FIXED]["levels"])
 
     def adapt(params: Params, support: Examples) -> Fast:
         sums, counts = read(params, support)
@@ -168,7 +169,7 @@ def protonet_ratings(
         embedded = net.apply({"params": fast["net"]}, x)
         prototypes, log_fractions = shrunk_levels(fast, fast["sums"], fast["counts"])
         scaled = distances(embedded, prototypes, distance) * jnp.exp(-fast["log_temperature"])
-        return jax.nn.softmax(log_fractions - scaled, -1) @ values
+        return jax.nn.softmax(log_fractions - scaled, -1) @ fast[FIXED]["levels"]
 
     def update(fast: Fast, new: Examples) -> Fast:
         sums, counts = read(fast, new)

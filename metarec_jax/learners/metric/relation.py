@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from metarec_jax.learners.metric.embedding import Head, on_embeddings
 from metarec_jax.learners.metric.protonet import class_sums, level_params, level_sums, shrunk_levels
 from metarec_jax.objectives import Objective, query_loss
+from metarec_jax.params import FIXED
 from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
@@ -86,7 +87,6 @@ def relation_ratings(
       levels: the rating values, ascending, for example (1, 2, 3, 4, 5). A support rating counts for the nearest.
       prior_count: initial pseudo-counts of prototypes and fractions; learnt.
     """
-    values = jnp.asarray(levels, jnp.float32)
 
     def init(key: Array, episode: Episode) -> Params:
         net_key, comparator_key, level_key = jax.random.split(key, 3)
@@ -94,12 +94,12 @@ def relation_ratings(
         return {
             "net": variables["params"],
             "comparator": comparator.init(comparator_key, embedded, embedded)["params"],
-            **level_params(level_key, len(levels), embedded.shape[-1], prior_count),
+            **level_params(level_key, levels, embedded.shape[-1], prior_count),
         }
 
     def adapt(params: Params, support: Examples) -> Fast:
         embedded, _ = net.apply({"params": params["net"]}, support.x)
-        prototypes, log_fractions = shrunk_levels(params, *level_sums(embedded, support, values))
+        prototypes, log_fractions = shrunk_levels(params, *level_sums(embedded, support, params[FIXED]["levels"]))
         return params | {"task_prototypes": prototypes, "task_log_fractions": log_fractions}
 
     def predict(fast: Fast, x) -> Array:
@@ -107,7 +107,7 @@ def relation_ratings(
 
         def expected_level(prototypes: Array, log_fractions: Array) -> Array:
             scores = comparator.apply({"params": fast["comparator"]}, prototypes, embedded)
-            return jax.nn.softmax(log_fractions + scores, -1) @ values
+            return jax.nn.softmax(log_fractions + scores, -1) @ fast[FIXED]["levels"]
 
         task = expected_level(fast["task_prototypes"], fast["task_log_fractions"])
         return mean + task - expected_level(fast["prototypes"], jax.nn.log_softmax(fast["shares"]))

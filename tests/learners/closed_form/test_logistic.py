@@ -9,6 +9,7 @@ from scipy import optimize
 
 from metarec_jax import objectives
 from metarec_jax.learners.closed_form.logistic import logistic
+from metarec_jax.params import FIXED
 from metarec_jax.types import Episode, Examples
 
 LOW, HIGH, D = 1.0, 5.0, 3
@@ -28,12 +29,12 @@ class Split(nn.Module):
         return x[:, :-1], x[:, -1]
 
 
-def head(steps=8, low=LOW, high=HIGH):
-    return logistic(Split(), objectives.squared_error, low=low, high=high, steps=steps)
+def head(steps=8):
+    return logistic(Split(), objectives.squared_error, low=LOW, high=HIGH, steps=steps)
 
 
-def params(noise=0.8):
-    return {"net": {}, "log_noise": jnp.log(jnp.float64(noise))}
+def params(noise=0.8, low=LOW, high=HIGH):
+    return {"net": {}, "log_noise": jnp.log(jnp.float64(noise)), FIXED: {"low": low, "high": high}}
 
 
 def examples(k: int, seed: int = 0, scale: float = 1.0) -> Examples:
@@ -84,8 +85,8 @@ def test_a_wide_scale_is_the_ridge_head():
     """Far from the ends of the scale the sigmoid is a line, and the mode that of least squares."""
     support = examples(6)
     x = support.x.at[:, -1].set(3.0)
-    wide = head(low=3.0 - 1e4, high=3.0 + 1e4)
-    found = wide.predict(wide.adapt(params(), support._replace(x=x)), x)
+    wide = params(low=3.0 - 1e4, high=3.0 + 1e4)
+    found = head().predict(head().adapt(wide, support._replace(x=x)), x)
     features, residual = np.asarray(x[:, :-1]), np.asarray(support.y) - 3.0
     expected = np.linalg.solve(features.T @ features / 0.8 + np.eye(D), features.T @ residual / 0.8)
     np.testing.assert_allclose(found, 3.0 + features @ expected, atol=1e-5)

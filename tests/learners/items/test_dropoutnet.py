@@ -25,7 +25,7 @@ def test_untrained_it_is_the_ridge_solution():
     """Residuals 2 and -1 on orthogonal vectors (1, 0) and (0, 2): 2 * 1 / (1 + 1) and -1 * 2 / (4 + 1)."""
     params = rule(0.0).init(jax.random.key(0), EPISODE)
     fast = rule(0.0).adapt(params, SUPPORT)
-    np.testing.assert_allclose(fast["read"], [1.0, -0.4, np.log(3.0)], rtol=1e-6)
+    np.testing.assert_allclose(fast["embedding"], [1.0, -0.4], rtol=1e-6)
     np.testing.assert_allclose(rule(0.0).predict(fast, QUERY.x), [3 + 0.6, 3 - 0.8], rtol=1e-6)
 
 

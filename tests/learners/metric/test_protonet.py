@@ -13,6 +13,7 @@ from metarec_jax.learners.metric.protonet import (
     protonet_ratings,
     shrunk_levels,
 )
+from metarec_jax.params import FIXED
 from metarec_jax.types import Examples
 
 # Five vectors each of cats, dogs and birds, and a query that is rather a cat. The example goes round with the
@@ -79,6 +80,7 @@ def test_rating_prototypes_are_shrunk_means():
         "log_share_count": jnp.log(2.0),
         "shares": jnp.zeros(2),
         "log_temperature": jnp.zeros(()),
+        FIXED: {"levels": jnp.array([1.0, 5.0])},
     }
     support = Examples(jnp.array([[1.0], [2.0], [9.0]]), jnp.array([5.0, 5.0, 1.0]), jnp.array([1.0, 1.0, 0.0]))
     fast = rule.adapt(params, support)

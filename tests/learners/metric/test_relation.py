@@ -7,6 +7,7 @@ import numpy as np
 
 from metarec_jax import objectives
 from metarec_jax.learners.metric.relation import Comparator, relation, relation_ratings
+from metarec_jax.params import FIXED
 from metarec_jax.train import loop, step
 from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Episode, Examples, Tasks
@@ -86,7 +87,7 @@ def test_the_classifier_learns_to_compare_what_no_distance_does():
 
 def rating_params(**changes):
     levels = {"prototypes": jnp.array([[-1.0], [1.0]]), "log_count": jnp.log(2.0), "log_share_count": jnp.log(2.0)}
-    return PARAMS | levels | {"shares": jnp.zeros(2)} | changes
+    return PARAMS | levels | {"shares": jnp.zeros(2), FIXED: {"levels": jnp.array([1.0, 5.0])}} | changes
 
 
 def test_ratings_move_by_the_change_of_the_expected_level():

@@ -1,0 +1,95 @@
+"""Standard units: predictions follow the unit of the ratings, and a training of another split is the same program."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from helpers import random_table
+
+from metarec_jax.benchmarks.ratings import user_cold_start
+from metarec_jax.data.table import Ratings
+from metarec_jax.params import FIXED, split_fixed
+from metarec_jax.recipes import RECIPES, hyperparameters
+from metarec_jax.recipes.base import example
+from metarec_jax.tasks.users import training_tasks
+from metarec_jax.train.fit import train_steps
+from metarec_jax.train.loop import start_from
+from metarec_jax.train.optimisers import adam
+from metarec_jax.train.sharding import Sharding
+from metarec_jax.train.store import Store
+from metarec_jax.types import Episode
+
+TABLE = random_table(5, users=80, items=30, least=8)
+SMALL = {"rank": 2, "id_dim": 4, "width": 8, "dim": 4}
+LEARNERS = [name for name, recipe in RECIPES.items() if recipe.training is not None]
+
+
+def built(name: str, train: Ratings):
+    own, _ = hyperparameters(RECIPES[name])
+    return RECIPES[name].build(train, **{key: value for key, value in SMALL.items() if key in own})
+
+
+@functools.cache
+def in_other_units() -> Ratings:
+    """The same ratings as 20 r - 3."""
+    return dataclasses.replace(TABLE, rating=20.0 * TABLE.rating - 3.0)
+
+
+def task(table: Ratings) -> Episode:
+    tasks = training_tasks(table, support=5, query=4)
+    return jax.jit(tasks.sample)(tasks.data, jax.random.key(3))
+
+
+@pytest.mark.parametrize("name", ["maml", "cavia", "protonet", "relation", "cnp", "ridge", "logistic"])
+def test_predictions_and_gradients_follow_the_unit(name):
+    found = []
+    for table in (TABLE, in_other_units()):
+        own, episode = built(name, table), task(table)
+        params = own.params or own.method.init(jax.random.key(0), example(table))
+        predictions = own.method.predict(own.method.adapt(params, episode.support), episode.query.x)
+        learnt, fixed = split_fixed(params)
+
+        def loss(learnt, own=own, fixed=fixed, episode=episode):
+            return own.method.loss(learnt | fixed, episode, jax.random.key(1))[0]
+
+        found.append((predictions, jax.tree.leaves(jax.grad(loss)(learnt))))
+    (plain, slopes), (other, same) = found
+    np.testing.assert_allclose(other, 20.0 * plain - 3.0, rtol=2e-4)
+    for slope, wanted in zip(same, slopes, strict=True):
+        np.testing.assert_allclose(slope, wanted, atol=2e-4 * max(1.0, float(np.abs(wanted).max())))
+
+
+def test_variance_and_updates_are_in_rating_units():
+    episode, other = task(TABLE), task(in_other_units())
+    for name in ("ridge", "alpaca"):
+        one, two = built(name, TABLE), built(name, in_other_units())
+        fast, moved = (
+            own.method.update(own.method.adapt(own.params, part.support), part.query)
+            for own, part in ((one, episode), (two, other))
+        )
+        small, large = one.method.variance(fast, episode.query.x), two.method.variance(moved, other.query.x)
+        np.testing.assert_allclose(large, 400.0 * small, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_another_seed_is_the_same_program(name):
+    """The training steps of two splits are the same text, down to every constant and shape."""
+    texts = []
+    for seed in (0, 1):
+        benchmark = user_cold_start(shots=(0, 3), query=3)
+        (fold,) = benchmark.folds(TABLE, seed, Store())
+        own, tasks, config = built(name, fold.tables["train"]), fold.tasks("train"), RECIPES[name].training
+        params = own.params or own.method.init(jax.random.key(seed), example(TABLE))
+        steps = train_steps(own.method, tasks.sample, config, own.rates, Sharding())
+        state = start_from(params, adam(config.outer_lr, config.total, rates=own.rates)).state
+        texts.append(steps.lower(tasks.data, state, jax.random.key(2)).as_text())
+    assert texts[0] == texts[1]
+
+
+def test_what_is_fixed_of_a_learner_stays_beside_the_units():
+    params = built("protonet", TABLE).method.init(jax.random.key(0), example(TABLE))
+    mean, scale = TABLE.units
+    np.testing.assert_allclose(params[FIXED]["units"], (mean, scale), rtol=1e-6)
+    np.testing.assert_allclose(params[FIXED]["learner"]["levels"], (TABLE.levels - mean) / scale, rtol=1e-5)
