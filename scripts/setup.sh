@@ -22,7 +22,11 @@ if ! cmp -s "$root/pyproject.toml" "$stamp"; then
     python=$(find_python) || exit 1
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     echo "Installing into $venv; this takes a minute or two the first time." >&2
-    "$venv/bin/python" -m pip install --quiet --editable "$root${extras:+[$extras]}" || {
+    package=$root${extras:+[$extras]}
+    # uv does in seconds what takes pip a minute, but reads other settings: where it fails, pip tries.
+    { "$venv/bin/python" -m pip install --quiet uv &&
+        "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --editable "$package"; } 2>/dev/null ||
+        "$venv/bin/python" -m pip install --quiet --editable "$package" || {
         echo "error: installation failed; is a package registry reachable?" >&2
         exit 1
     }
