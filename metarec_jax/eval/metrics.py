@@ -19,6 +19,7 @@ import numpy as np
 
 from metarec_jax.eval import ranking_metrics
 from metarec_jax.eval.ties import mean_discount, tie_groups
+from metarec_jax.ops.batching import in_blocks
 from metarec_jax.types import Array
 
 
@@ -251,6 +252,4 @@ def per_task(
       Metric name -> [T] float32 on the host, NaN where the metric is undefined. A rooted metric holds the mean square
       of each task: the root is taken of the mean over tasks, never of one task.
     """
-    of_all = (jnp.asarray(part) for part in (predictions, ratings, mask))
-    values = _of_tasks(*of_all, jnp.float32(relevant), metrics)
-    return {name: np.asarray(value) for name, value in values.items()}
+    return in_blocks(lambda block: _of_tasks(*block, jnp.float32(relevant), metrics), (predictions, ratings, mask), 128)

@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.eval import metrics
-from metarec_jax.ops.batching import in_batches
+from metarec_jax.ops.batching import in_batches, in_blocks
 from metarec_jax.types import Array, Baseline, Episode, Learner, Params, Tasks
-
-FEW = 16  # tasks for which a program of its own is worth it
 
 
 class PredictionError(FloatingPointError):
@@ -85,28 +83,11 @@ def mean_squared_errors(method: Learner | Baseline, params: Params, tasks: Episo
 
 def squared_errors(method: Learner | Baseline, params: Params, tasks: Episode) -> Array:
     """`mean_squared_errors` of all tasks at once, as a function that may be traced."""
-    return _squared_errors(method.adapt, method.predict, params, tasks)
+    return _squared_errors(_predict(method.adapt, method.predict, params, tasks), tasks.query.y, tasks.query.mask)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _squared_errors(adapt: Callable, predict: Callable, params: Params, tasks: Episode) -> Array:
-    predictions = _predict(adapt, predict, params, tasks)
-    return jax.vmap(metrics.squared_error)(predictions, jnp.asarray(tasks.query.y), jnp.asarray(tasks.query.mask))
-
-
-def in_blocks(function: Callable[[Any], Array], tasks: Any, batch: int) -> np.ndarray:
-    """What a compiled function makes of tasks [T, ...], `batch` at a time, [T, ...].
-
-    All blocks have one of two sizes, whatever T is, so that one compiled program serves the held-out tasks of every
-    seed; the last one is padded with copies of its last task.
-    """
-    number = len(jax.tree.leaves(tasks)[0])
-    size = min(batch, FEW) if number <= FEW else batch
-    outputs = []
-    for first in range(0, number, size):
-        rows = np.minimum(np.arange(first, first + size), number - 1)
-        outputs.append(function(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], tasks)))
-    return np.concatenate([np.asarray(output) for output in outputs])[:number]
+# A program of its own, for that of the predictions, which takes long to compile, is needed anyway.
+_squared_errors = jax.jit(jax.vmap(metrics.squared_error))
 
 
 def classify(

@@ -5,6 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+FEW = 16  # inputs for which a program of its own is worth it
 
 
 def in_batches(function: Callable[[Any], Any], inputs: Any, batch: int) -> Any:
@@ -31,3 +34,23 @@ def in_batches(function: Callable[[Any], Any], inputs: Any, batch: int) -> Any:
 
     outputs = jax.lax.map(apply_rows, rows)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:number], outputs)
+
+
+def in_blocks(function: Callable[[Any], Any], inputs: Any, batch: int) -> Any:
+    """What a compiled function of several inputs makes of [N, ...], `batch` of them at a time, as numpy arrays.
+
+    All blocks have one of two sizes, whatever N is, so that one compiled program serves the held-out tasks of every
+    seed; the last one is padded with copies of the last input.
+
+    Args:
+      function: a function of inputs with a leading axis, whose outputs have it too.
+      inputs: a pytree, leading [N] on every leaf, N at least 1.
+      batch: inputs at a time.
+    """
+    number = len(jax.tree.leaves(inputs)[0])
+    size = min(batch, FEW) if number <= FEW else batch
+    outputs = []
+    for first in range(0, number, size):
+        rows = np.minimum(np.arange(first, first + size), number - 1)
+        outputs.append(function(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], inputs)))
+    return jax.tree.map(lambda *blocks: np.concatenate([np.asarray(block) for block in blocks])[:number], *outputs)
