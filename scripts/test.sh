@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests. Arguments go to pytest: scripts/test.sh tests/test_metrics.py -k auc
+# The tests but the slow ones. Arguments go to pytest: scripts/test.sh tests/test_metrics.py -k auc; scripts/test.sh -m slow
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" dev
 if [ -n "${METAREC_DATA_DIR:-}" ]; then

@@ -4,11 +4,14 @@ What a method has done is kept in the store as soon as it exists, and not done a
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 
@@ -24,6 +27,7 @@ from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store, StoreError
 
 ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")  # of predictions.parquet
+AT_ONCE = 2  # seeds on processors
 
 
 def run(
@@ -63,27 +67,53 @@ def run(
             fold.check()
     bind(store, table, folds)
     timing: dict[str, float] = {}
-    outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
     known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
 
     def trained(name: str, fold: Fold) -> Trained:
         return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
 
-    for seed, of_seed in folds.items():
-        for fold in of_seed:
+    def run_seed(seed: int) -> dict[str, list[Outcome]]:
+        outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
+        for fold in folds[seed]:
             fold.prepare(partial(trained, fold=fold))
         for recipe in methods:
-            for fold in of_seed:
+            for fold in folds[seed]:
                 outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
                 outcomes[recipe.name].append(outcome)
                 label, seconds = fold.label(recipe.name), outcome.info["seconds"]
                 on_method(label, seed, seconds)
                 timing[label] = timing.get(label, 0.0) + seconds
+        return outcomes
+
+    several = at_once(benchmark, sharding)
+    by_seed = first_alone(run_seed, list(folds), store) if several > 1 else [run_seed(seed) for seed in folds]
+    outcomes = {recipe.name: [own for found in by_seed for own in found[recipe.name]] for recipe in methods}
     timing["total"] = time.perf_counter() - begun
     measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
     for name, frame in measured.frames().items():
         store.save_frame(f"{name}.parquet", frame)
     return (benchmark.result or compose)(measured)
+
+
+def at_once(benchmark: Benchmark, sharding: Sharding | None) -> int:
+    """How many seeds run beside each other: small networks do not fill two cores, but a device has its own memory, and
+    collectives of two programs may wait for each other."""
+    shared = sharding is not None and sharding.devices > 1
+    alone = benchmark.timed or shared or jax.default_backend() != "cpu"
+    return 1 if alone else min(AT_ONCE, os.cpu_count() or 1)
+
+
+def first_alone(run_seed: Callable[[int], Any], seeds: Sequence[int], store: Store) -> list[Any]:
+    """What `run_seed` returns for each seed: of the first one alone, which compiles what all share, then of the others,
+    `AT_ONCE` beside each other."""
+    found = [run_seed(seed) for seed in seeds[:1]]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            return found + list(pool.map(run_seed, seeds[1:]))
+        except BaseException:  # an interrupt, too
+            store.close()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:

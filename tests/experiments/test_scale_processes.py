@@ -46,6 +46,7 @@ def finish(out: Path, processes: list[subprocess.Popen]) -> bytes:
     not (Path(os.environ.get("METAREC_DATA_DIR", "")) / "ml-100k" / "u.data").is_file(),
     reason="needs MovieLens-100K: unpack ml-100k.zip of grouplens.org and set METAREC_DATA_DIR to the folder around it",
 )
+@pytest.mark.slow
 def test_two_processes_find_what_one_does_and_outlive_a_kill_in_the_middle_of_a_save(tmp_path):
     begun = {name: start(tmp_path / name, number) for name, number in (("one", 1), ("two", 2))}
     _, two = (finish(tmp_path / name, processes) for name, processes in begun.items())

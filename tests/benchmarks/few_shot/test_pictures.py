@@ -52,6 +52,7 @@ def steps_of(result) -> int:
     return row["settings"]["steps"]
 
 
+@pytest.mark.slow
 def test_a_learner_trains_on_pictures_and_beats_chance(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "WIDTH", 8)
     monkeypatch.setattr(images, "Conv4", partial(Conv4, layers=2))  # half as much to compile
