@@ -67,32 +67,48 @@ def run(
             fold.check()
     bind(store, table, folds)
     timing: dict[str, float] = {}
-    known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
 
-    def trained(name: str, fold: Fold) -> Trained:
-        return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
+    def done(label: str, seed: int, seconds: float) -> None:
+        on_method(label, seed, seconds)
+        timing[label] = timing.get(label, 0.0) + seconds
 
-    def run_seed(seed: int) -> dict[str, list[Outcome]]:
-        outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
-        for fold in folds[seed]:
-            fold.prepare(partial(trained, fold=fold))
-        for recipe in methods:
-            for fold in folds[seed]:
-                outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-                outcomes[recipe.name].append(outcome)
-                label, seconds = fold.label(recipe.name), outcome.info["seconds"]
-                on_method(label, seed, seconds)
-                timing[label] = timing.get(label, 0.0) + seconds
-        return outcomes
-
-    several = at_once(benchmark, sharding)
-    by_seed = first_alone(run_seed, list(folds), store) if several > 1 else [run_seed(seed) for seed in folds]
-    outcomes = {recipe.name: [own for found in by_seed for own in found[recipe.name]] for recipe in methods}
+    how = {"sharding": sharding, "progress": progress, "on_method": done}
+    of_seed = partial(run_seed, benchmark, methods, folds, store, **how)
+    by_seed = first_then_others(of_seed, list(folds), store, at_once(benchmark, sharding))
+    outcomes = {recipe.name: [own for seed in by_seed for own in seed[recipe.name]] for recipe in methods}
     timing["total"] = time.perf_counter() - begun
     measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
     for name, frame in measured.frames().items():
         store.save_frame(f"{name}.parquet", frame)
     return (benchmark.result or compose)(measured)
+
+
+def run_seed(
+    benchmark: Benchmark,
+    methods: list[Recipe],
+    folds: dict[int, list[Fold]],
+    store: Store,
+    seed: int,
+    *,
+    sharding: Sharding | None,
+    progress: bool,
+    on_method: Callable[[str, int, float], None],
+) -> dict[str, list[Outcome]]:
+    """What all methods do on the folds of a seed, by name."""
+    known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
+
+    def trained(name: str, fold: Fold) -> Trained:
+        return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
+
+    outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
+    for fold in folds[seed]:
+        fold.prepare(partial(trained, fold=fold))
+    for recipe in methods:
+        for fold in folds[seed]:
+            outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
+            outcomes[recipe.name].append(outcome)
+            on_method(fold.label(recipe.name), seed, outcome.info["seconds"])
+    return outcomes
 
 
 def at_once(benchmark: Benchmark, sharding: Sharding | None) -> int:
@@ -103,13 +119,13 @@ def at_once(benchmark: Benchmark, sharding: Sharding | None) -> int:
     return 1 if alone else min(AT_ONCE, os.cpu_count() or 1)
 
 
-def first_alone(run_seed: Callable[[int], Any], seeds: Sequence[int], store: Store) -> list[Any]:
-    """What `run_seed` returns for each seed: of the first one alone, which compiles what all share, then of the others,
-    `AT_ONCE` beside each other."""
-    found = [run_seed(seed) for seed in seeds[:1]]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def first_then_others(of_seed: Callable[[int], Any], seeds: Sequence[int], store: Store, number: int) -> list[Any]:
+    """What `of_seed` returns for each seed: of the first one alone, which compiles what all share, then of the others,
+    so many beside each other."""
+    first = [of_seed(seed) for seed in seeds[:1]]
+    with ThreadPoolExecutor(number) as pool:
         try:
-            return found + list(pool.map(run_seed, seeds[1:]))
+            return first + list(pool.map(of_seed, seeds[1:]))
         except BaseException:  # an interrupt, too
             store.close()
             pool.shutdown(wait=False, cancel_futures=True)

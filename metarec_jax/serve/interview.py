@@ -178,9 +178,10 @@ def personal_gradient(learner: Learner | Baseline, params: Params, support: Exam
       params: of it.
       support: ratings of a user.
     """
-    moved = jax.tree.map(jnp.subtract, learner.adapt(params, support), params)
+    start = learner.adapt(params, support._replace(mask=jnp.zeros_like(support.mask)))
+    moved = jax.tree.map(jnp.subtract, learner.adapt(params, support), start)
     squared = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(moved))
-    error = jnp.square(learner.predict(params, support.x) - support.y) * support.mask
+    error = jnp.square(learner.predict(start, support.x) - support.y) * support.mask
     return jnp.sqrt(squared) / (jnp.sum(error) / jnp.sum(support.mask))
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metarec_jax.params import FIXED, in_table
+from metarec_jax.params import in_table, split_fixed
 from metarec_jax.types import Array, Episode, Params
 
 MOST = 2**16 - 1  # of a row's count: at so many steps no bias is left
@@ -39,15 +39,17 @@ def num_rows(params: Params) -> int:
     """Rows of the tables of ids.
 
     Raises:
-      TableError: there are none, or of unequal sizes, or data under `FIXED` that ids may point into.
+      TableError: there are none, or of unequal sizes, or data of that size under `FIXED` that ids may point into.
     """
-    if FIXED in params:
-        raise TableError("the learner keeps data for each id, so its ids cannot be places among the rows of a batch.")
-    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    learnt, fixed = split_fixed(params)
+    leaves = jax.tree_util.tree_flatten_with_path(learnt)[0]
     sizes = {leaf.shape[0] for path, leaf in leaves if in_table(path)}
     if len(sizes) != 1:
         raise TableError(f"the tables of ids have {sorted(sizes) or 'no'} rows; all must have the same number.")
-    return sizes.pop()
+    (rows,) = sizes
+    if any(leaf.shape[:1] == (rows,) for leaf in jax.tree.leaves(fixed)):
+        raise TableError("the learner keeps data for each id, so its ids cannot be places among the rows of a batch.")
+    return rows
 
 
 def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lambda ids: ids) -> tuple[Array, Episode]:

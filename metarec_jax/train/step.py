@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from metarec_jax.params import join_fixed, split_fixed
 from metarec_jax.train import gradients, sparse_tables
 from metarec_jax.train.sharding import AXIS, Sharding
-from metarec_jax.types import Array, Learner, Metrics, Params, TrainState
+from metarec_jax.types import Array, Learner, Metrics, TrainState
 
 TrainSteps = Callable[
     [Any, TrainState, Array], tuple[TrainState, Metrics]
@@ -73,16 +73,15 @@ def make_train_steps(
 
 def moved(optimiser: optax.GradientTransformation, state: TrainState, gradient: Any) -> TrainState:
     """The state after a step along a gradient, or along `SparseRows` of one."""
-    if isinstance(gradient, sparse_tables.SparseRows):
-        rows, ids = sparse_tables.take(state.params, gradient.ids), gradient.ids
-        updates, opt_state = optimiser.update(gradient.values, state.opt_state, rows, rows=ids)
-        return TrainState(
-            state.step + 1, sparse_tables.add(state.params, sparse_tables.SparseRows(ids, updates)), opt_state
-        )
     learnt, fixed = split_fixed(state.params)
-    updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
-    params: Params = join_fixed(optax.apply_updates(learnt, updates), fixed)
-    return TrainState(state.step + 1, params, opt_state)
+    if isinstance(gradient, sparse_tables.SparseRows):
+        rows, ids = sparse_tables.take(learnt, gradient.ids), gradient.ids
+        updates, opt_state = optimiser.update(gradient.values, state.opt_state, rows, rows=ids)
+        learnt = sparse_tables.add(learnt, sparse_tables.SparseRows(ids, updates))
+    else:
+        updates, opt_state = optimiser.update(gradient, state.opt_state, learnt)
+        learnt = optax.apply_updates(learnt, updates)
+    return TrainState(state.step + 1, join_fixed(learnt, fixed), opt_state)
 
 
 def _same(value: Any) -> Any:

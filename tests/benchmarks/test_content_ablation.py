@@ -10,7 +10,7 @@ def test_with_three_kinds_each_is_left_out_once():
         "no_content",
         *(f"{how}_{kind}" for how in ("only", "without") for kind in ("a", "b+c", "d")),
     }
-    seen = {name: recipe.build.args[0] for name, recipe in found.items()}
+    seen = {name: recipe.build.__wrapped__.args[0] for name, recipe in found.items()}
     assert (
         seen["all_content"] == ["a", "b", "c", "d"]
         and seen["without_a"] == ["b", "c", "d"]

@@ -19,7 +19,7 @@ from metarec_jax.train.optimisers import adam
 ITEMS, K, STEPS = 60, 10, 750
 RULES = {
     "ridge": (ridge(TasteNet(ITEMS, 3.5, dim=8), objectives.squared_error), 0.9),
-    "maml": (maml(RatingNet(ITEMS, 3.5, id_dim=16), objectives.squared_error, lr=0.05, steps=3), 0.65),
+    "maml": (maml(RatingNet(ITEMS, 3.5, id_dim=16), objectives.squared_error, lr=0.05, steps=3), 0.6),
 }
 
 

@@ -31,6 +31,7 @@ def test_flags_go_to_the_program_and_not_to_the_installation(tmp_path, arguments
     python.chmod(0o755)
     script, *flags = arguments
     subprocess.run([tmp_path / "scripts" / script, *flags], check=True, cwd="/", capture_output=True)
-    install, program = (python.parent / "calls").read_text().splitlines()
+    uv, install, program = (python.parent / "calls").read_text().splitlines()
+    assert uv == "-m pip install --quiet uv"  # there is none after it, so that pip does the rest
     assert install == f"-m pip install --quiet --editable {tmp_path}{extra}"
     assert program == expected

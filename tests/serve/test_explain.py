@@ -12,6 +12,7 @@ from metarec_jax.baselines.gp import GP
 from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
 from metarec_jax.learners.metric.protonet import shrunk_levels
 from metarec_jax.ops.rows import join_rows
+from metarec_jax.params import split_fixed
 from metarec_jax.serve.explain import deletion_effect, explain_tasks, influence_by_rating, influence_by_weight, reason
 from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import split_users
@@ -50,7 +51,9 @@ def build(name: str):
         return GP, {key: jnp.asarray(rng.normal(size=of)) for key, of in shapes.items()} | {"noise": jnp.asarray(0.7)}
     learner = LEARNERS[name]()
     shapes = jax.eval_shape(learner.init, jax.random.key(0), task())
-    return learner, jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape)), shapes)
+    learnt, _ = split_fixed(shapes)
+    fixed = split_fixed(learner.init(jax.random.key(0), task()))[1]
+    return learner, jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape)), learnt) | fixed
 
 
 @functools.cache

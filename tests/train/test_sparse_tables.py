@@ -180,4 +180,5 @@ def test_parameters_without_rows_are_refused():
     with pytest.raises(sparse_tables.TableError, match=r"have \[3, 4\] rows"):
         sparse_tables.num_rows({"id_a": jnp.ones((3, 1)), "id_b": jnp.ones((4, 1))})
     with pytest.raises(sparse_tables.TableError, match="keeps data for each id"):
-        sparse_tables.num_rows({FIXED: {}, "id_a": jnp.ones((3, 1))})
+        sparse_tables.num_rows({FIXED: {"of_id": jnp.ones(3)}, "id_a": jnp.ones((3, 1))})
+    assert sparse_tables.num_rows({FIXED: {"mean": jnp.ones(())}, "id_a": jnp.ones((3, 1))}) == 3

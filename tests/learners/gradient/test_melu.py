@@ -12,6 +12,7 @@ from metarec_jax import objectives
 from metarec_jax.learners.gradient.melu import melu
 from metarec_jax.recipes import RECIPES
 from metarec_jax.recipes.base import example, hyperparameters
+from metarec_jax.recipes.gradient import build_melu_published
 from metarec_jax.types import Episode, Examples, Inputs
 
 
@@ -34,7 +35,7 @@ def test_decision_layers_move_and_embeddings_do_not():
 
 def published(steps: int = 1, inner_lr: float = 5e-6):
     train = random_table(0)
-    rule = RECIPES["melu_published"].build(train, inner_steps=steps, inner_lr=inner_lr).method
+    rule = build_melu_published(train, inner_steps=steps, inner_lr=inner_lr).method
     return rule, jax.jit(rule.init)(jax.random.key(0), example(train))
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metarec_jax.params import FIXED
 from metarec_jax.serve.demo.search import Titles
 from metarec_jax.serve.recommender import Recommender
 from metarec_jax.types import Examples, Inputs
@@ -36,7 +37,7 @@ def test_predictions_and_certainty_are_the_learners(asked, ridge, recommender, k
     prediction, variance = asked(RATED[:known], STARS[:known])
     answer = recommender(RATED[:known], STARS[:known])
     np.testing.assert_allclose(answer.prediction, prediction, atol=2e-5)
-    noise = np.exp(ridge[1]["log_noise"])
+    noise = np.square(ridge[1][FIXED]["units"].scale) * np.exp(ridge[1]["log_noise"])
     np.testing.assert_allclose(answer.spread, np.sqrt(variance - noise), atol=2e-3)
     best = [item for item in np.argsort(-prediction) if item not in RATED[:known]][:5]
     assert list(answer.top) == best
