@@ -55,7 +55,7 @@ def fit(
     }
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def item_vectors(train: Ratings, dim: int, reg: float, alpha: float, liked: bool, sweeps: int, seed: int) -> np.ndarray:
     """The vectors [I, dim] of `fit`, cached: settings that differ in the prior only have the same vectors."""
     interacted, _ = interactions(train, liked)

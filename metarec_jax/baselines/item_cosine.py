@@ -36,7 +36,7 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
     }
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def fitted_weights(train: Ratings, shrink: float, liked: bool) -> Array:
     """The weights [I, I] of `fit` on the device, cached: settings that differ in the prior only share the weights."""
     interacted, _ = interactions(train, liked)

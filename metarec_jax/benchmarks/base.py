@@ -106,7 +106,6 @@ class Benchmark(NamedTuple):
     default: tuple[str, ...]  # learners that run when nothing is said
     table: Callable[[Any], Any] = lambda data: data  # of a data set: the one whose `user` column owns the tasks
     protocol: Mapping[str, Any] = MappingProxyType({})  # how much is asked: shots, query, order; for files of results
-    timed: bool = False  # whether time is part of it, so that nothing else may run beside it
     same_query: bool = True  # whether a task is asked the same at every K, so that what adaptation adds can be told
     helpers: tuple[str, ...] = ()  # recipes that `Fold.prepare` trains
     # (benchmark, recipe, fold, store, sharding=, progress=) -> methods that are ready, and the Ks at which they are;

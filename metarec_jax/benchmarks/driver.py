@@ -4,14 +4,11 @@ What a method has done is kept in the store as soon as it exists, and not done a
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 import polars as pl
 
@@ -27,7 +24,6 @@ from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store, StoreError
 
 ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")  # of predictions.parquet
-AT_ONCE = 2  # seeds on processors
 
 
 def run(
@@ -67,69 +63,27 @@ def run(
             fold.check()
     bind(store, table, folds)
     timing: dict[str, float] = {}
-
-    def done(label: str, seed: int, seconds: float) -> None:
-        on_method(label, seed, seconds)
-        timing[label] = timing.get(label, 0.0) + seconds
-
-    how = {"sharding": sharding, "progress": progress, "on_method": done}
-    of_seed = partial(run_seed, benchmark, methods, folds, store, **how)
-    by_seed = first_then_others(of_seed, list(folds), store, at_once(benchmark, sharding))
-    outcomes = {recipe.name: [own for seed in by_seed for own in seed[recipe.name]] for recipe in methods}
-    timing["total"] = time.perf_counter() - begun
-    measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
-    for name, frame in measured.frames().items():
-        store.save_frame(f"{name}.parquet", frame)
-    return (benchmark.result or compose)(measured)
-
-
-def run_seed(
-    benchmark: Benchmark,
-    methods: list[Recipe],
-    folds: dict[int, list[Fold]],
-    store: Store,
-    seed: int,
-    *,
-    sharding: Sharding | None,
-    progress: bool,
-    on_method: Callable[[str, int, float], None],
-) -> dict[str, list[Outcome]]:
-    """What all methods do on the folds of a seed, by name."""
+    outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
     known = dict(benchmark.recipes) | {recipe.name: recipe for recipe in methods}
 
     def trained(name: str, fold: Fold) -> Trained:
         return train(benchmark, known[name], fold, store, sharding=sharding, progress=progress)
 
-    outcomes: dict[str, list[Outcome]] = {recipe.name: [] for recipe in methods}
-    for fold in folds[seed]:
-        fold.prepare(partial(trained, fold=fold))
-    for recipe in methods:
-        for fold in folds[seed]:
-            outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
-            outcomes[recipe.name].append(outcome)
-            on_method(fold.label(recipe.name), seed, outcome.info["seconds"])
-    return outcomes
-
-
-def at_once(benchmark: Benchmark, sharding: Sharding | None) -> int:
-    """How many seeds run beside each other: small networks do not fill two cores, but a device has its own memory, and
-    collectives of two programs may wait for each other."""
-    shared = sharding is not None and sharding.devices > 1
-    alone = benchmark.timed or shared or jax.default_backend() != "cpu"
-    return 1 if alone else min(AT_ONCE, os.cpu_count() or 1)
-
-
-def first_then_others(of_seed: Callable[[int], Any], seeds: Sequence[int], store: Store, number: int) -> list[Any]:
-    """What `of_seed` returns for each seed: of the first one alone, which compiles what all share, then of the others,
-    so many beside each other."""
-    first = [of_seed(seed) for seed in seeds[:1]]
-    with ThreadPoolExecutor(number) as pool:
-        try:
-            return first + list(pool.map(of_seed, seeds[1:]))
-        except BaseException:  # an interrupt, too
-            store.close()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for seed, of_seed in folds.items():
+        for fold in of_seed:
+            fold.prepare(partial(trained, fold=fold))
+        for recipe in methods:
+            for fold in of_seed:
+                outcome = run_method(benchmark, recipe, fold, store, sharding=sharding, progress=progress)
+                outcomes[recipe.name].append(outcome)
+                label, seconds = fold.label(recipe.name), outcome.info["seconds"]
+                on_method(label, seed, seconds)
+                timing[label] = timing.get(label, 0.0) + seconds
+    timing["total"] = time.perf_counter() - begun
+    measured = Measured(benchmark, table, methods, folds, outcomes, store, timing)
+    for name, frame in measured.frames().items():
+        store.save_frame(f"{name}.parquet", frame)
+    return (benchmark.result or compose)(measured)
 
 
 def resolve(benchmark: Benchmark, recipes: Iterable[Recipe | str]) -> list[Recipe]:

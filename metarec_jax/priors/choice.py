@@ -39,7 +39,7 @@ def _standard(values: np.ndarray, items: np.ndarray) -> np.ndarray:
     return (values - over.mean()) / (over.std() + 1e-6)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def fitted_choice_vectors(train: Ratings) -> np.ndarray:
     """`choice_vectors` with `CHOICE_DIM` axes, [I, CHOICE_DIM + STATISTICS], cached for the last tables."""
     return choice_vectors(train, CHOICE_DIM)

@@ -37,7 +37,7 @@ def ease_weights(matrix: scipy.sparse.csr_array, reg: float) -> np.ndarray:
     return weights
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def fitted_weights(train: Ratings, reg: float, liked: bool) -> Array:
     """`ease_weights` of a table on the device, cached: settings that differ in the prior only have the same weights.
 

@@ -102,14 +102,14 @@ def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> n
     return gp_population.item_noise(train, users, population, phi, mean, prior_ratings)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def fitted_gp(train: Ratings, **settings: float) -> Params:
     """`fit`, cached: the learners of a run, and the tuning trials of one learner, use the same few settings."""
     with jax.ensure_compile_time_eval():  # the first call may come while a program is being traced
         return fit(train, **settings)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def fitted_noise(train: Ratings, **settings: float) -> np.ndarray:
     """`item_noise` [I] of the GP fitted with these settings, cached."""
     return item_noise(train, fitted_gp(train, **settings))

@@ -7,7 +7,6 @@ files that are written whole or not at all, so that a run that was killed goes o
 import io
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,12 @@ class StoreError(ValueError):
     """A store whose content is damaged or belongs to another run; the message says what to do."""
 
 
-class StoreClosed(RuntimeError):
-    """Nothing more is kept: another part of the run has failed or was interrupted."""
-
-
 class Store:
-    """In memory: gone with the process. Several threads may use one."""
+    """In memory: gone with the process."""
 
     def __init__(self):
         self.records: list[dict[str, Any]] = []
         self._contents: dict[str, bytes] = {}
-        self._lock, self._closed = threading.RLock(), False
-
-    def close(self) -> None:
-        """Refuse whatever else is logged, so that what other threads train ends at its next validation."""
-        self._closed = True
 
     def load(self, name: str) -> bytes | None:
         """What was saved under a name such as "seed_0/maml/info.json", or None."""
@@ -82,13 +72,7 @@ class Store:
         self.save(name, buffer.getvalue())
 
     def log(self, record: dict[str, Any]) -> None:
-        """Add a record of training: seed, name, step and what was measured.
-
-        Raises:
-          StoreClosed: the store was closed.
-        """
-        if self._closed:
-            raise StoreClosed("the run was stopped.")
+        """Add a record of training: seed, name, step and what was measured."""
         self.records.append(record)
 
     def rewind(self, seed: int, name: str, step: int) -> None:
@@ -132,12 +116,10 @@ class FolderStore(Store):
         return str(self.folder / name)
 
     def log(self, record: dict[str, Any]) -> None:
-        with self._lock:
-            super().log(record)
-            with open(self._log, "a") as file:
-                file.write(json.dumps(record) + "\n")
+        super().log(record)
+        with open(self._log, "a") as file:
+            file.write(json.dumps(record) + "\n")
 
     def rewind(self, seed: int, name: str, step: int) -> None:
-        with self._lock:
-            super().rewind(seed, name, step)
-            write_atomic(self._log, "".join(json.dumps(record) + "\n" for record in self.records).encode())
+        super().rewind(seed, name, step)
+        write_atomic(self._log, "".join(json.dumps(record) + "\n" for record in self.records).encode())

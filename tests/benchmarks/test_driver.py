@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import io
-import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +11,11 @@ import pytest
 
 from metarec_jax import recipes
 from metarec_jax.baselines import means
-from metarec_jax.benchmarks import catalogue_ranking, driver, item_cold_start, online, run, user_cold_start
+from metarec_jax.benchmarks import catalogue_ranking, item_cold_start, online, run, user_cold_start
 from metarec_jax.benchmarks.driver import ROWS
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.recipes import classical
-from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import FolderStore, Store, StoreError
 from metarec_jax.types import Baseline
 
@@ -90,37 +88,3 @@ def test_a_method_whose_predictions_are_no_numbers_leaves_nothing():
 def test_what_cannot_be_run_is_said(methods, message):
     with pytest.raises(ValueError, match=message):
         run(BENCHMARKS["users"](), ratings(), methods, progress=False)
-
-
-def test_seeds_beside_each_other_find_what_they_find_alone(monkeypatch):
-    def rows():
-        benchmark, own = BENCHMARKS["users"](), [recipes.protonet(steps=40, id_dim=4, width=8), recipes.bias()]
-        found = run(benchmark, ratings(), own, seeds=range(3), progress=False)
-        return found.frame()
-
-    beside = rows()
-    monkeypatch.setattr(driver, "at_once", lambda benchmark, sharding: 1)
-    assert beside.equals(rows())
-
-
-def test_a_seed_that_fails_ends_the_others():
-    """The one beside it trains until its next validation, and the one after it does not begin."""
-    store, begun = Store(), []
-
-    def run_seed(seed: int):
-        begun.append(seed)
-        if seed == 1:
-            raise PredictionError("seed 1")
-        for step in range(1000 if seed else 1):
-            time.sleep(0.01)
-            store.log({"seed": seed, "name": "maml", "step": step})
-
-    with pytest.raises(PredictionError, match="seed 1"):
-        driver.first_then_others(run_seed, [0, 1, 2, 3, 4], store, 2)
-    assert set(begun) <= {0, 1, 2, 3} and len(store.records) < 500
-
-
-def test_what_is_timed_or_shares_devices_runs_alone():
-    benchmark = BENCHMARKS["users"]()
-    assert driver.at_once(benchmark._replace(timed=True), None) == 1
-    assert driver.at_once(benchmark, Sharding(8)) == 1

@@ -44,7 +44,6 @@ def few_shot(
         recipes,
         default,
         table,
-        timed=bool(protocol.minutes),
         same_query=False,
         fit=fit,
         result=lambda measured: compose(measured, title, protocol),
