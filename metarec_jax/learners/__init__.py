@@ -43,6 +43,7 @@ from metarec_jax.learners.ranking.set_encoder import set_encoder
 from metarec_jax.learners.wrappers.feature_groups import on_groups
 from metarec_jax.learners.wrappers.neighbour_residuals import neighbour_residuals
 from metarec_jax.learners.wrappers.normalised import normalised
+from metarec_jax.learners.wrappers.standardised import standardised
 from metarec_jax.learners.wrappers.tied_head import tied_head
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "ridge",
     "set_encoder",
     "set_transformer",
+    "standardised",
     "tanp",
     "tied_head",
     "transfer",

@@ -50,4 +50,5 @@ __all__ = [
     "classical",
     "grid",
     "hyperparameters",
+    "in_standard_units",
 ]
