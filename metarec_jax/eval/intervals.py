@@ -7,10 +7,10 @@ always get the same resamples.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -158,5 +158,6 @@ def _paired_p(sums: np.ndarray, counts: np.ndarray) -> float:
     differences = (sums[:, 0] - sums[:, 1]) / counts
     if not differences.any():
         return 1.0
-    test: Any = stats.ttest_1samp(differences, 0.0)  # Any: scipy's stubs do not know the result's fields
-    return float(test.pvalue)
+    with np.errstate(divide="ignore"):  # all groups may differ by the same
+        t = abs(differences.mean()) / (differences.std(ddof=1) / np.sqrt(len(differences)))
+    return float(2.0 * special.stdtr(len(differences) - 1, -t))  # scipy.stats takes seconds to import

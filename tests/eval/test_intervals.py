@@ -117,3 +117,8 @@ def test_correlation_is_numpy_s_and_groups_are_drawn_together():
     twice = intervals.correlation(np.tile(a, 4), np.tile(b, 4), np.tile(np.arange(400) // 4, 4))
     assert twice.high - twice.low == pytest.approx(found.high - found.low)  # copies add nothing
     assert np.isnan(intervals.correlation(np.ones(9), np.arange(9.0), np.arange(9)).mean)
+
+
+def test_groups_that_all_differ_by_the_same_leave_no_doubt():
+    found = intervals.compare(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.5, 2.5]), np.array(["a", "b", "c"]), False)
+    assert found.p == 0.0 and found.low == pytest.approx(0.5) == found.high
