@@ -133,7 +133,7 @@ def make_devices(number: int) -> None:
         jax.config.update("jax_num_cpu_devices", number)
     if jax.version.__version_info__ < (0, 12):  # later ones may not know the flag, and a flag that is unknown is fatal
         # XLA's older way of writing loops: here it compiles in two thirds of the time and runs as fast or faster.
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}"
     keep_compiled()
 
 
