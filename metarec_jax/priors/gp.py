@@ -1,6 +1,7 @@
 """A Gaussian process (GP) over items in weight space, fitted to a training table."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -102,9 +103,17 @@ def item_noise(train: Ratings, fitted: Params, prior_ratings: float = 20.0) -> n
     return gp_population.item_noise(train, users, population, phi, mean, prior_ratings)
 
 
-@functools.lru_cache(maxsize=4)
+_DEFAULTS = {name: setting.default for name, setting in inspect.signature(fit).parameters.items() if name != "train"}
+
+
+@functools.wraps(fit)
 def fitted_gp(train: Ratings, **settings: float) -> Params:
-    """`fit`, cached: the learners of a run, and the tuning trials of one learner, use the same few settings."""
+    """`fit`, cached: the grid of the baseline, the learners of a run and the tuning trials of one share settings."""
+    return _fitted(train, **_DEFAULTS | settings)
+
+
+@functools.lru_cache(maxsize=12)
+def _fitted(train: Ratings, **settings: float) -> Params:
     with jax.ensure_compile_time_eval():  # the first call may come while a program is being traced
         return fit(train, **settings)
 

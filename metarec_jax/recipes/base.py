@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import fit_defaults
-from metarec_jax.learners.wrappers.standardised import standardised, units_of, with_units
+from metarec_jax.learners.wrappers.standardised import standardised, standardised_baseline, units_of, with_units
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.recipes.space import Between, Space
 from metarec_jax.train.config import Config
@@ -77,7 +77,12 @@ class Recipe(NamedTuple):
 
 
 def classical(baseline: Baseline, grid: Sequence[dict[str, Any]], space: Space | None = None) -> Recipe:
-    """The recipe of a classical method: its grid, and the space that tuning looks in, which holds the grid."""
+    """The recipe of a classical method: its grid, and the space that tuning looks in, which holds the grid.
+
+    One that predicts ratings is fitted in standard units, as learners are. Scores do not depend on the unit.
+    """
+    if baseline.output == "rating":
+        baseline = standardised_baseline(baseline)
     build = partial(_fitted, baseline)
     return Recipe(build, None, "baseline", space or {}, grid=tuple(grid), output=baseline.output)
 

@@ -19,6 +19,7 @@ from metarec_jax.baselines import (
     item_knn,
     means,
 )
+from metarec_jax.priors.gp import fitted_gp
 from metarec_jax.recipes.base import Recipe, classical
 from metarec_jax.recipes.space import Between, OneOf, grid
 
@@ -65,7 +66,7 @@ RATING: dict[str, Recipe] = {
         {"reg": Between(50.0, 1.5e5), "popularity": Between(1e-4, 3.0), "liked": YES_NO},
     ),
     "gp": classical(
-        gp.GP,
+        gp.GP._replace(fit=fitted_gp),
         grid(shrink=(100.0,), em_steps=(0,))
         + grid(shrink=(50.0, 100.0))
         + grid(shrink=(50.0,), reg_population=(20.0,))

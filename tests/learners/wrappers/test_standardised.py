@@ -23,18 +23,24 @@ from metarec_jax.types import Episode
 
 TABLE = random_table(5, users=80, items=30, least=8)
 SMALL = {"rank": 2, "id_dim": 4, "width": 8, "dim": 4}
+UNITS = [(1.0, 0.0), (0.25, -0.25), (5.0, -15.5), (20.0, 0.0)]  # scale r + shift
 LEARNERS = [name for name, recipe in RECIPES.items() if recipe.training is not None]
 
 
 def built(name: str, train: Ratings):
-    own, _ = hyperparameters(RECIPES[name])
-    return RECIPES[name].build(train, **{key: value for key, value in SMALL.items() if key in own})
+    recipe = RECIPES[name]
+    own = hyperparameters(recipe)[0] if recipe.training else recipe.grid[0]
+    return recipe.build(train, **own | {key: value for key, value in SMALL.items() if key in own})
 
 
 @functools.cache
+def as_line(scale: float, shift: float) -> Ratings:
+    """The same ratings as scale r + shift."""
+    return dataclasses.replace(TABLE, rating=np.float32(scale * TABLE.rating + shift))
+
+
 def in_other_units() -> Ratings:
-    """The same ratings as 20 r - 3."""
-    return dataclasses.replace(TABLE, rating=20.0 * TABLE.rating - 3.0)
+    return as_line(20.0, -3.0)
 
 
 def task(table: Ratings) -> Episode:
@@ -59,6 +65,20 @@ def test_predictions_and_gradients_follow_the_unit(name):
     np.testing.assert_allclose(other, 20.0 * plain - 3.0, rtol=2e-4)
     for slope, wanted in zip(same, slopes, strict=True):
         np.testing.assert_allclose(slope, wanted, atol=2e-4 * max(1.0, float(np.abs(wanted).max())))
+
+
+@pytest.mark.parametrize("name", [*RECIPES])
+def test_every_method_starts_alike_in_any_unit(name):
+    """Learners before their training, whose losses the test above looks at, and baselines fitted."""
+    found = []
+    for scale, shift in UNITS:
+        table = as_line(scale, shift)
+        method, params, episode = *built(name, table)[:2], task(table)
+        params = params or method.init(jax.random.key(0), example(table))
+        predictions = method.predict(method.adapt(params, episode.support), episode.query.x)
+        found.append(predictions if method.output == "score" else (predictions - shift) / scale)
+    for predictions in found[1:]:
+        np.testing.assert_allclose(predictions, found[0], rtol=1e-3, atol=1e-3)
 
 
 def test_variance_and_updates_are_in_rating_units():
