@@ -1,12 +1,19 @@
 """Small ratings tables that tests build, a chi-square test against equal chances, experiments in this process."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from scipy import stats
 
 from metarec_jax.data.table import Features, Ratings, build
+
+
+def slow_but(quick: Collection, cases: Iterable) -> list:
+    """The cases, of which all but the quick ones have the marker "slow"."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def random_frame(

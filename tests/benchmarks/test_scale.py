@@ -70,6 +70,7 @@ def start(columns: Path, out: Path, *own: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_ask_from_columns_as_one_does(folder, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

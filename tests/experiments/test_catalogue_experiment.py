@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pytest
+from helpers import slow_but
 
 from experiments import catalogue_ranking as experiment
 from metarec_jax.data.io.ratings_file import read_ratings
@@ -106,7 +107,8 @@ def test_the_learner_beats_popularity_by_a_margin_and_adaptation_is_what_does_it
     assert results.find(found, "neighbour_encoder", 4, "adaptation", "ndcg@10")["low"] > 0
 
 
-@pytest.mark.parametrize("killed", [3, 23])  # chunks of 20, 20: in training on what was rated, on what was liked
+# Chunks of 20, 20: in training on what was rated, on what was liked.
+@pytest.mark.parametrize("killed", slow_but([3], [3, 23]))
 def test_a_killed_run_goes_on_to_the_same_figures(call, finished, tmp_path, monkeypatch, killed):
     folder, chunks, save = tmp_path / "work", [], loop.train
 

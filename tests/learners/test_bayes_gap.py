@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from helpers import slow_but
 
 from metarec_jax import objectives
 from metarec_jax.data.synthetic.gaussian_world import bayes_optimal, make_world
@@ -23,7 +24,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", slow_but(["ridge"], RULES))
 def test_most_of_the_gap_to_the_bayes_optimum_is_closed(name):
     rule, share_at_least = RULES[name]
     world = make_world(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import slow_but
 
 from metarec_jax.models.conv4 import EPSILON, Conv4, Layer, Rows, moments
 from metarec_jax.ops.conv import conv3x3, in_row_blocks, join, output_moments, pool, split, strided_conv3x3
@@ -80,7 +81,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", slow_but(["few_channels", "strided"], LAYERS))
 def test_gradients_of_first_and_second_order(name):
     """Of a loss after one inner step, so that gradients of gradients count; with one row of padding."""
     layer, shape = LAYERS[name]

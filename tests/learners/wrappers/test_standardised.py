@@ -6,7 +6,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from helpers import random_table
+from helpers import random_table, slow_but
 
 from metarec_jax.benchmarks.ratings import user_cold_start
 from metarec_jax.data.table import Ratings
@@ -93,7 +93,7 @@ def test_variance_and_updates_are_in_rating_units():
         np.testing.assert_allclose(large, 400.0 * small, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", slow_but(["protonet", "maml", "ridge", "attentive_ridge", "cnp"], LEARNERS))
 def test_another_seed_is_the_same_program(name):
     """The training steps of two splits are the same text, down to every constant and shape."""
     texts = []
