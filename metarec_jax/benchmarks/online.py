@@ -72,7 +72,7 @@ def online_fold(ratings: Ratings, split: Split, seed: int, shots: Sequence[Shots
     @functools.cache
     def held_out(part: str) -> dict[Shots, HeldOut]:
         own: splits.HeldOut = split.valid if part == "valid" else split.test
-        tasks = jax.tree.map(jnp.asarray, histories(ratings, own, positions))
+        tasks = jax.tree.map(jnp.asarray, histories(ratings, own, positions, seed))
         return {"all": HeldOut(tasks, ratings.user_ids[own.users])}
 
     def watched() -> Mapping[Shots, HeldOut]:

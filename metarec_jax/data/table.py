@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 import polars as pl
 
+from metarec_jax.data.hashing import pair_hash
+
 
 class DataError(ValueError):
     """Bad input data. The message is one line that names the file, row or column and the remedy."""
@@ -27,7 +29,8 @@ class Features:
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared and hashed by identity
 class Ratings:
-    """Ratings as flat arrays, sorted by user and within a user by time (by order in the file without timestamps).
+    """Ratings as flat arrays, sorted by user and within a user by time; those of the same time, or without timestamps
+    all, by a hash, so that the order of the rows in a file does not matter.
 
     Users are numbered 0..U-1 and items 0..I-1 in the sorted order of their raw ids; `user_ids` and `item_ids` give the
     raw ids. Memory is linear in the number of ratings.
@@ -177,7 +180,9 @@ def build(
     frame = frame.with_columns(
         u=pl.col("user").replace_strict(user_ids, range(len(user_ids)), return_dtype=pl.Int32),
         i=pl.col("item").replace_strict(item_ids, range(len(item_ids)), return_dtype=pl.Int32),
-    ).sort(["u", "timestamp"] if has_time else ["u"], maintain_order=True)
+    )
+    ties = pl.Series("ties", pair_hash(frame["u"].to_numpy(), frame["i"].to_numpy()))
+    frame = frame.with_columns(ties).sort(["u", *["timestamp"] * has_time, "ties"])
     return Ratings(
         name=name,
         user=frame["u"].to_numpy(),

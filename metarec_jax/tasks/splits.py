@@ -7,6 +7,7 @@ in `tasks.episodes`.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ import polars as pl
 
 from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings, content_hash
-from metarec_jax.tasks.hashing import in_hash_order
+from metarec_jax.tasks.hashing import in_hash_order, in_time_order
 from metarec_jax.tasks.user_episodes import Order
+
+ORDERS: dict[Order, Callable[[Ratings, np.ndarray, int], np.ndarray]] = {"random": in_hash_order, "time": in_time_order}
 
 
 class HeldOut(NamedTuple):
@@ -53,7 +56,8 @@ def split_users(
       seed: another seed gives another split.
       query: number of query ratings of a held-out user: random ones in random order, the last ones in time order.
         Held-out users with fewer ratings are left out.
-      order: the order of the other ratings, the support: by a hash of (seed, user, item), or by time.
+      order: the order of the other ratings, the support: by a hash of (seed, user, item), or by time, and by the hash
+        among ratings of the same time.
       min_ratings, max_ratings: bounds on the number of ratings of a held-out user; others are left out.
       filter_training: whether these bounds hold for training users too.
 
@@ -99,8 +103,7 @@ def held_out(
     support, queries = [], []
     for user in chosen:
         user_rows = rows[bounds[user] : bounds[user + 1]]
-        if order == "random":
-            user_rows = in_hash_order(ratings, user_rows, seed)
+        user_rows = ORDERS[order](ratings, user_rows, seed)
         support.append(user_rows[: len(user_rows) - query])
         queries.append(user_rows[len(user_rows) - query :])
     return HeldOut(chosen.astype(np.int32), pad_rows(support), pad_rows(queries))
@@ -158,6 +161,16 @@ def split_frame(ratings: Ratings, split: Split) -> pl.DataFrame:
     if ratings.timestamp is not None:
         columns["timestamp"] = ratings.timestamp[rows]
     return pl.DataFrame(columns).with_columns(place=pl.Series(np.concatenate([group[2] for group in groups])))
+
+
+def tied_cuts(ratings: Ratings, held: HeldOut) -> float | None:
+    """The share of the tasks in time order whose last support rating and first query rating are of the same time, so
+    that a hash decided which is which; None where there are no times, or a task is not in time order."""
+    if ratings.timestamp is None or held.support.shape[1] == 0:
+        return None
+    last = np.where(held.support >= 0, ratings.timestamp[held.support], np.iinfo(np.int64).min).max(axis=1)
+    first = np.where(held.query >= 0, ratings.timestamp[held.query], np.iinfo(np.int64).max).min(axis=1)
+    return float(np.mean(last == first)) if (last <= first).all() else None
 
 
 def pad_rows(lists: list[np.ndarray]) -> np.ndarray:

@@ -42,7 +42,8 @@ def training_tasks(
         most S of the others as support.
       vary_support: draw the number of support ratings uniformly from 0..S in every episode, so that the learner is
         trained for every K; else it is S.
-      order: in "time" order no support rating is later than a query rating.
+      order: in "time" order no support rating is later than a query rating; for ratings of the same time see
+        `data.table.Ratings`.
       unseen: fraction of the episodes in which the item ids are replaced by ids of random items without a training
         rating (where there are any) while the content stays. So a learner is trained on items that it knows by content
         alone, and the parameters of such ids fit an item without ratings.

@@ -21,6 +21,7 @@ from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.ops.rows import map_rows
 from metarec_jax.priors.gp import fit
+from metarec_jax.tasks.hashing import in_time_order
 from metarec_jax.tasks.histories import histories
 from metarec_jax.tasks.splits import HeldOut
 from metarec_jax.types import Episode, Examples
@@ -64,7 +65,7 @@ def methods():
 def test_histories_are_the_first_ratings_of_a_user_in_time_order():
     found = tasks(5)
     for row, user in enumerate(USERS):
-        rows = np.flatnonzero(TABLE.user == user)[:5]
+        rows = in_time_order(TABLE, np.flatnonzero(TABLE.user == user), 0)[:5]
         assert (np.diff(TABLE.timestamp[rows]) >= 0).all()
         real = np.asarray(found.mask[row]) > 0
         assert real.sum() == len(rows) and real[: len(rows)].all()

@@ -13,7 +13,7 @@ from scipy import stats
 
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.episodes import episodes
-from metarec_jax.tasks.splits import make_split, pad_rows, split_frame, split_users
+from metarec_jax.tasks.splits import make_split, pad_rows, split_frame, split_users, tied_cuts
 from metarec_jax.tasks.users import training_tasks
 
 ORDERS = ["random", "time"]
@@ -49,14 +49,32 @@ def test_new_users_rows_and_items_move_nobody(data_seed, seed, order):
     assert untouched and {key: items[key] for key in untouched} == untouched
 
 
-def test_the_order_of_the_rows_in_the_file_does_not_matter():
-    frame = random_frame(3, users=60)
-    frame = frame.unique(["user", "timestamp"], maintain_order=True)  # ties in time are told apart by the file
+@settings(max_examples=15, deadline=None)
+@given(data_seed=st.integers(0, 10**6), order=st.sampled_from(ORDERS), times=st.booleans())
+def test_the_order_of_the_rows_in_the_file_does_not_matter(data_seed, order, times):
+    """Many ratings of a user are of the same time, or all where there are no times."""
+    frame = random_frame(data_seed, users=60, times=times or order == "time")
     tables = [table_of(frame), table_of(frame.sample(fraction=1.0, shuffle=True, seed=1))]
-    for order in ORDERS:
-        one, other = (split_users(table, seed=0, query=3, order=order) for table in tables)
-        assert one.sha256 == other.sha256
-        assert parts_of(tables[0], seed=0, query=3, order=order) == parts_of(tables[1], seed=0, query=3, order=order)
+    one, other = (split_users(table, seed=0, query=3, order=order) for table in tables)
+    assert one.sha256 == other.sha256
+    assert parts_of(tables[0], seed=0, query=3, order=order) == parts_of(tables[1], seed=0, query=3, order=order)
+    data = [training_tasks(table, support=2, query=2, order=order).data for table in tables]
+    jax.tree.map(np.testing.assert_array_equal, *data)
+
+
+def test_ratings_of_one_time_are_in_the_order_of_the_seeded_hash_and_the_share_is_told():
+    frame = random_frame(3, users=200, items=20, least=10, most=10)
+    table = table_of(frame.with_columns(timestamp=pl.lit(7)))
+    held = split_users(table, seed=0, query=3, order="time").test
+    np.testing.assert_array_equal(held.query, split_users(table, seed=0, query=3).test.query)
+    assert_uniform(np.bincount((held.query - table.user_offsets[held.users][:, None]).ravel(), minlength=10))
+    assert tied_cuts(table, held) == 1.0
+    half = pl.when(pl.col("user").str.slice(1).cast(pl.Int64) % 2 == 0).then(7).otherwise(pl.int_range(pl.len()))
+    mixed = table_of(frame.with_columns(timestamp=half))
+    held = split_users(mixed, seed=0, query=3, order="time").test
+    even = [int(user[1:]) % 2 == 0 for user in mixed.user_ids[held.users]]
+    assert tied_cuts(mixed, held) == np.mean(even)
+    assert tied_cuts(mixed, split_users(mixed, seed=0, query=3).test) is None
 
 
 def test_the_hash_is_pinned():
@@ -131,7 +149,7 @@ def test_parts_are_disjoint_and_complete(data_seed, seed, query, order, bounds, 
             assert sorted(rows.tolist()) == list(range(first, end)) and len(asked) == query
             assert (support[np.sum(support >= 0) :] == -1).all()  # padding at the end only
             if order == "time":
-                assert (rows == np.arange(first, end)).all()
+                assert (np.diff(table.timestamp[rows]) >= 0).all()
 
 
 def test_random_order_is_not_the_order_of_the_file_or_of_time():

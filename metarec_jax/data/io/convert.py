@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from metarec_jax.data.hashing import pair_hash
 from metarec_jax.data.io.columns import HEADER, advise, blocks_of_users, describe
 from metarec_jax.data.io.folders import new_folder
 from metarec_jax.data.io.ratings_file import read_blocks
 from metarec_jax.data.table import DataError, Features, aligned, id_order
 
-ROWS = 4_000_000  # sorted by time at once
+ROWS = 4_000_000  # sorted at once
 LET_GO = mmap.MADV_DONTNEED  # frees pages of this process; what was written to them is kept by the operating system
 DTYPES = {"item": np.dtype(np.int32), "rating": np.dtype(np.float32), "timestamp": np.dtype(np.int64)}
 
@@ -58,7 +59,7 @@ def write_columns(
         offsets = np.concatenate([[0], np.cumsum(census.counts)])
         rating_arrays = {name: _create(temporary, name, total) for name in census.columns}
         _scatter(path, columns, census, offsets, rating_arrays)
-        _order_by_time(path, columns, census, offsets, rating_arrays)
+        _order(path, columns, census, offsets, rating_arrays)
         for array in rating_arrays.values():
             array.flush()
         id_arrays = {"offsets": offsets, "user_ids": np.array(census.user_ids), "item_ids": np.array(census.item_ids)}
@@ -100,7 +101,7 @@ def _create(folder: Path, name: str, size: int) -> np.memmap:
 def _scatter(
     path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, rating_arrays: dict[str, np.memmap]
 ) -> None:
-    """Write each rating to the next free row of its user, so that a user's rows keep the order of the file."""
+    """Write each rating to the next free row of its user."""
     user_enum, item_enum = pl.Enum(census.user_ids), pl.Enum(census.item_ids)
     free = offsets[:-1].copy()
     for frame in read_blocks(path, columns):
@@ -115,10 +116,10 @@ def _scatter(
             advise(array, LET_GO)
 
 
-def _order_by_time(
+def _order(
     path: Path, columns: dict[str, str] | None, census: Census, offsets: np.ndarray, rating_arrays: dict[str, np.memmap]
 ) -> None:
-    """Sort each user's rows by time, where there are times.
+    """Sort each user's rows as those of `data.table.Ratings` are.
 
     Raises:
       DataError: a user rates an item twice.
@@ -130,11 +131,10 @@ def _order_by_time(
         pairs = np.sort(user * len(census.item_ids) + item)
         if (repeated := np.diff(pairs) == 0).any():
             raise _repeated(path, columns, census, int(pairs[repeated.argmax()]))
-        if "timestamp" in rating_arrays:
-            order = np.lexsort((rating_arrays["timestamp"][start:end], user))
-            for array in rating_arrays.values():
-                array[start:end] = array[start:end][order]
+        times = [rating_arrays["timestamp"][start:end]] if "timestamp" in rating_arrays else []
+        order = np.lexsort((pair_hash(user, item), *times, user))
         for array in rating_arrays.values():
+            array[start:end] = array[start:end][order]
             advise(array, LET_GO)
 
 
