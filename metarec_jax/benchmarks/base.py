@@ -72,6 +72,7 @@ class Trained(NamedTuple):
     settings: dict[str, Any]
     # Keywords of the recipe's builder -> the same method with these settings instead of its own.
     rebuild: Callable[..., Built] | None = None
+    warning: str = ""  # a sentence: what is wrong with it
 
 
 class Outcome(NamedTuple):
@@ -79,7 +80,7 @@ class Outcome(NamedTuple):
 
     # "predictions": `driver.ROWS`; "values": name, shots, seed, task, user and a column a metric; `Answers.more`.
     frames: dict[str, pl.DataFrame]
-    info: dict[str, Any]  # kind, output, transductive, seconds, settings by K, names of the frames
+    info: dict[str, Any]  # kind, output, transductive, seconds, settings by K, warnings, names of the frames
 
     @property
     def predictions(self) -> pl.DataFrame:

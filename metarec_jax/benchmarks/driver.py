@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from absl import logging
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, Key, Outcome, Trained
 from metarec_jax.benchmarks.fitting import fitted, train
@@ -135,8 +136,12 @@ def run_method(
         return kept
     begun, fit = time.perf_counter(), benchmark.fit or fitted
     answers: dict[Key, Answers] = {}
+    warnings: list[str] = []
     try:
         for ready, keys in fit(benchmark, recipe, fold, store, sharding=sharding, progress=progress):
+            if ready.warning:
+                logging.warning(ready.warning)
+                warnings.append(ready.warning)
             for key, own in benchmark.answer(recipe.name, ready, fold, keys).items():
                 answers[key] = own._replace(settings=ready.settings | own.settings)
     except (TrainingError, PredictionError):
@@ -144,7 +149,7 @@ def run_method(
         raise
     outcome_frames = frames(recipe.name, fold.seed, answers)
     info = {"kind": recipe.kind, "output": recipe.output, "transductive": recipe.transductive}
-    info |= {"seconds": time.perf_counter() - begun, "frames": list(outcome_frames)}
+    info |= {"seconds": time.perf_counter() - begun, "frames": list(outcome_frames), "warnings": warnings}
     info["settings"] = {str(shots_of(key)): own.settings for key, own in answers.items()}
     outcome = Outcome(outcome_frames, info)
     save_outcome(store, folder, outcome)

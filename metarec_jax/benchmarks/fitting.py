@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 import jax
@@ -15,7 +15,7 @@ from metarec_jax.recipes.base import Recipe, Stage, hyperparameters
 from metarec_jax.train.fit import Journal, fit
 from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store
-from metarec_jax.types import Array, Params
+from metarec_jax.types import Array, Examples, Params
 
 
 def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_out: HeldOut) -> float:
@@ -52,7 +52,14 @@ def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[T
         recipe.name, recipe.baseline, list(recipe.grid), fold.tables["train"], fold.held_out("valid"), judge
     )
     for best in winners:
-        yield Trained(recipe.baseline, best.params, best.settings), best.shots
+        told = []
+        if recipe.output == "rating":
+            told = [
+                warn(benchmark, fold, recipe.name, value, [fold.held_out("valid")[k]], f" at K = {k}")
+                for k, value in best.values.items()
+            ]
+        warning = " ".join(filter(None, told))
+        yield Trained(recipe.baseline, best.params, best.settings, warning=warning), list(best.values)
 
 
 def train(
@@ -71,11 +78,11 @@ def train(
         metric, name = benchmark.validating(built.method.output), stage_name(stage, fold.label(recipe.name))
 
         def validate(params: Params, method: Method = built.method) -> float:
-            watched = (fold.watched or (lambda: fold.held_out("valid")))()
-            return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in watched.values()]))
+            every_k = watched(fold).values()
+            return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in every_k]))
 
         folder = fold.place(recipe.name) + ("" if stage.table == "train" else f"/{stage.table}")
-        params = fit(
+        ended = fit(
             built.method,
             fold.tasks(stage.table),
             outer,
@@ -86,8 +93,46 @@ def train(
             keep_last=stage.keep_last,
             sharding=sharding,
             journal=Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
-        ).params
-    return Trained(built.method, params, own | vars(config), build)
+        )
+        params = ended.params
+    warning = ""
+    if recipe.output == "rating":
+        warning = warn(benchmark, fold, recipe.name, float(ended.run.best_value), watched(fold).values())
+    return Trained(built.method, params, own | vars(config), build, warning)
+
+
+def watched(fold: Fold) -> Mapping[Shots, HeldOut]:
+    """The tasks that early stopping watches, at every K."""
+    return (fold.watched or (lambda: fold.held_out("valid")))()
+
+
+def warn(benchmark: Benchmark, fold: Fold, name: str, reached: float, tasks: Iterable[HeldOut], where: str = "") -> str:
+    """A sentence where a method does worse on validation tasks than the mean rating, which no method has to; "" where
+    it does not, or where what is minimised is not the RMSE.
+
+    Args:
+      benchmark, fold: what was trained or chosen for.
+      name: of the method.
+      reached: what was minimised, the mean over these Ks.
+      tasks: the validation tasks at each K.
+      where: what the sentence calls these Ks.
+    """
+    metric, train, tasks = benchmark.metrics[0], fold.tables["train"], list(tasks)
+    if metric.name != "rmse" or not all(hasattr(at_k.tasks, "query") for at_k in tasks):
+        return ""
+    constant = np.mean([metric.mean(_of_constant(at_k.tasks.query, train.units[0])) for at_k in tasks])
+    if reached <= 1.001 * constant:
+        return ""
+    return (
+        f"{fold.label(name)}, seed {fold.seed}: {metric.label} {reached:.4f} on the validation tasks{where}, worse than"
+        f" the mean rating's {constant:.4f}; it has diverged, or its settings do not fit these data."
+    )
+
+
+def _of_constant(query: Examples, mean: float) -> np.ndarray:
+    """[T] mean squared errors of a constant prediction."""
+    y, mask = np.asarray(query.y), np.asarray(query.mask)
+    return np.sum(mask * (y - mean) ** 2, axis=1) / np.maximum(mask.sum(axis=1), 1.0)
 
 
 def stage_name(stage: Stage, name: str) -> str:

@@ -18,6 +18,7 @@ from metarec_jax.eval.compare import Scores, result_rows
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes.base import Recipe
 from metarec_jax.report import html, latex, plots, results, table
+from metarec_jax.tasks.splits import tied_cuts
 from metarec_jax.train.store import Store
 
 
@@ -139,6 +140,18 @@ class Measured(NamedTuple):
         rows = result_rows(scores, self.benchmark.metrics, self.benchmark.same_query)
         return [row | {"settings": settings[row["name"], str(row["shots"])]} for row in rows]
 
+    def warnings(self) -> list[str]:
+        """Sentences: what a reader of the figures has to know."""
+        every = [warning for own in self.outcomes.values() for each in own for warning in each.info.get("warnings", [])]
+        first = next(iter(self.folds.values()))[0]
+        tied = first.split and tied_cuts(first.tables["all"], first.split.test)
+        if tied:
+            every.append(
+                f"{tied:.0%} of the test tasks have a rating of the same time on both sides of the cut between what is"
+                " known and what is asked; a hash decides which is which."
+            )
+        return every
+
 
 def scores_of(benchmark: Benchmark, outcomes: list[Outcome]) -> list[Scores]:
     """The values of a method at every K, its seeds side by side."""
@@ -162,6 +175,7 @@ def compose(measured: Measured) -> Result:
             "split": describe(measured.folds),
             "seeds": seeds,
             "rows": measured.rows(),
+            "warnings": measured.warnings(),
             "curves": {name: store.curve(seeds[0], name) for name in store.names(seeds[0])},
             "timing": {stage: round(seconds, 2) for stage, seconds in measured.timing.items()},
             "environment": environment(),

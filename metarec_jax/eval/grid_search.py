@@ -15,7 +15,7 @@ class Tuned(NamedTuple):
 
     settings: dict[str, Any]
     params: Params
-    shots: list[Shots]  # the Ks at which they did best
+    values: dict[Shots, float]  # what was minimised, at the Ks at which they did best
 
 
 def grid_search(
@@ -49,7 +49,8 @@ def grid_search(
         winners = {winner for _, winner in best.values()}
         fitted = {winner: params for winner, params in fitted.items() if winner in winners}
     for number, params in fitted.items():
-        yield Tuned(grid[number], params, [shots for shots, (_, winner) in best.items() if winner == number])
+        values = {shots: value for shots, (value, winner) in best.items() if winner == number}
+        yield Tuned(grid[number], params, values)
 
 
 def fit_defaults(baseline: Baseline) -> dict[str, Any]:

@@ -13,6 +13,7 @@ Layout (schema 1), JSON all through; null is "undefined", NaN is never written:
       versus     learners: {"baseline": name, metric: {difference, low, high, p}} against the best baseline
                  at this K; a metric in which another one is best names its own "baseline" beside the four
       adaptation learners, K > 0: {metric: {difference, low, high, p}} against the same learner at K = 0
+    warnings     [sentence, ...]; may be missing
     curves       {learner: [{step, loss, valid_<metric>, seconds}, ...]}
     timing       {stage: seconds}
     environment  {...}
@@ -61,6 +62,7 @@ def validate(results: Any) -> Results:
     _require(results, _SECTIONS, "results")
     _require(results["dataset"], _DATASET, "dataset")
     _require(results["split"], _SPLIT, "split")
+    _require(results | {"warnings": results.get("warnings", [])}, {"warnings": list}, "results")
     seen = set()
     for index, row in enumerate(results["rows"]):
         where = f"rows[{index}]"

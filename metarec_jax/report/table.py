@@ -108,7 +108,7 @@ def opponents(results: Results, metric: str) -> list[str]:
 
 
 def text_table(results: Results, metric: str = "rmse") -> str:
-    """Three blocks of text: the figures, each learner against the best baseline, what adaptation adds."""
+    """Blocks of text: the figures, each learner against the best baseline, what adaptation adds, warnings."""
     ks = columns(results)
     named = [f"{k}, {name}" for k, name in zip(ks, opponents(results, metric), strict=True)]
     good = "negative" if by_name(metric).lower_is_better else "positive"
@@ -121,6 +121,8 @@ def text_table(results: Results, metric: str = "rmse") -> str:
         body = _strips(heads, changes(results, metric, against))
         if body:
             blocks.append([title, note, "", *body])
+    if warnings := results.get("warnings"):
+        blocks.append([f"warning: {warning}" for warning in warnings])
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
 
 

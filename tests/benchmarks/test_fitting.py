@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.benchmarks import user_cold_start
+from metarec_jax.benchmarks import run, user_cold_start
 from metarec_jax.benchmarks.fitting import value
+from metarec_jax.recipes import RECIPES, classical, grid
+from metarec_jax.report.html import html_page
 from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline
 
@@ -34,3 +36,28 @@ def test_one_user_without_a_number_is_a_lost_setting(output):
     """The others do not count without that user."""
     broken = int(VALID.tasks.query.x.id[0, 0])
     assert value(BENCHMARK, "constant", constant(broken, output), {}, VALID) == np.inf
+
+
+def test_a_method_that_is_worse_than_the_mean_says_so_in_table_and_page(caplog):
+    """Once: a learner that has diverged, and a classical method at one K; what is as good as the mean says nothing."""
+    table = random_table(1, users=150, items=20, least=8)
+    worse = Baseline(
+        lambda train: {"mean": jnp.float32(train.units[0])},
+        lambda params, support: params["mean"] + 50.0 * jnp.sum(support.mask),
+        lambda fast, x: jnp.full(x.id.shape, fast),
+    )
+    methods = [
+        "constant",
+        classical(worse, grid())._replace(name="worse"),
+        RECIPES["maml"].configured(inner_lr=30.0, steps=1, id_dim=2, width=4)._replace(name="far"),
+    ]
+    store = Store()
+    result = run(user_cold_start(shots=(0, 2), query=3), table, methods, store=store, progress=False)
+    told = result.content["warnings"]
+    assert [sentence.split(",")[0] for sentence in told] == ["worse", "far"]
+    assert "at K = 2" in told[0] and "at K = 0" not in told[0] and "worse than the mean rating's" in told[1]
+    for sentence in told:
+        assert f"warning: {sentence}" in result.table("rmse") and caplog.text.count(sentence) == 1
+        assert sentence.replace("'", "&#39;") in html_page(result.content)
+    again = run(user_cold_start(shots=(0, 2), query=3), table, methods, store=store, progress=False)
+    assert again.content["warnings"] == told

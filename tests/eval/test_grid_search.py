@@ -59,20 +59,20 @@ def tuned(grid, baseline=None):
 @pytest.mark.parametrize("grid", [[0, 3, 5], [5, 3, 0], [3, 0, 17, 5]])
 def test_each_k_gets_its_own_best_setting(output, grid):
     found = tuned(grid, best_at(output))
-    assert {entry.settings["at"]: entry.shots for entry in found} == {0: [0], 3: [3], 5: [5]}
+    assert {entry.settings["at"]: list(entry.values) for entry in found} == {0: [0], 3: [3], 5: [5]}
     assert all(float(entry.params["at"]) == entry.settings["at"] for entry in found)
 
 
 def test_one_entry_a_setting_with_all_the_ks_at_which_it_wins():
     found = tuned([4, 40])
-    assert [(entry.settings, entry.shots) for entry in found] == [({"at": 4}, SHOTS)]
+    assert [(entry.settings, list(entry.values)) for entry in found] == [({"at": 4}, SHOTS)]
     found = tuned([-1, 4])
-    assert {entry.settings["at"]: entry.shots for entry in found} == {-1: [0], 4: [3, 5]}
+    assert {entry.settings["at"]: list(entry.values) for entry in found} == {-1: [0], 4: [3, 5]}
 
 
 def test_the_earlier_setting_wins_a_tie():
     for grid in ([2, 4], [4, 2]):  # both are 1 away from K = 3
-        assert {entry.settings["at"]: entry.shots for entry in tuned(grid)}[grid[0]].count(3) == 1
+        assert {entry.settings["at"]: list(entry.values) for entry in tuned(grid)}[grid[0]].count(3) == 1
 
 
 @pytest.mark.parametrize("output", ["rating", "score"])
@@ -80,7 +80,7 @@ def test_the_earlier_setting_wins_a_tie():
 @pytest.mark.parametrize("grid", [["bad", 3], [3, "bad"]])
 def test_a_setting_that_gives_no_numbers_loses_at_every_k(output, bad, grid):
     found = tuned([bad if at == "bad" else at for at in grid], best_at(output))
-    assert [(entry.settings, entry.shots) for entry in found] == [({"at": 3}, SHOTS)]
+    assert [(entry.settings, list(entry.values)) for entry in found] == [({"at": 3}, SHOTS)]
 
 
 def test_where_every_setting_is_broken_the_prediction_says_so():
