@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from logging import WARNING, getLogger
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +69,10 @@ class Experiment(NamedTuple):
     def __call__(self, argv: list[str] | None = None) -> None:
         """Read the flags and do the work; `argv` begins with the name of the program."""
         argv = sys.argv if argv is None else argv
+        flags.FLAGS.mark_as_parsed()  # absl's own, of which there are none here; else it warns of them
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
+        getLogger("jax").setLevel(WARNING)  # it tells of every kind of device that is not there
         with one_line_errors():
             options = self.options(argv)
             if options is not None:

@@ -152,6 +152,20 @@ def test_names_say_what_things_are(path):
     assert not names & {"found", "of", "one", "at", "both"}
 
 
+def test_bars_are_off_where_the_output_is_no_terminal():
+    calls = [
+        (name_of(path), node)
+        for path in python_files("metarec_jax", "experiments", "scripts")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tqdm"
+    ]
+    assert calls
+    for name, call in calls:
+        (off,) = [keyword.value for keyword in call.keywords if keyword.arg == "disable"] or [None]
+        off = off.body if isinstance(off, ast.IfExp) else off
+        assert isinstance(off, ast.Constant) and off.value is None, name  # tqdm's word for that
+
+
 def test_files_that_docs_name_exist():
     pattern = r"`((?:metarec_jax/|experiments/|scripts/|tests/)?[a-z_]+/[a-z_/0-9]+\.(?:py|md|sh))`"
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

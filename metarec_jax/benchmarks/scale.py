@@ -130,7 +130,7 @@ def run(
             start = saved.restore(step, start)
         first, begun = int(start.state.step), time.perf_counter()
         shown = progress and distributed.is_first()
-        with tqdm(total=config.steps, initial=first, unit="step", disable=not shown) as bar:
+        with tqdm(total=config.steps, initial=first, unit="step", disable=None if shown else True) as bar:
 
             def on_steps(now: loop.Run, point: loop.Progress) -> None:
                 saved.save(point.step, now)
@@ -203,7 +203,7 @@ def _test(
     liked = default_threshold(todo.train) if config.test == "catalogue" else None
     content, sizes = todo.train.item_features.values, streaming.Sizes(items=config.items)
     own = len(distributed.share_of(len(asked.names)))
-    with tqdm(total=own, desc="test", unit="user", disable=not shown) as bar:
+    with tqdm(total=own, desc="test", unit="user", disable=None if shown else True) as bar:
         values = streaming.ask(
             name, built.method, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
         )

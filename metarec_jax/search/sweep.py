@@ -106,7 +106,9 @@ def sweep(
     runs, table = plan(recipe, vary, seeds), benchmark.table(data)
     fold, config = benchmark.folds(table, 0, Store())[0], runs[0].config
     curves, clock = [], time.perf_counter()
-    with tqdm(total=config.total, unit="step", desc=f"{len(runs)} runs of {recipe.name}", disable=not progress) as bar:
+    with tqdm(
+        total=config.total, unit="step", desc=f"{len(runs)} runs of {recipe.name}", disable=None if progress else True
+    ) as bar:
 
         def on_steps(step: int, loss: np.ndarray, values: np.ndarray) -> None:
             seconds = round(time.perf_counter() - clock, 3)
