@@ -192,7 +192,5 @@ def test_where_a_score_is_not_finite_there_is_no_figure(score):
     assert not finite
     for metric in RANKING:
         assert np.isnan(metric.function(places)), metric.name
-    places, finite = in_blocks(
-        scores, relevant, np.array([3], np.int32), 4, 2
-    )  # no candidate any more
+    places, finite = in_blocks(scores, relevant, np.array([3], np.int32), 4, 2)  # no candidate any more
     assert finite and all(np.isfinite(metric.function(places)) for metric in RANKING)

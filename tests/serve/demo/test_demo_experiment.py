@@ -5,7 +5,7 @@ from helpers import call, write_ratings
 
 from experiments import demo, learner
 from metarec_jax.benchmarks import Trained, user_cold_start
-from metarec_jax.serve.demo.server import Server, bind
+from metarec_jax.serve.demo.connections import Server, bind
 from metarec_jax.train.store import Store
 
 
@@ -25,6 +25,7 @@ def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):
 
 def test_what_is_wrong_is_one_line(tmp_path):
     with bind(0) as server, pytest.raises(SystemExit, match="error: port .* choose another --port"):
+        server.listen(lambda *_: [])
         call(demo, f"--port={server.server_port}", "--ratings=nowhere.csv")
     with pytest.raises(SystemExit, match="error: .*nowhere.csv"):
         call(demo, "--port=0", "--ratings=nowhere.csv")
