@@ -31,6 +31,7 @@ def work(options: Options) -> None:
         raise ValueError("--learner=deep_kernel cannot give reasons: its examples have no weights.")
     with bind(options.port) as server:  # before anything long starts
         use = learner.train(options, user_cold_start(**protocol(options)))
+        use.store.close()  # a page on another port may be of the same training
         ratings, trained = use.fold.tables["all"], use.trained
         server.listen(make_app(Recommender(trained.method, trained.params, ratings), ratings, use.name))
         print(f"Ready: http://127.0.0.1:{server.server_port} (Ctrl+C ends it)", flush=True)

@@ -4,15 +4,16 @@ import pytest
 from helpers import call, write_ratings
 
 from experiments import demo, learner
+from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Trained, user_cold_start
 from metarec_jax.serve.demo.connections import Server, bind
 from metarec_jax.train.store import Store
 
 
-def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):
+def test_it_says_where_it_is(capsys, monkeypatch, tmp_path, table, ridge, recommender):
     def train(options, benchmark):
         fold = user_cold_start((0,)).folds(table, 0, Store())[0]
-        return learner.Use("ridge", Trained(*ridge, {}), fold, Store())
+        return learner.Use("ridge", Trained(*ridge, {}), fold, Workdir(tmp_path, ""))
 
     served = []
     monkeypatch.setattr(learner, "train", train)  # which export.py does too
