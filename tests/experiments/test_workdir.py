@@ -1,5 +1,6 @@
 """Whose a work directory is: one run's at a time, and after a kill that of the same run."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -102,11 +103,14 @@ def test_the_lock_goes_with_the_process(tmp_path):
 
 
 def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     store = Workdir(tmp_path / "work", TEXT)
-    for _ in range(2):
-        with monkeypatch.context() as full:
-            full.setattr(os, "fsync", lambda file: os.ftruncate(file, 1 << 62))  # more than any disk has
-            with pytest.raises((StoreError, OSError)):
+    for _ in range(2):  # the flags are the first that it has no room for, then what is kept
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises((StoreError, OSError), match="No space left"):
                 store.save("data.json", b"{}")
         store.close()
         assert not [*tmp_path.rglob("*.tmp")]
