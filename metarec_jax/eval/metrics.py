@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from metarec_jax.eval import ranking_metrics
 from metarec_jax.eval.ties import mean_discount, tie_groups
@@ -31,7 +32,7 @@ def _refuse_nan(metric: Callable[..., Array]) -> Callable[..., Array]:
     @functools.wraps(metric)
     def refusing(prediction: Array, rating: Array, mask: Array, *settings: Any) -> Array:
         broken = jnp.any(_broken(*map(jnp.asarray, (prediction, rating, mask))))
-        if not isinstance(broken, jax.core.Tracer) and broken:
+        if not isinstance(broken, Tracer) and broken:
             raise ValueError("a prediction or a rating is NaN, which no metric can count.")
         return jnp.where(broken, jnp.nan, metric(prediction, rating, mask, *settings))
 
