@@ -23,15 +23,17 @@ def work(options: Options) -> None:
       ValueError: a flag is wrong, or what the page needs is not installed.
     """
     try:
-        from metarec_jax.serve.demo.server import bind, make_app
+        from metarec_jax.serve.demo.connections import bind
+        from metarec_jax.serve.demo.server import make_app
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is missing; start scripts/demo.sh, which installs it.") from error
     if options.learner == "deep_kernel":
         raise ValueError("--learner=deep_kernel cannot give reasons: its examples have no weights.")
     with bind(options.port) as server:  # before anything long starts
         use = learner.train(options, user_cold_start(**protocol(options)))
+        use.store.close()  # a page on another port may be of the same training
         ratings, trained = use.fold.tables["all"], use.trained
-        server.set_app(make_app(Recommender(trained.method, trained.params, ratings), ratings, use.name))
+        server.listen(make_app(Recommender(trained.method, trained.params, ratings), ratings, use.name))
         print(f"Ready: http://127.0.0.1:{server.server_port} (Ctrl+C ends it)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

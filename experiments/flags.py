@@ -83,7 +83,7 @@ DEVICES = {
 }
 PLACES = {
     "workdir": _text(None, "Where everything is written; default below runs/."),
-    "out": _text(None, "Folder or file of the results."),
+    "out": _text(None, "Folder or file of the results; default below runs/."),
     "file": _text(None, "The file to write; default LEARNER.zip in the work directory."),
     "storage": _text(
         None,

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from logging import WARNING, getLogger
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ class Options:
 
     experiment: str
     flags: flags.FlagValues
+    ending: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)  # of the run
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self.flags:
@@ -68,12 +70,15 @@ class Experiment(NamedTuple):
     def __call__(self, argv: list[str] | None = None) -> None:
         """Read the flags and do the work; `argv` begins with the name of the program."""
         argv = sys.argv if argv is None else argv
+        flags.FLAGS.mark_as_parsed()  # absl's own, of which there are none here; else it warns of them
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
+        getLogger("jax").setLevel(WARNING)  # it tells of every kind of device that is not there
         with one_line_errors():
             options = self.options(argv)
             if options is not None:
-                self.work(options)
+                with options.ending:
+                    self.work(options)
 
     def options(self, argv: list[str]) -> Options | None:
         """What the command line says; None where it asked for help, which is printed.
@@ -251,6 +256,7 @@ def _read_split(path: Path, ratings: Ratings, seed: int):
     return read_split(path, ratings)
 
 
-def open_workdir(options: Options, text: str, name: str) -> Workdir:
-    """The store of the run, if its folder may be used."""
-    return Workdir(claim(options.experiment, name, text, options.workdir), text)
+def open_workdir(options: Options, text: str, name: str, flag: str = "workdir") -> Workdir:
+    """The store of the run, if its folder may be used; nobody else's as long as the run lasts."""
+    folder = claim(options.experiment, name, text, getattr(options, flag), flag)
+    return options.ending.enter_context(contextlib.closing(Workdir(folder, text, flag)))

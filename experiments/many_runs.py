@@ -12,32 +12,37 @@ seeds) and 1.0567 (0.0018).
 """
 
 import json
-from pathlib import Path
 
 from experiments import learner
 from experiments import main as door
 from experiments.flags import DATA
 from experiments.main import Experiment, Options
 from metarec_jax.benchmarks import user_cold_start
-from metarec_jax.ops.files import write_atomic
-from metarec_jax.search.sweep import plan, sweep
+from metarec_jax.search.sweep import plan, sweep, text_table
+
+RESULTS = "results.json"
 
 
 def work(options: Options) -> None:
-    """Train, write and print."""
-    door.refuse(options, door.data_idle(options))
+    """Train, write and print; or print what an earlier run found."""
+    text = options.stamp(door.data_idle(options))
     benchmark = user_cold_start(door.whole_numbers("shots", options.shots), options.query)
     trained = [name for name, recipe in benchmark.recipes.items() if recipe.training]
     recipe = benchmark.recipes[learner.named(options, trained)]
     recipe = recipe if options.steps is None else recipe.configured(steps=options.steps)
     vary = varied(options.vary)
     plan(recipe, vary, options.seeds)  # before anything is read
-    result = sweep(recipe, door.load_ratings(options), vary=vary, seeds=options.seeds, benchmark=benchmark)
-    path = Path(options.out) / "results.json"
-    write_atomic(path, json.dumps(result.content, indent=1, allow_nan=False).encode() + b"\n")
-    print(result.table())
-    milliseconds = result.content["ms_per_step_of_all"]
-    print(f"\nA step of all {len(result.runs)} runs took {milliseconds:.2f} ms; the curves: {path}")
+    store = door.open_workdir(options, text, f"{door.label(options)}-{recipe.name}", "out")
+    content = store.load_json(RESULTS, "delete it, and the same command trains again.")
+    if content is None:
+        ratings = door.load_ratings(options)
+        content = sweep(recipe, ratings, vary=vary, seeds=options.seeds, benchmark=benchmark).content
+        store.save(RESULTS, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+    else:
+        print(f"{store.folder} is done already; this is what it found.\n")
+    print(text_table(content))
+    milliseconds = content["ms_per_step_of_all"]
+    print(f"\nA step of all {len(content['runs'])} runs took {milliseconds:.2f} ms; the curves: {store.where(RESULTS)}")
 
 
 def varied(text: str | None) -> dict[str, list[str]]:
@@ -52,7 +57,7 @@ def varied(text: str | None) -> dict[str, list[str]]:
     return {key: values.split(",")} if values else {}
 
 
-DEFAULTS = {"learner": "maml", "seeds": 4, "shots": "5,10", "query": 10, "out": "runs/many_runs"}
+DEFAULTS = {"learner": "maml", "seeds": 4, "shots": "5,10", "query": 10}
 FLAGS = (*DATA, "learner", "vary", "seeds", "shots", "query", "steps", "out")
 main = Experiment("many_runs", __doc__, FLAGS, work, DEFAULTS)
 

@@ -10,11 +10,11 @@ from absl import logging
 from experiments import main
 from experiments.flags import BENCHMARK
 from experiments.main import Experiment, Idle, Options, chosen
-from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.result import Result
 from metarec_jax.recipes import Recipe
 from metarec_jax.search.tuned import Tuned, read_tuned
+from metarec_jax.train.store import FolderStore
 
 
 class Plan(NamedTuple):
@@ -62,7 +62,7 @@ def measure(options: Options, benchmark: Benchmark, shown: type[Result] = Result
     print(f"\nAll of it, with other metrics and plots: {store.folder / 'report.html'}")
 
 
-def done(store: Workdir, shown: type[Result] = Result) -> Result | None:
+def done(store: FolderStore, shown: type[Result] = Result) -> Result | None:
     """What an earlier run found, which is said; None where it is not done."""
     path = store.folder / "results.json"
     if not path.exists():
@@ -71,7 +71,7 @@ def done(store: Workdir, shown: type[Result] = Result) -> Result | None:
     return shown.load(path)
 
 
-def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: Workdir) -> Result:
+def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: FolderStore) -> Result:
     """Run the benchmark and write its report."""
     begun = time.perf_counter()
     ratings = main.load_ratings(options)

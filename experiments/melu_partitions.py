@@ -16,10 +16,10 @@ from pathlib import Path
 from experiments.flags import BENCHMARK, SPLIT
 from experiments.main import Experiment, Options, data_dir, label, make_devices, open_workdir, protocol
 from experiments.measure import done, fresh, make_plan
-from experiments.workdir import Workdir
 from metarec_jax import benchmarks
 from metarec_jax.benchmarks.melu import summary
 from metarec_jax.data.fetch import download
+from metarec_jax.train.store import FolderStore
 
 FLAGS = [name for name in BENCHMARK if name not in (*SPLIT, "order", "tuned")]
 
@@ -44,7 +44,7 @@ def work(options: Options) -> None:
     store, predictions = open_workdir(options, plan.stamp, label(options)), {}
     store.save("partition.json", path.read_bytes())
     for number, (name, benchmark) in enumerate(parts.items()):
-        part = Workdir(store.folder / f"{number}_{name.replace(', ', '_').replace(' ', '_')}", plan.stamp)
+        part = FolderStore(store.folder / f"{number}_{name.replace(', ', '_').replace(' ', '_')}")
         result = done(part) or fresh(options, benchmark, plan, part)
         print(result.table("mae"))
         predictions[name] = part.load_frame("predictions.parquet", "delete its folder to run the partition again.")

@@ -9,14 +9,15 @@
 The training users are dealt into --shards, and a host reads into its devices only those that are theirs; a step draws
 as many tasks from each shard. So the result is the same, up to rounding (with --deterministic less of it), on any
 number of devices that divides the shards. A run that was killed, in the middle of a save too, goes on from its last
-whole checkpoint, on as many devices as there are then. Validation users are split over the hosts and their errors
-gathered. Only the first host writes. With --columns_dir ratings stay on the disk, which every host can read, and a host
-sends its devices the tasks that they need. --test asks all test users in the end, block by block over devices and
-hosts.
+whole checkpoint, on as many devices as there are then; one that is done shows what it found. Validation users are split
+over the hosts and their errors gathered. Only the first host writes. With --columns_dir ratings stay on the disk, which
+every host can read, and a host sends its devices the tasks that they need. --test asks all test users in the end, block
+by block over devices and hosts.
 """
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import logging
@@ -26,7 +27,7 @@ from experiments import main as door
 from experiments.flags import DEVICES, SCALE
 from experiments.main import Experiment, Idle, Options
 from metarec_jax import data
-from metarec_jax.benchmarks.scale import ScaleConfig, ScaleResult, run
+from metarec_jax.benchmarks.scale import ScaleConfig, run
 from metarec_jax.recipes import RECIPES
 from metarec_jax.train import distributed
 
@@ -58,26 +59,28 @@ def idle(options: Options) -> Idle:
 
 
 def work(options: Options) -> None:
-    """Train, and let the first process write and print what came of it."""
+    """Train, and let the first process write and print what came of it; or show what an earlier run found."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every thread
-    door.refuse(options, idle(options))
+    stamp = options.stamp(idle(options))
     recipe = RECIPES[learner.named(options, [name for name, recipe in RECIPES.items() if recipe.training])]
     config = ScaleConfig(**{field.name: getattr(options, field.name) for field in dataclasses.fields(ScaleConfig)})
     join(options)
     config.sharding(streamed=options.columns_dir is not None)  # is in order, before anything is read
-    if options.columns_dir is None:
-        ratings = data.load(options.dataset, door.data_dir(options))
-    else:
-        ratings = Path(options.columns_dir)
-    result = run(recipe, ratings, config, Path(options.out))
-    if distributed.is_first():
-        result.save(Path(options.out))
-        show(result, Path(options.out))
+    columns = Path(options.columns_dir) if options.columns_dir else None
+    store = door.open_workdir(options, stamp, f"{columns.name if columns else options.dataset}-{recipe.name}", "out")
+    done = store.load_json("results.json", "delete it, and the same command trains to the end.")
+    if not distributed.agreed(done is not None):
+        result = run(recipe, columns or data.load(options.dataset, door.data_dir(options)), config, store)
+        if distributed.is_first():
+            result.save(store)
+            show(result.results, store.folder)
+    elif distributed.is_first():
+        print(f"{store.folder} is done already; this is what it found.\n")
+        show(done, store.folder)
 
 
-def show(result: ScaleResult, folder: Path) -> None:
+def show(results: dict[str, Any], folder: Path) -> None:
     """Print what was found, and where the rest is."""
-    results = result.results
     print(f"{results['processes']} processes, {results['devices']} devices, {results['steps']} steps")
     print(f"validation RMSE {results['best_valid_rmse']:.4f}; parameters: {folder / 'params.msgpack'}")
     for metric, value in results.get("test", {}).items():
@@ -86,7 +89,7 @@ def show(result: ScaleResult, folder: Path) -> None:
 
 
 FLAGS = ("dataset", "data_dir", "learner", "steps", "support", "query", "seed", "out", *DEVICES, *SCALE)
-DEFAULTS = {"learner": "maml", "steps": 500, "query": 10, "out": "runs/scale"}
+DEFAULTS = {"learner": "maml", "steps": 500, "query": 10}
 main = Experiment("scale", __doc__, FLAGS, work, DEFAULTS)
 
 if __name__ == "__main__":

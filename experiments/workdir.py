@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
 
 from absl import flags
 
-from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.files import TORN, lock, write_atomic
 from metarec_jax.train.store import FolderStore, StoreError
 
 UNSTAMPED = {
@@ -18,6 +19,10 @@ UNSTAMPED = {
     "port",
     "file",
 }  # flags that say where things are, not what is done
+LAYOUT = {  # and those of an experiment whose result does not depend on them, so that a run may go on with others
+    "scale": {"devices", "parallel", "coordinator", "processes", "process", "cluster"},
+}
+FLAGS, LOCK = "flags.txt", ".lock"  # in the folder
 
 
 def stamp(
@@ -34,64 +39,88 @@ def stamp(
       idle: flags that do nothing beside the others, for example --dataset beside --ratings; they are left out.
       files: flag -> sha256 of the file that it names, where another content would be another run.
     """
-    left_out = UNSTAMPED | set(idle)
+    left_out = UNSTAMPED | LAYOUT.get(experiment, set()) | set(idle)
     own = [values[name] for name in values if name not in left_out]
     lines = [flag.serialize() for flag in own if flag.value is not None]
     lines += [f"# --{name} has the sha256 {digest}" for name, digest in files.items()]
     return "\n".join([f"# experiments/{experiment}.py", *sorted(line for line in lines if line)]) + "\n"
 
 
-def claim(experiment: str, label: str, text: str, workdir: str | None) -> Path:
-    """The work directory, if it may be used; nothing is written yet. It is --workdir, or else
+def claim(experiment: str, label: str, text: str, folder: str | None, flag: str = "workdir") -> Path:
+    """The work directory, if it may be used; nothing is written yet. It is what the flag says, or else
     runs/<experiment>/<label>-<hash of the flags> below the current directory.
 
     Args:
       experiment: name of the script.
       label: for people, for example the data set.
       text: from `stamp`.
-      workdir: what --workdir says.
+      folder: what the flag says.
+      flag: the one that names work directories.
 
     Raises:
       StoreError: it holds another experiment, the same with other flags, or something else.
     """
     default = Path("runs") / experiment / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    path = Path(workdir) if workdir else default
-    flag_file = path / "flags.txt"
+    path = Path(folder) if folder else default
+    check(path, text, flag)
+    return path
+
+
+def check(path: Path, text: str, flag: str) -> None:
+    """Raises StoreError unless the folder is of the run with these flags, or of none: it does not exist, or holds no
+    more than a run leaves that was killed before it wrote anything."""
+    flag_file = path / FLAGS
     if flag_file.exists():
         if (begun_with := flag_file.read_text()) != text:
             differing = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
             raise StoreError(
-                f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --workdir."
+                f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --{flag}."
             )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(f"{path} exists and is not a work directory of {experiment}; choose another --workdir.")
-    return path
+    elif path.exists() and not (path.is_dir() and all(of_none(entry.name) for entry in path.iterdir())):
+        raise StoreError(f"{path} exists and is not a work directory of this experiment; choose another --{flag}.")
+
+
+def of_none(name: str) -> bool:
+    """Whether a file of this name means nothing: the lock, or half of a file."""
+    return name == LOCK or fnmatch(name, TORN)
 
 
 class Workdir(FolderStore):
-    """The store of a run: its folder is marked with the flags when the first content is kept."""
+    """The store of a run: its folder is marked with the flags, and locked, when the first content is kept."""
 
-    def __init__(self, folder: Path, text: str):
+    def __init__(self, folder: Path, text: str, flag: str = "workdir"):
+        """The folder and the flags as of `claim`."""
         super().__init__(folder)
-        self._text, self._marked = text, False
+        self._text, self._flag, self._lock = text, flag, None
 
-    def save(self, name: str, content: bytes) -> None:
-        if not self._marked:
-            self._mark()
-        super().save(name, content)
-
-    def _mark(self) -> None:
-        """From here on the folder is this run's.
+    def begin(self) -> None:
+        """From here on, until `close`, the folder is this run's and no other's.
 
         Raises:
-          StoreError: it cannot be written.
+          StoreError: it cannot be written, or is another's.
         """
+        if self._lock is not None:
+            return
         try:
-            write_atomic(self.folder / "flags.txt", self._text.encode())
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.folder / LOCK)
+            if self._lock is None:
+                raise StoreError(
+                    f"another run is at work in {self.folder}; wait for its end or choose another --{self._flag}."
+                )
+            check(self.folder, self._text, self._flag)  # what it was claimed as, it may not be any more
+            if not (self.folder / FLAGS).exists():
+                write_atomic(self.folder / FLAGS, self._text.encode())
+            for torn in self.folder.rglob(TORN):
+                torn.unlink()
         except OSError as error:
             raise StoreError(
-                f"{self.folder} cannot be written ({error.strerror}); choose another --workdir."
+                f"{self.folder} cannot be written ({error.strerror}); choose another --{self._flag}."
             ) from error
-        for torn in self.folder.rglob(".*.tmp"):  # of writes that a kill cut short
-            torn.unlink()
-        self._marked = True
+        self.read_log()  # another run may have gone on since
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

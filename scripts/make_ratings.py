@@ -26,9 +26,10 @@ def write(folder: Path, seed: int, users: int, items: int, ratings: int) -> None
     films = make_films(seed, items)
     films.frame().write_csv(folder / "movies.csv")
     blocks = make_ratings(seed, films, users=users, ratings=ratings)
-    with open(folder / "ratings.csv", "wb") as file, tqdm(total=ratings, unit="rating", unit_scale=True) as bar:
+    bar = tqdm(total=ratings, unit="rating", unit_scale=True, disable=None)
+    with open(folder / "ratings.csv", "wb") as file, bar:
         for frame in blocks:
-            frame.write_csv(file, include_header=bar.n == 0)
+            frame.write_csv(file, include_header=file.tell() == 0)
             bar.update(len(frame))
 
 

@@ -9,7 +9,7 @@ if [ $# -gt 0 ] && [[ $1 == *.py ]]; then
     program=${1#"$root"/}
     program=${program#./}
     if [ ! -f "$root/$program" ]; then
-        echo "error: there is no $program; there are: $(cd "$root" && ls experiments/*.py scripts/*.py | xargs)" >&2
+        echo "error: there is no $program; there are: $(cd "$root" && ls experiments/[a-z]*.py scripts/*.py | xargs)" >&2
         exit 1
     fi
     shift

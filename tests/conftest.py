@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ["NPROC"] = "16"  # read when jax starts; with fewer threads than devices a collective can deadlock
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `experiments`
 # Most of the time of these tests is compiling: LLVM's optimisations and XLA's newer way of writing loops (a third of
 # it) cost more than they give. XLA's own optimisations are all on.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")

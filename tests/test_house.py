@@ -71,9 +71,10 @@ def test_the_package_reads_no_flags_and_prints_nothing(path):
     assert not [call for call in calls if isinstance(call, ast.Name) and call.id in ("print", "input")]
 
 
-def in_a_process(code: str) -> str:
-    """What Python code prints in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+def in_a_process(code: str, **variables: str | None) -> str:
+    """What Python code prints in a process of its own; a variable that is None is not set there."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -84,8 +85,14 @@ def test_importing_the_package_imports_no_part_and_no_flags():
     assert in_a_process(code).strip() == "[]"
 
 
+def test_a_program_bounds_the_threads_of_blas_before_numpy_is_loaded():
+    code = "import os, sys, experiments; print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules)"
+    assert in_a_process(code, OPENBLAS_NUM_THREADS=None).strip() == "1 False"
+    assert in_a_process(code, OPENBLAS_NUM_THREADS="8").strip() == "8 False"  # a user's own number
+
+
 def test_all_scripts_import_in_one_process_and_register_no_flag():
-    modules = [f"{path.parent.name}.{path.stem}" for path in [*(ROOT / "experiments").glob("*.py"), *SCRIPTS]]
+    modules = [f"{path.parent.name}.{path.stem}" for path in [*(ROOT / "experiments").glob("[a-z]*.py"), *SCRIPTS]]
     assert len(modules) > 20
     code = f"import importlib; [importlib.import_module(name) for name in {modules}]\n"
     code += "from absl import flags; print(sorted(flags.FLAGS.flags_by_module_dict()))"
@@ -150,6 +157,20 @@ def test_names_say_what_things_are(path):
     names |= {node.arg for node in ast.walk(parsed(path)) if isinstance(node, ast.arg)}
     names |= {node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)}
     assert not names & {"found", "of", "one", "at", "both"}
+
+
+def test_bars_are_off_where_the_output_is_no_terminal():
+    calls = [
+        (name_of(path), node)
+        for path in python_files("metarec_jax", "experiments", "scripts")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tqdm"
+    ]
+    assert calls
+    for name, call in calls:
+        (off,) = [keyword.value for keyword in call.keywords if keyword.arg == "disable"] or [None]
+        off = off.body if isinstance(off, ast.IfExp) else off
+        assert isinstance(off, ast.Constant) and off.value is None, name  # tqdm's word for that
 
 
 def test_files_that_docs_name_exist():

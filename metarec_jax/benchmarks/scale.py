@@ -24,7 +24,6 @@ from metarec_jax.benchmarks.scale_data import ScaleData, Sizes, in_columns, in_s
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals, predict, streaming
 from metarec_jax.eval.metrics import by_name
-from metarec_jax.ops.files import write_atomic
 from metarec_jax.recipes.base import Built, Recipe, example, hyperparameters
 from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.train import checkpoint, distributed, loop
@@ -33,6 +32,7 @@ from metarec_jax.train.optimisers import adam
 from metarec_jax.train.sharded_checkpoint import checkpoints
 from metarec_jax.train.sharding import Parallel, Sharding, TableUpdates
 from metarec_jax.train.step import make_train_steps
+from metarec_jax.train.store import FolderStore, Store
 from metarec_jax.types import Episode, Params
 
 
@@ -86,27 +86,27 @@ class ScaleResult(NamedTuple):
     params: Params  # of the last step, on this process
     results: dict[str, Any]
 
-    def save(self, folder: Path) -> None:
-        """Write params.msgpack and results.json; by the first process alone."""
-        checkpoint.save(folder / "params.msgpack", self.params, {"step": self.results["steps"]})
-        write_atomic(folder / "results.json", json.dumps(self.results, indent=1).encode() + b"\n")
+    def save(self, store: Store) -> None:
+        """Keep params.msgpack and, last, results.json: it says that the run is complete. By the first process alone."""
+        store.save("params.msgpack", checkpoint.encode(self.params, {"step": self.results["steps"]}))
+        store.save("results.json", json.dumps(self.results, indent=1).encode() + b"\n")
 
 
 def run(
-    recipe: Recipe, data: Ratings | Path, config: ScaleConfig, folder: Path, *, progress: bool = True
+    recipe: Recipe, data: Ratings | Path, config: ScaleConfig, store: FolderStore, *, progress: bool = True
 ) -> ScaleResult:
-    """Train to the end, from wherever an earlier run in this folder came to; called by every process alike.
+    """Train to the end, from wherever an earlier run in this store came to; called by every process alike.
 
     Args:
       recipe: of the learner.
       data: a table, or a folder of columns (`data.io.columns`) that all hosts can read.
       config: of the run.
-      folder: of checkpoints, which all hosts can reach.
+      store: of the log, which the first process writes, and of checkpoints; in a folder that all hosts can reach.
       progress: whether the first process shows bars.
 
     Raises:
       ShardingError: the tasks cannot be spread so.
-      CheckpointError: the folder's checkpoint is of another learner, or damaged.
+      CheckpointError: the store's checkpoint is of another learner, or damaged.
       TrainingError, PredictionError: the learner diverges.
     """
     sharding = config.sharding(isinstance(data, Path))
@@ -124,29 +124,36 @@ def run(
     def here(params: Params) -> Params:
         return distributed.local(replicate(params))
 
-    validate, history = make_validate(built, todo.valid), []
-    with checkpoints(folder / "checkpoints") as saved, todo.feed(steps) as fed:
+    validate, writes = make_validate(built, todo.valid), distributed.is_first()
+    if writes:
+        store.begin()
+    with checkpoints(store.folder / "checkpoints") as saved, todo.feed(steps) as fed:
         if (step := saved.latest()) is not None:
             start = saved.restore(step, start)
-        first, begun = int(start.state.step), time.perf_counter()
-        shown = progress and distributed.is_first()
-        with tqdm(total=config.steps, initial=first, unit="step", disable=not shown) as bar:
+        first, shown = int(start.state.step), progress and writes
+        if writes:
+            store.rewind(config.seed, recipe.name, first)
+        curve = store.curve(config.seed, recipe.name)
+        begun = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
+        with tqdm(total=config.steps, initial=first, unit="step", disable=None if shown else True) as bar:
 
             def on_steps(now: loop.Run, point: loop.Progress) -> None:
+                if writes:  # before the checkpoint, so that the log has every step of one
+                    seconds = round(time.perf_counter() - begun, 3)
+                    store.log({"seed": config.seed, "name": recipe.name} | point._asdict() | {"seconds": seconds})
                 saved.save(point.step, now)
-                history.append(point._asdict() | {"seconds": round(time.perf_counter() - begun, 3)})
                 bar.set_postfix(valid_rmse=f"{point.valid:.4f}", refresh=False)
                 bar.update(point.step - bar.n)
 
             train = partial(loop.train, fed, todo.tasks, start, root=root, steps=config.steps, place=lambda tree: tree)
             last = train(validate=lambda params: validate(here(params)), on_steps=on_steps)
-    results = _results(recipe.name, todo.name, last, first, history)
+    results = _results(recipe.name, todo.name, last, first, store.curve(config.seed, recipe.name))
     if config.test != "none":  # the best on the validation users, for the last may be worse
         results["test"] = _test(recipe.name, built, here(last.best_params), todo, config, shown)
     return ScaleResult(here(last.state.params), results)
 
 
-def _results(learner: str, dataset: str, last: loop.Run, first: int, history: list[dict[str, Any]]) -> dict[str, Any]:
+def _results(learner: str, dataset: str, last: loop.Run, first: int, curve: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "learner": learner,
         "dataset": dataset,
@@ -155,7 +162,7 @@ def _results(learner: str, dataset: str, last: loop.Run, first: int, history: li
         "steps": int(last.state.step),
         "resumed_at": first,
         "best_valid_rmse": float(last.best_value),
-        "history": history,
+        "history": [{name: record[name] for name in (*loop.Progress._fields, "seconds")} for record in curve],
         "environment": environment(),
     }
 
@@ -203,7 +210,7 @@ def _test(
     liked = default_threshold(todo.train) if config.test == "catalogue" else None
     content, sizes = todo.train.item_features.values, streaming.Sizes(items=config.items)
     own = len(distributed.share_of(len(asked.names)))
-    with tqdm(total=own, desc="test", unit="user", disable=not shown) as bar:
+    with tqdm(total=own, desc="test", unit="user", disable=None if shown else True) as bar:
         values = streaming.ask(
             name, built.method, params, content, asked, liked=liked, sizes=sizes, on_block=bar.update
         )

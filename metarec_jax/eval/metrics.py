@@ -5,10 +5,12 @@ orders of the tied rows, in closed form (McSherry and Najork, "Computing informa
 measures efficiently in the presence of tied scores", ECIR 2008), so a constant predictor gets AUC 0.5 and a
 precision equal to the base rate, whatever the order of the rows.
 
-NaN means one thing here: the metric is undefined on this task. That predictions are finite is checked by the
-caller (`predict.py` raises); rows with mask 0 may hold anything.
+NaN means one thing here: the metric is undefined on this task. A real row whose prediction or rating is NaN is
+refused: a ValueError, or inside a compiled program, where nothing can be raised, a value of NaN. `predict.py` has
+looked before and names the method. Rows with mask 0 may hold anything.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,11 +18,32 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from metarec_jax.eval import ranking_metrics
 from metarec_jax.eval.ties import mean_discount, tie_groups
 from metarec_jax.ops.batching import in_blocks
 from metarec_jax.types import Array
+
+
+def _refuse_nan(metric: Callable[..., Array]) -> Callable[..., Array]:
+    """The metric, which refuses NaN as the top of this file says."""
+
+    @functools.wraps(metric)
+    def refusing(prediction: Array, rating: Array, mask: Array, *settings: Any) -> Array:
+        broken = jnp.any(_broken(*map(jnp.asarray, (prediction, rating, mask))))
+        if not isinstance(broken, Tracer) and broken:
+            raise ValueError("a prediction or a rating is NaN, which no metric can count.")
+        return jnp.where(broken, jnp.nan, metric(prediction, rating, mask, *settings))
+
+    return refusing
+
+
+def _broken(prediction: Any, rating: Any, mask: Any) -> Any:
+    """[..., Q] whether a real row has a NaN; the predictions may be outputs [..., Q, C]. Of numpy or of jax arrays."""
+    no_number = prediction != prediction
+    no_number = no_number.any(-1) if prediction.ndim > rating.ndim else no_number
+    return (no_number | (rating != rating)) & (mask > 0)
 
 
 def _masked_mean(values: Array, mask: Array) -> Array:
@@ -29,16 +52,19 @@ def _masked_mean(values: Array, mask: Array) -> Array:
     return jnp.sum(jnp.where(real, values, 0.0)) / jnp.sum(real)
 
 
+@_refuse_nan
 def squared_error(prediction: Array, rating: Array, mask: Array) -> Array:
     """Mean squared error of [Q] predictions, in squared rating units. Undefined without a real row."""
     return _masked_mean(jnp.square(prediction - rating), mask)
 
 
+@_refuse_nan
 def absolute_error(prediction: Array, rating: Array, mask: Array) -> Array:
     """Mean absolute error of [Q] predictions, in rating units. Undefined without a real row."""
     return _masked_mean(jnp.abs(prediction - rating), mask)
 
 
+@_refuse_nan
 def auc(prediction: Array, rating: Array, mask: Array) -> Array:
     """Share of the pairs of unequal rating that the [Q] predictions put in order, a tie counting one half.
 
@@ -52,6 +78,7 @@ def auc(prediction: Array, rating: Array, mask: Array) -> Array:
     return halves / (2 * jnp.sum(pair))
 
 
+@_refuse_nan
 def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
     """Share of [Q] rows whose class has the highest of outputs [Q, C]; of m classes tied there, each counts 1 / m.
 
@@ -68,6 +95,7 @@ def _expected_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
     return jnp.sum(jnp.where(mask > 0, gain * discount, 0.0))
 
 
+@_refuse_nan
 def ndcg(prediction: Array, rating: Array, mask: Array, k: int) -> Array:
     """Expected nDCG@k of [Q] predictions with gain 2^rating - 1 and discount 1/log2(rank + 1).
 
@@ -79,6 +107,7 @@ def ndcg(prediction: Array, rating: Array, mask: Array, k: int) -> Array:
     return jnp.where(ideal > 0, _expected_dcg(prediction, gain, mask, k) / ideal, jnp.nan)
 
 
+@_refuse_nan
 def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: float | Array) -> Array:
     """Expected share of relevant rows (rating >= `relevant`) among the k that are predicted highest.
 
@@ -251,5 +280,11 @@ def per_task(
     Returns:
       Metric name -> [T] float32 on the host, NaN where the metric is undefined. A rooted metric holds the mean square
       of each task: the root is taken of the mean over tasks, never of one task.
+
+    Raises:
+      ValueError: a prediction or a rating of a real row is NaN.
     """
+    broken = _broken(*map(np.asarray, (predictions, ratings, mask))).any(1)
+    if broken.any():
+        raise ValueError(f"a prediction or a rating of task {int(broken.argmax())} is NaN, which no metric can count.")
     return in_blocks(lambda block: _of_tasks(*block, jnp.float32(relevant), metrics), (predictions, ratings, mask), 128)

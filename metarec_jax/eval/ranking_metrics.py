@@ -18,7 +18,10 @@ _AT_A_TIME = 128  # places of a tie group
 
 
 class Ranks(NamedTuple):
-    """Where relevant items stand among the candidates."""
+    """Where relevant items stand among the candidates.
+
+    Where a candidate's score is no finite number nothing stands anywhere: `tied` is 0, and every metric NaN.
+    """
 
     ahead: Array  # [R] int32 candidates with a higher score
     tied: Array  # [R] int32 candidates with the same score, at least the item itself
@@ -64,7 +67,7 @@ def find_ranks(
     own = over(look_up, jnp.zeros(relevant.shape))
     among = tie_groups(own, real)
     ahead, tied, finite = over(count, (*among, jnp.bool_(True)))
-    return Ranks(ahead, tied, real), finite
+    return Ranks(ahead, jnp.where(finite, tied, 0), real), finite
 
 
 def _among(items: Array, start: Array, size: int) -> Array:
@@ -103,7 +106,7 @@ def hit_rate(ranks: Ranks, k: int) -> Array:
     ahead, size, hits = _first_group(ranks)
     place = jnp.arange(k)
     none = jnp.prod(jnp.where(ahead + place < k, _missed(size, hits, place), 1.0))
-    return jnp.where(hits > 0, 1.0 - none, jnp.nan)
+    return jnp.where((hits > 0) & (size > 0), 1.0 - none, jnp.nan)
 
 
 def reciprocal_rank(ranks: Ranks) -> Array:
@@ -121,4 +124,4 @@ def reciprocal_rank(ranks: Ranks) -> Array:
         return start + _AT_A_TIME, none[-1], total + jnp.sum(chance / (ahead + 1 + place))
 
     total = jax.lax.while_loop(go_on, some_places, (jnp.int32(0), jnp.float32(1.0), jnp.float32(0.0)))[2]
-    return jnp.where(hits > 0, total, jnp.nan)
+    return jnp.where((hits > 0) & (size > 0), total, jnp.nan)

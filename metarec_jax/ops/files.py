@@ -1,7 +1,11 @@
-"""Writing a file completely or not at all."""
+"""Writing a file completely or not at all, and having a folder for oneself."""
 
+import fcntl
 import os
 from pathlib import Path
+from typing import IO
+
+TORN = ".*.tmp"  # what a kill may leave of a write
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
@@ -28,3 +32,23 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
+
+
+def lock(path: str | os.PathLike[str]) -> IO[bytes] | None:
+    """The lock of a file, which is made where it is missing; None where it is another's.
+
+    It is free again when what is returned is closed, or when the process ends, in whatever way. On a file system that
+    has no locks, as some of networks, everybody gets it.
+
+    Raises:
+      OSError: the file cannot be made.
+    """
+    file = open(path, "ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:
+        pass  # no locks here
+    return file

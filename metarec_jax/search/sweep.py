@@ -62,16 +62,20 @@ class Sweep:
         return self.content["curves"]
 
     def table(self) -> str:
-        """A row a value: the mean over the seeds, their deviation, and the best and the worst of them."""
-        rows = [["", "runs", "RMSE", "deviation", "best", "worst"]]
-        for label in dict.fromkeys(run["label"] for run in self.runs):
-            values = np.array([run["valid_rmse"] for run in self.runs if run["label"] == label])
-            deviation = f"{values.std(ddof=1):.4f}" if len(values) > 1 else ""
-            figures = [f"{values.mean():.4f}", deviation, f"{values.min():.4f}", f"{values.max():.4f}"]
-            rows.append([label, str(len(values)), *figures])
-        about = self.content
-        head = f"Validation RMSE of {about['learner']} on {about['dataset']}, mean over K = {about['shots']}"
-        return "\n".join([head, *aligned(rows)])
+        """As `text_table` of the content."""
+        return text_table(self.content)
+
+
+def text_table(content: dict[str, Any]) -> str:
+    """A row a value: the mean over the seeds, their deviation, and the best and the worst of them."""
+    rows, runs = [["", "runs", "RMSE", "deviation", "best", "worst"]], content["runs"]
+    for label in dict.fromkeys(run["label"] for run in runs):
+        values = np.array([run["valid_rmse"] for run in runs if run["label"] == label])
+        deviation = f"{values.std(ddof=1):.4f}" if len(values) > 1 else ""
+        figures = [f"{values.mean():.4f}", deviation, f"{values.min():.4f}", f"{values.max():.4f}"]
+        rows.append([label, str(len(values)), *figures])
+    head = f"Validation RMSE of {content['learner']} on {content['dataset']}, mean over K = {content['shots']}"
+    return "\n".join([head, *aligned(rows)])
 
 
 def sweep(
@@ -106,7 +110,9 @@ def sweep(
     runs, table = plan(recipe, vary, seeds), benchmark.table(data)
     fold, config = benchmark.folds(table, 0, Store())[0], runs[0].config
     curves, clock = [], time.perf_counter()
-    with tqdm(total=config.total, unit="step", desc=f"{len(runs)} runs of {recipe.name}", disable=not progress) as bar:
+    with tqdm(
+        total=config.total, unit="step", desc=f"{len(runs)} runs of {recipe.name}", disable=None if progress else True
+    ) as bar:
 
         def on_steps(step: int, loss: np.ndarray, values: np.ndarray) -> None:
             seconds = round(time.perf_counter() - clock, 3)

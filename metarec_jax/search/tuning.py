@@ -75,7 +75,7 @@ def tune(
     table, split = fold.tables["all"], fold.split.sha256 if fold.split else None
     opened = open_storage(storage)
     tried = [method_of(benchmark, recipe, fold, progress=progress) for recipe in methods]
-    with tqdm(total=trials * len(tried), unit="trial", dynamic_ncols=True, disable=not progress) as bar:
+    with tqdm(total=trials * len(tried), unit="trial", dynamic_ncols=True, disable=None if progress else True) as bar:
         # Every method compiles programs of its own, which would pile up.
         entries = search(tried, opened, _identity(benchmark, fold), trials, seed, bar, turn=jax.clear_caches)
     return {
@@ -145,7 +145,7 @@ def best_value(recipe: Recipe, fold: Fold, own: Settings, config: Config, progra
     """The lowest validation RMSE, mean over K, of a meta-training by these programs."""
     built, valid, seen = recipe.build(fold.tables["train"], **own), fold.held_out("valid"), []
     label = f"{recipe.name:24}"
-    with tqdm(total=config.total, desc=label, unit="step", leave=False, disable=not progress) as bar:
+    with tqdm(total=config.total, desc=label, unit="step", leave=False, disable=None if progress else True) as bar:
 
         def validate(params: Params) -> float:
             seen.append(float(rmse(programs, params, valid)))

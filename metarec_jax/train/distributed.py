@@ -90,6 +90,11 @@ def share_of(number: int) -> Sequence[int]:
     return range(jax.process_index(), number, jax.process_count())
 
 
+def agreed(value: bool) -> bool:
+    """What the first process says, in every process."""
+    return bool(gather(np.array([value]), jax.process_count())[0])
+
+
 def gather(own: np.ndarray, number: int) -> np.ndarray:
     """[number] values, of which every process has made its `share_of`, in every process."""
     if jax.process_count() == 1:

@@ -141,7 +141,7 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         desc=f"{f'{journal.name}, seed {journal.seed}':24}",
         unit="step",
         dynamic_ncols=True,
-        disable=not journal.progress,
+        disable=None if journal.progress else True,
     )
 
     def on_steps(run: loop.Run, progress: loop.Progress) -> None:

@@ -99,27 +99,38 @@ class FolderStore(Store):
         super().__init__()
         self.folder = Path(folder)
         self._log = self.folder / "metrics.jsonl"
+        self.read_log()
+
+    def read_log(self) -> None:
+        """Take in the records of the file."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self.records = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may leave half a line
+
+    def begin(self) -> None:
+        """Called before anything is written: for a store that makes the folder its own."""
 
     def load(self, name: str) -> bytes | None:
         path = self.folder / name
         return path.read_bytes() if path.is_file() else None
 
     def save(self, name: str, content: bytes) -> None:
+        self.begin()
         write_atomic(self.folder / name, content)
 
     def drop(self, folder: str) -> None:
+        self.begin()
         shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def where(self, name: str) -> str:
         return str(self.folder / name)
 
     def log(self, record: dict[str, Any]) -> None:
+        self.begin()
         super().log(record)
         with open(self._log, "a") as file:
             file.write(json.dumps(record) + "\n")
 
     def rewind(self, seed: int, name: str, step: int) -> None:
+        self.begin()
         super().rewind(seed, name, step)
         write_atomic(self._log, "".join(json.dumps(record) + "\n" for record in self.records).encode())

@@ -23,6 +23,7 @@ from metarec_jax.recipes import RECIPES
 from metarec_jax.tasks.splits import split_users
 from metarec_jax.train import checkpoint
 from metarec_jax.train.sharding import Sharding, ShardingError
+from metarec_jax.train.store import FolderStore
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {"user": "userId", "item": "movieId"}
@@ -97,9 +98,9 @@ def test_two_processes_train_and_ask_from_columns_as_one_does(folder, tmp_path):
 def test_a_run_that_is_done_is_not_done_again(tmp_path):
     table = random_table(0, users=90, least=6)
     config = ScaleConfig(steps=4, every=2, batch=8, support=2, query=3, test="ratings", test_users=5)
-    first, again = (run(RECIPES["protonet"], table, config, tmp_path, progress=False) for _ in range(2))
+    first, again = (run(RECIPES["protonet"], table, config, FolderStore(tmp_path), progress=False) for _ in range(2))
     assert [point["step"] for point in first.results["history"]] == [2, 4] and first.results["resumed_at"] == 0
-    assert again.results["history"] == [] and again.results["resumed_at"] == 4
+    assert again.results["history"] == first.results["history"] and again.results["resumed_at"] == 4
     jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
     for found in (first, again):
         rmse = found.results["test"]["rmse"]

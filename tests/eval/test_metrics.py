@@ -3,6 +3,8 @@
 import itertools
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -115,3 +117,37 @@ def test_per_task_holds_every_metric_of_every_task_and_nan_where_undefined():
     np.testing.assert_array_equal(values["auc"], [np.nan, 1, np.nan, np.nan])
     np.testing.assert_array_equal(values["ndcg@5"], [1, 1, np.nan, np.nan])
     np.testing.assert_array_equal(values["precision@5"], [1, np.nan, np.nan, np.nan])
+
+
+OF_ONE_TASK = {
+    "squared_error": metrics.squared_error,
+    "absolute_error": metrics.absolute_error,
+    "auc": metrics.auc,
+    "ndcg": lambda *task: metrics.ndcg(*task, 2),
+    "precision": lambda *task: metrics.precision(*task, 2, 4.0),
+    "accuracy": lambda outputs, classes, mask: metrics.accuracy(jnp.stack([outputs, 9 - outputs], 1), classes, mask),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_TASK)
+@pytest.mark.parametrize("where", ["prediction", "rating"])
+def test_nan_is_refused_and_in_a_compiled_program_it_is_no_figure(name, where):
+    metric, spoilt = OF_ONE_TASK[name], np.array([4.0, np.nan, 2.0, 1.0], np.float32)
+    classes = np.array([0, 1, 0, 1]) if name == "accuracy" else RATINGS
+    if name == "accuracy" and where == "rating":
+        return  # classes are whole numbers
+    task = (spoilt, classes) if where == "prediction" else (RATINGS, spoilt)
+    with pytest.raises(ValueError, match="is NaN, which no metric can count"):
+        metric(*task, ONES)
+    assert np.isnan(jax.jit(metric)(*task, ONES))
+    assert np.isfinite(metric(*task, np.array([1.0, 0.0, 1.0, 1.0], np.float32)))  # padding may hold anything
+
+
+def test_nan_among_tasks_is_refused_by_the_number_of_the_task():
+    prediction, rating = np.full((3, 4), 3.0), np.full((3, 4), 4.0)
+    prediction[1, 2] = np.nan
+    with pytest.raises(ValueError, match="of task 1 is NaN"):
+        metrics.per_task(prediction, rating, np.ones((3, 4)), 4.0)
+    mask = np.ones((3, 4))
+    mask[1, 2] = 0
+    assert metrics.per_task(prediction, rating, mask, 4.0)["rmse"].tolist() == [1, 1, 1]

@@ -182,3 +182,15 @@ def test_a_score_that_is_not_finite_is_told_wherever_it_is():
     broken = by_content()._replace(predict=lambda fast, x: jax.numpy.where(x.id == 17, jax.numpy.nan, x.content[:, 0]))
     with pytest.raises(PredictionError, match="toy gives scores that are not finite to user anna"):
         rank_catalogue("toy", broken, 1.0, content, users, np.array(["anna"]), items=6)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_where_a_score_is_not_finite_there_is_no_figure(score):
+    scores = np.array([3.0, 1.0, 2.0, score], np.float32)
+    relevant, known = np.array([0, 2, -1], np.int32), np.array([-1], np.int32)
+    places, finite = in_blocks(scores, relevant, known, 4, 2)
+    assert not finite
+    for metric in RANKING:
+        assert np.isnan(metric.function(places)), metric.name
+    places, finite = in_blocks(scores, relevant, np.array([3], np.int32), 4, 2)  # no candidate any more
+    assert finite and all(np.isfinite(metric.function(places)) for metric in RANKING)

@@ -18,9 +18,13 @@ FLAGS = ["--learner=maml", "--steps=40", "--every=10", "--deterministic"]
 PATIENCE = 240  # seconds
 
 
+def output(out: Path, process: int) -> Path:
+    """What a process says."""
+    return out.with_name(f"{out.name}_{process}.txt")
+
+
 def start(out: Path, number: int) -> list[subprocess.Popen]:
-    """The processes of a run; each one's output is in the folder."""
-    out.mkdir(exist_ok=True)
+    """The processes of a run; each one's output is beside the folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -30,7 +34,7 @@ def start(out: Path, number: int) -> list[subprocess.Popen]:
     for process in range(number):
         own = [f"--process={process}"] if several else []
         command = [sys.executable, "-m", "experiments.scale", *FLAGS, f"--out={out}", *several, *own]
-        with open(out / f"output_{process}.txt", "w") as file:
+        with open(output(out, process), "w") as file:
             processes.append(subprocess.Popen(command, cwd=ROOT, env=variables, stdout=file, stderr=file))
     return processes
 
@@ -38,7 +42,7 @@ def start(out: Path, number: int) -> list[subprocess.Popen]:
 def finish(out: Path, processes: list[subprocess.Popen]) -> bytes:
     """The file of parameters of a run, at its end."""
     for process, running in enumerate(processes):
-        assert running.wait(PATIENCE) == 0, (out / f"output_{process}.txt").read_text()
+        assert running.wait(PATIENCE) == 0, output(out, process).read_text()
     return (out / "params.msgpack").read_bytes()
 
 
@@ -59,7 +63,7 @@ def test_two_processes_find_what_one_does_and_outlive_a_kill_in_the_middle_of_a_
     first, second = start(out, 2)
     end = time.monotonic() + PATIENCE
     while not (being_written := [*out.glob("checkpoints/[234]0*tmp*")]):
-        assert time.monotonic() < end and first.poll() is None, (out / "output_0.txt").read_text()
+        assert time.monotonic() < end and first.poll() is None, output(out, 0).read_text()
         time.sleep(0.002)
     second.send_signal(signal.SIGKILL)
     first.kill()  # it waits for the other, and a scheduler would end it

@@ -9,7 +9,7 @@ from absl import flags, logging
 from experiments.main import Experiment
 
 ROOT = Path(__file__).parents[2]
-FILES = [*sorted(ROOT.glob("experiments/*.py")), *sorted(ROOT.glob("scripts/*.py"))]
+FILES = [*sorted(ROOT.glob("experiments/[a-z]*.py")), *sorted(ROOT.glob("scripts/*.py"))]
 NAMES = [f"{path.parent.name}.{path.stem}" for path in FILES]
 
 

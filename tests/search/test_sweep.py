@@ -48,11 +48,17 @@ def test_the_runs_learn_and_differ():
     assert "inner_lr=0.2" in text and text.count("\n") == 3
 
 
-def test_the_script_writes_what_it_shows(tmp_path, capsys):
+def test_the_script_writes_what_it_shows_and_shows_it_again(tmp_path, capsys, monkeypatch):
     write_ratings(tmp_path / "mine.csv")
     own = ["--learner=protonet", "--steps=2", "--seeds=2", "--shots=2", "--query=3"]
-    call(many_runs, f"--ratings={tmp_path / 'mine.csv'}", *own, f"--out={tmp_path}")
-    found = json.loads((tmp_path / "results.json").read_text())
+    call(many_runs, f"--ratings={tmp_path / 'mine.csv'}", *own, f"--out={tmp_path / 'out'}")
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(run["label"], run["seed"]) for run in found["runs"]] == [("default", 0), ("default", 1)]
     mean = np.mean([run["valid_rmse"] for run in found["runs"]])
-    assert f"{mean:.4f}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{mean:.4f}" in shown
+    monkeypatch.setattr(many_runs, "sweep", None)  # it is done
+    call(many_runs, f"--ratings={tmp_path / 'mine.csv'}", *own, f"--out={tmp_path / 'out'}")
+    assert capsys.readouterr().out == f"{tmp_path / 'out'} is done already; this is what it found.\n\n{shown}"
+    with pytest.raises(SystemExit, match="holds a run with other flags .*--steps=.*; choose another --out"):
+        call(many_runs, f"--ratings={tmp_path / 'mine.csv'}", *own, "--steps=4", f"--out={tmp_path / 'out'}")

@@ -13,26 +13,24 @@ null, `why` a sentence, `influence` one number a rating in the order of `rated`.
 
 import json
 import reprlib
-import socketserver
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from wsgiref import simple_server
 
 import bottle
 import numpy as np
 
 from metarec_jax.data.features.titles import article_first
 from metarec_jax.data.table import Ratings
+from metarec_jax.serve.demo.connections import SECONDS
 from metarec_jax.serve.demo.search import Titles
 from metarec_jax.serve.explain import reason
 from metarec_jax.serve.recommender import Answer, Recommender
 
 FILES = ("page.css", "page.js", "parts.js", "icon.svg")
 BODY = 1 << 20  # bytes of a request
-SECONDS = 20  # that a connection may stay silent
 MOST_CHOICES = 10  # ratings to choose from
 HOSTS = {"127.0.0.1", "localhost"}
 HEADERS = [
@@ -94,7 +92,7 @@ def make_app(recommender: Recommender, ratings: Ratings, learner: str) -> Callab
     here = Path(__file__).parent
     app.get("/", callback=lambda: bottle.static_file("page.html", here))
     app.get(f"/<name:re:{'|'.join(FILES)}>", callback=lambda name: bottle.static_file(name, here))
-    for status in (400, 404, 405, 413, 500):
+    for status in (400, 404, 405, 408, 413, 500):
         app.error(status, callback=_error)
     return guarded(app)
 
@@ -135,14 +133,20 @@ def read_body(environ: dict[str, Any]) -> bytes:
     """The body of a request.
 
     Raises:
-      RequestError: it does not say how long it is, or is too long.
+      RequestError: it does not say how long it is, is too long, or does not come.
     """
     length = environ.get("CONTENT_LENGTH") or ""
     if not (length.isascii() and length.isdigit()):
         raise RequestError("the request does not say how long its body is (Content-Length).")
     if len(length) > 12 or int(length) > BODY:
         raise RequestError(f"the body of a request has at most {BODY:,} bytes.", 413)
-    return environ["wsgi.input"].read(int(length))
+    try:
+        body = environ["wsgi.input"].read(int(length))
+    except TimeoutError:
+        raise RequestError(f"the body of the request did not come within {SECONDS} seconds.", 408) from None
+    if len(body) < int(length):
+        raise RequestError(f"the body of the request ends after {len(body):,} of its {int(length):,} bytes.")
+    return body
 
 
 def read_ratings(
@@ -220,30 +224,3 @@ def _request_errors(callback: Callable) -> Callable:
 def _error(error: bottle.HTTPError) -> str:
     bottle.response.content_type = "application/json"
     return json.dumps({"error": error.body})
-
-
-class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
-    """One thread a connection: a browser opens some that it does not use."""
-
-    daemon_threads = True
-
-
-class Handler(simple_server.WSGIRequestHandler):
-    """Says nothing of requests, and does not wait for ever for one."""
-
-    timeout = SECONDS
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
-def bind(port: int) -> Server:
-    """A server on 127.0.0.1 that waits for its application (`set_app`); port 0 is any that is free.
-
-    Raises:
-      ValueError: the port cannot be had.
-    """
-    try:
-        return Server(("127.0.0.1", port), Handler)
-    except OSError as error:
-        raise ValueError(f"port {port} cannot be had ({error.strerror}); choose another --port.") from error

@@ -4,15 +4,16 @@ import pytest
 from helpers import call, write_ratings
 
 from experiments import demo, learner
+from experiments.workdir import Workdir
 from metarec_jax.benchmarks import Trained, user_cold_start
-from metarec_jax.serve.demo.server import Server, bind
+from metarec_jax.serve.demo.connections import Server, bind
 from metarec_jax.train.store import Store
 
 
-def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):
+def test_it_says_where_it_is(capsys, monkeypatch, tmp_path, table, ridge, recommender):
     def train(options, benchmark):
         fold = user_cold_start((0,)).folds(table, 0, Store())[0]
-        return learner.Use("ridge", Trained(*ridge, {}), fold, Store())
+        return learner.Use("ridge", Trained(*ridge, {}), fold, Workdir(tmp_path, ""))
 
     served = []
     monkeypatch.setattr(learner, "train", train)  # which export.py does too
@@ -25,6 +26,7 @@ def test_it_says_where_it_is(capsys, monkeypatch, table, ridge, recommender):
 
 def test_what_is_wrong_is_one_line(tmp_path):
     with bind(0) as server, pytest.raises(SystemExit, match="error: port .* choose another --port"):
+        server.listen(lambda *_: [])
         call(demo, f"--port={server.server_port}", "--ratings=nowhere.csv")
     with pytest.raises(SystemExit, match="error: .*nowhere.csv"):
         call(demo, "--port=0", "--ratings=nowhere.csv")

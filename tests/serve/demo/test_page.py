@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from metarec_jax.serve.demo.server import bind
+from metarec_jax.serve.demo.connections import bind
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def address(demo):
     with bind(0) as server:
-        server.set_app(demo)
+        server.listen(demo)
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()

@@ -1,15 +1,21 @@
 """The interface of the page: what it answers, and that nothing wrong brings it down."""
 
+import contextlib
 import io
 import itertools
 import json
+import socket
+import time
 from http.client import HTTPConnection
 from threading import Thread
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
 
-from metarec_jax.serve.demo.server import BODY, bind, choices
+from metarec_jax.serve.demo import connections
+from metarec_jax.serve.demo.connections import bind
+from metarec_jax.serve.demo.server import BODY, choices
 
 
 @pytest.fixture
@@ -157,16 +163,109 @@ def test_choices_fit_on_a_page():
     assert choices(np.linspace(-10, 10, 81)) == [-10, -5, 0, 5, 10]
 
 
-def test_a_connection_that_says_nothing_keeps_nobody_waiting(demo):
+@pytest.fixture
+def listening(demo):
+    """A server with this application."""
     with bind(0) as server:
-        server.set_app(demo)
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        silent, talking = (HTTPConnection("127.0.0.1", server.server_port, timeout=10) for _ in range(2))
-        silent.connect()
-        talking.request("GET", "/api/about")
-        assert json.loads(talking.getresponse().read())["items"] == 30
-        with pytest.raises(ValueError, match="choose another --port"):
-            bind(server.server_port)
+        server.listen(demo)
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
         server.shutdown()
-        silent.close()
+
+
+def test_a_connection_that_says_nothing_keeps_nobody_waiting(listening):
+    silent, talking = (HTTPConnection("127.0.0.1", listening.server_port, timeout=10) for _ in range(2))
+    silent.connect()
+    talking.request("GET", "/api/about")
+    assert json.loads(talking.getresponse().read())["items"] == 30
+    with pytest.raises(ValueError, match="choose another --port"):
+        bind(listening.server_port)
+    silent.close()
+
+
+def test_nobody_listens_before_there_is_an_answer(demo):
+    with bind(0) as server:
+        address = ("127.0.0.1", server.server_port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        server.listen(demo)
+        waiting = [socket.create_connection(address, 5) for _ in range(100)]  # nobody serves yet: they queue
+        for connection in waiting:
+            connection.close()
+
+
+def test_who_begins_to_listen_first_has_the_port(demo):
+    with bind(0) as first, bind(first.server_port) as second:
+        first.listen(demo)
+        with pytest.raises(ValueError, match=f"port {first.server_port} cannot be had .* choose another --port"):
+            second.listen(demo)
+
+
+def send(server, parts: list[bytes], pause: float) -> bytes:
+    """What the server says to a request that comes in parts, with a pause after each."""
+    with socket.create_connection(("127.0.0.1", server.server_port), 10) as connection:
+        reply, end = b"", time.monotonic() + 10
+        for part in parts:
+            with contextlib.suppress(OSError):  # it may have hung up
+                connection.sendall(part)
+            time.sleep(pause)
+        while time.monotonic() < end:
+            try:
+                more = connection.recv(4096)
+            except ConnectionResetError:  # what was sent later was not read
+                break
+            if not more:
+                break
+            reply += more
+    return reply
+
+
+HEAD = b"POST /api/recommend HTTP/1.0\r\nHost: localhost\r\nContent-Length: 15\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([HEAD], b"408"),  # a body that never comes
+        ([HEAD, *[b"["] * 10], b"408"),  # one that comes byte by byte: each in time, all of it not
+        ([HEAD[:10]], b""),  # half a head
+        ([HEAD[:10], *[b"x"] * 10], b""),
+        ([HEAD, b'{"ratings": []}'], b"200"),
+    ],
+    ids=["no body", "a slow body", "no head", "a slow head", "in time"],
+)
+def test_a_request_has_its_time_and_no_more(listening, monkeypatch, capfd, parts, status):
+    monkeypatch.setattr(connections, "SECONDS", 0.3)
+    begun = time.monotonic()
+    head, _, body = send(listening, parts, 0.05).partition(b"\r\n\r\n")
+    assert time.monotonic() - begun < 5
+    assert head.partition(b" ")[2][:3] == status
+    if status == b"408":
+        assert b"application/json" in head and b"did not come within" in body
+    assert capfd.readouterr().err == ""  # no traceback
+
+
+def test_a_body_that_ends_early_is_said(listening):
+    with socket.create_connection(("127.0.0.1", listening.server_port), 10) as connection:
+        connection.sendall(HEAD + b"[]")
+        connection.shutdown(socket.SHUT_WR)
+        reply = connection.makefile("rb").read()
+    assert b" 400 " in reply and b"ends after 2 of its 15 bytes" in reply
+
+
+def test_who_takes_no_answer_is_left_without_a_word(monkeypatch, capfd):
+    monkeypatch.setattr(connections, "SECONDS", 0.2)
+
+    def much(environ, start_response):
+        start_response("200 OK", [])
+        return [bytes(1 << 25)]
+
+    with bind(0) as server:
+        server.listen(much)
+        with socket.create_connection(("127.0.0.1", server.server_port), 10) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            server.handle_request()
+            for thread in [each for each in enumerate_threads() if "process_request_thread" in each.name]:
+                thread.join(5)
+                assert not thread.is_alive()
+    assert capfd.readouterr().err == ""
