@@ -2,8 +2,8 @@
 
 What costs time and writes nothing is replaced: steps of training, pictures, pages, the programs of an exported file.
 The folder of a run is copied in every state that a kill can leave it in (`file_operations`), and the command goes on
-from each of them. What a kill within orbax and SQLite leaves, which are not Python, is their own to mend; that they do
-is seen in test_scale_processes.py and in test_storage.py.
+from each of them. What a kill within orbax or SQLite leaves, which are not Python, is theirs to mend; that they do is
+seen in test_scale_processes.py, and in test_storage.py and test_tune.py.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Where trials are kept: what a wrong --storage says, and what SQLite does when two change the same trial."""
+"""Where trials are kept: what a wrong --storage says, two who change the same trial, and kills."""
 
 import threading
 
@@ -7,6 +7,8 @@ import pytest
 import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from metarec_jax.search import storage
 from metarec_jax.search.storage import open_storage
@@ -69,3 +71,30 @@ def test_two_that_end_the_same_trial_do_not_overwrite_each_other(tmp_path, monke
     one.set_trial_state_values(trial, TrialState.FAIL)
     thread.join()
     assert len(refused) == 1 and one.get_trial(trial).state == TrialState.FAIL and one.get_trial(trial).value is None
+
+
+def test_a_kill_while_the_tables_are_made_leaves_what_can_be_opened(tmp_path):
+    """A copy of the file and of SQLite's journal is what a kill leaves; where nothing has changed it is made once."""
+    work, left = tmp_path / "work", []
+    work.mkdir()
+
+    def keep(*_):
+        content = {path.name: path.read_bytes() for path in work.iterdir()}
+        if content not in left:
+            left.append(content)
+
+    for moment in ("before_cursor_execute", "commit"):
+        event.listen(Engine, moment, keep)
+    try:
+        open_storage(str(work / "trials.sqlite"))
+    finally:
+        for moment in ("before_cursor_execute", "commit"):
+            event.remove(Engine, moment, keep)
+    assert len(left) > 10
+    for number, content in enumerate(left):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, raw in content.items():
+            (folder / name).write_bytes(raw)
+        opened = open_storage(str(folder / "trials.sqlite"))
+        assert optuna.create_study(storage=opened, study_name="gp").trials == []
