@@ -7,8 +7,10 @@ import hashlib
 import numpy as np
 import polars as pl
 
+from metarec_jax.ops.one_line import OneLineError
 
-class DataError(ValueError):
+
+class DataError(OneLineError):
     """Bad input data. The message is one line that names the file, row or column and the remedy."""
 
 
