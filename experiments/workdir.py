@@ -18,6 +18,7 @@ UNSTAMPED = {
     "port",
     "file",
 }  # flags that say where things are, not what is done
+HAS = " has the sha256 "
 
 
 def stamp(
@@ -32,12 +33,12 @@ def stamp(
       experiment: the name of the script.
       values: its flags.
       idle: flags that do nothing beside the others, for example --dataset beside --ratings; they are left out.
-      files: flag -> sha256 of the file that it names, where another content would be another run.
+      files: "--flag: name" of a file that is read -> its sha256: another content is another run.
     """
     left_out = UNSTAMPED | set(idle)
     own = [values[name] for name in values if name not in left_out]
     lines = [flag.serialize() for flag in own if flag.value is not None]
-    lines += [f"# --{name} has the sha256 {digest}" for name, digest in files.items()]
+    lines += [f"# {name}{HAS}{digest}" for name, digest in files.items()]
     return "\n".join([f"# experiments/{experiment}.py", *sorted(line for line in lines if line)]) + "\n"
 
 
@@ -59,13 +60,19 @@ def claim(experiment: str, label: str, text: str, workdir: str | None) -> Path:
     flag_file = path / "flags.txt"
     if flag_file.exists():
         if (begun_with := flag_file.read_text()) != text:
-            differing = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
-            raise StoreError(
-                f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --workdir."
-            )
+            raise StoreError(f"{path} holds a run with other {difference(begun_with, text)}; choose another --workdir.")
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} exists and is not a work directory of {experiment}; choose another --workdir.")
     return path
+
+
+def difference(one: str, other: str) -> str:
+    """What two stamps differ in: flags, or else the content of files."""
+    lines = sorted(set(one.splitlines()) ^ set(other.splitlines()))
+    if flag_lines := [line for line in lines if HAS not in line]:
+        return f"flags ({', '.join(flag_lines[:4])})"
+    changed = dict.fromkeys(line.partition(HAS)[0].removeprefix("# ") for line in lines)
+    return f"content of the files that it read ({', '.join(changed)})"
 
 
 class Workdir(FolderStore):

@@ -13,7 +13,6 @@
 K is "mean" for a learner, which has one setting for every K. Values are those on the validation tasks.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -42,7 +41,6 @@ class Tuned(NamedTuple):
     split: str  # sha256
     changes: dict[str, dict[str, Any]]  # of the hyper-parameters of those that are trained
     grids: dict[str, list[dict[str, Any]]]  # of the classical ones: what was best at some K
-    sha256: str  # of the file
 
 
 def write_tuned(path: Path, content: dict[str, Any]) -> None:
@@ -90,7 +88,6 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
         split,
         {name: steps | entries[0] for name, entries in settings.items() if name in trained},
         {name: entries for name, entries in settings.items() if name not in trained},
-        hashlib.sha256(raw).hexdigest(),
     )
 
 
