@@ -59,7 +59,7 @@ def claim(experiment: str, label: str, text: str, workdir: str | None) -> Path:
     path = Path(workdir) if workdir else default
     flag_file = path / "flags.txt"
     if flag_file.exists():
-        if (begun_with := flag_file.read_text()) != text:
+        if (begun_with := flag_file.read_text(errors="replace")) != text:
             raise StoreError(f"{path} holds a run with other {difference(begun_with, text)}; choose another --workdir.")
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} exists and is not a work directory of {experiment}; choose another --workdir.")

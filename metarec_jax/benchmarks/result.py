@@ -39,7 +39,7 @@ class Result:
             loaded = cls(cls.read(path))
             loaded.table()
             return loaded
-        except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, StopIteration) as error:
             if isinstance(error, results.ResultsError):
                 raise
             raise results.ResultsError(

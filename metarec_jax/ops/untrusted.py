@@ -4,6 +4,7 @@ The readers of Python and numpy raise nearly anything on damaged bytes, and beli
 """
 
 import contextlib
+import errno
 import io
 import json
 import lzma
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from metarec_jax.ops.one_line import OneLineError
 
@@ -71,6 +73,19 @@ def _array(name: str, content: bytes) -> np.ndarray:
         raise DamagedError(f"{name}: {error}") from error
 
 
+def parquet_frame(source: str | os.PathLike[str] | bytes) -> pl.DataFrame:
+    """The frame of a Parquet file, or of its content.
+
+    Raises:
+      DamagedError: it is not Parquet, or damaged.
+      OSError: it cannot be opened.
+    """
+    try:
+        return pl.read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # polars panics where it trusts a size
+        raise DamagedError(f"not a whole Parquet file: {error}") from error
+
+
 @contextlib.contextmanager
 def opened_zip(path: str | os.PathLike[str], most: int) -> Iterator[zipfile.ZipFile]:
     """A zip archive, open for reading.
@@ -94,6 +109,7 @@ def opened_zip(path: str | os.PathLike[str], most: int) -> Iterator[zipfile.ZipF
     except OneLineError:
         raise
     except (*_ZIP_FAULTS, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # it is the system that complains, and not bz2
+        # A place before the beginning is EINVAL, bz2 has no number; with all others it is the system that complains.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise DamagedError(f"a damaged archive: {error}") from error

@@ -14,7 +14,7 @@ import polars as pl
 
 from metarec_jax.ops.files import write_atomic
 from metarec_jax.ops.one_line import OneLineError
-from metarec_jax.ops.untrusted import DamagedError, json_value
+from metarec_jax.ops.untrusted import DamagedError, json_value, parquet_frame
 
 
 class StoreError(OneLineError):
@@ -63,8 +63,8 @@ class Store:
           StoreError: it is damaged, or there is none; the message ends with the remedy.
         """
         try:
-            return pl.read_parquet(io.BytesIO(self.load(name) or b""))
-        except (OSError, pl.exceptions.PolarsError) as error:
+            return parquet_frame(self.load(name) or b"")
+        except DamagedError as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
 
     def save_frame(self, name: str, frame: pl.DataFrame) -> None:

@@ -33,6 +33,8 @@ def unpack(archive: Path, folder: Path, most: int) -> None:
 
 def _fault(member: zipfile.ZipInfo) -> str | None:
     # orig_filename: ZipInfo.filename has backslashes already replaced and is cut off at a NUL
+    if not member.filename:
+        return "has no name"
     path = PurePosixPath(member.orig_filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or any(":" in component for component in path.parts[:1]):
         return "would be written outside"
