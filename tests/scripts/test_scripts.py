@@ -1,37 +1,134 @@
-"""scripts/run.sh and scripts/demo.sh beside a stand-in environment: whose flags are whose."""
+"""The shell scripts beside a stand-in for Python: whose flags are whose, and an installation that was killed."""
 
+import itertools
+import os
 import shutil
+import signal
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECORDER = """#!/bin/sh
-printf '%s\\n' "$*" >> "$(dirname "$0")/calls"
+# Python, pip, uv and the package in one: an environment has "pip" and then "package", half of it first. Like the real
+# ones they take what is there for whole. Every step may be the last: KILL=3 kills all at the third.
+STAND_IN = r"""#!/usr/bin/env bash
+venv=$(dirname "$(dirname "$0")")
+step() {
+    echo >>"$STEPS"
+    if [ "$(wc -l <"$STEPS")" = "$KILL" ]; then kill -KILL 0; fi
+}
+echo "$*" >>"$CALLS"
+case "$(basename "$0") $1 $2" in
+*" -c import fcntl"*) exec "$REAL" "$@" ;;
+*" -m venv")
+    step
+    rm -f "$4"/installed-* && step && rm -rf "$4"
+    mkdir -p "$4/bin" && cp "$0" "$4/bin/python" && step
+    touch "$4/pip" && step
+    ;;
+"python -m pip")
+    [ -e "$venv/pip" ] && [ -z "$OFFLINE" ] || exit 1
+    step
+    [ "${*: -1}" != uv ] || cp "$0" "$venv/bin/uv"
+    step
+    ;;
+"uv "*)
+    step
+    package=$venv/package-$(basename "${*: -1}")
+    [ -e "$package" ] || { touch "$package" && step && echo whole >"$package"; }
+    step
+    ;;
+"python -m experiments"*) grep -qr whole "$venv"/package-* && ! find "$venv"/package-* -empty | grep -q . ;;
+esac
 """
+RUN, DEMO = "-m experiments.user_cold_start", "-m experiments.demo"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """run(script, *flags, KILL=3) -> exit code and what Python was called with, in a copy of the scripts."""
+    for part in ("scripts", "experiments"):
+        shutil.copytree(ROOT / part, tmp_path / "copy" / part)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "copy")
+    (tmp_path / "stand_in").write_text(STAND_IN)
+    (tmp_path / "stand_in").chmod(0o755)
+    numbers = itertools.count()
+
+    def run(script: str, *flags: str, **variables: str) -> tuple[int, list[str]]:
+        number = next(numbers)
+        calls, steps = tmp_path / f"calls_{number}", tmp_path / f"steps_{number}"
+        own = {"PYTHON": tmp_path / "stand_in", "REAL": sys.executable, "CALLS": calls, "STEPS": steps}
+        own |= {"KILL": "", "OFFLINE": ""}
+        command = [tmp_path / "copy" / "scripts" / script, *flags]
+        environment = os.environ | {name: str(value) for name, value in (own | variables).items()}
+        done = subprocess.run(command, cwd="/", env=environment, capture_output=True, start_new_session=True)
+        return done.returncode, calls.read_text().splitlines()
+
+    run.folder = tmp_path / "copy"
+    return run
 
 
 @pytest.mark.parametrize(
     ("arguments", "extra", "expected"),
     [
-        (["run.sh"], "", "-m experiments.user_cold_start"),
-        (["run.sh", "--dataset=ml-1m"], "", "-m experiments.user_cold_start --dataset=ml-1m"),
-        (["run.sh", "experiments/user_cold_start.py", "--seed=1"], "", "-m experiments.user_cold_start --seed=1"),
-        (["demo.sh", "--port=9000"], "[demo]", "-m experiments.demo --port=9000"),
+        (["run.sh"], "", RUN),
+        (["run.sh", "--dataset=ml-1m"], "", f"{RUN} --dataset=ml-1m"),
+        (["run.sh", "experiments/user_cold_start.py", "--seed=1"], "", f"{RUN} --seed=1"),
+        (["demo.sh", "--port=9000"], "[demo]", f"{DEMO} --port=9000"),
     ],
 )
-def test_flags_go_to_the_program_and_not_to_the_installation(tmp_path, arguments, extra, expected):
-    for part in ("scripts", "experiments"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"  # nothing is installed yet, so the script calls pip through it
+def test_flags_go_to_the_program_and_not_to_the_installation(run, arguments, extra, expected):
+    code, calls = run(*arguments)
+    assert code == 0 and calls[-1] == expected
+    venv = run.folder / ".venv"
+    assert calls[2] == f"-m venv --clear {venv}"
+    assert calls[3] == "-m pip install --quiet uv"
+    assert calls[4] == f"pip install --quiet --python {venv}/bin/python --editable {run.folder}{extra}"
+    assert run(*arguments) == (0, [expected])  # nothing is left to install
+
+
+def killed_everywhere(run, script: str, before: str | None = None) -> int:
+    """Kill a script at each of its steps, and see that the same command puts things right. How many steps there are."""
+    for step in range(1, 100):
+        shutil.rmtree(run.folder / ".venv", ignore_errors=True)
+        if before:
+            assert run(before)[0] == 0
+        code, calls = run(script, KILL=str(step))
+        if code == 0:
+            return step - 1
+        assert code == -signal.SIGKILL, step
+        code, calls = run(script)
+        assert code == 0, (step, calls)
+    raise AssertionError("it has no end")
+
+
+def test_an_installation_that_was_killed_anywhere_is_made_anew(run):
+    assert killed_everywhere(run, "run.sh") == 9
+
+
+def test_and_so_is_an_environment_to_which_something_was_to_be_added(run):
+    assert killed_everywhere(run, "demo.sh", before="run.sh") == 5
+
+
+def test_without_a_registry_what_is_there_stays(run):
+    assert run("run.sh")[0] == 0
+    assert run("demo.sh", OFFLINE="1")[0] == 1
+    assert run("run.sh", OFFLINE="1") == (0, [RUN])
+
+
+def test_an_environment_that_was_half_made_before_there_was_a_mark_is_made_anew(run):
+    python = run.folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(RECORDER)
-    python.chmod(0o755)
-    script, *flags = arguments
-    subprocess.run([tmp_path / "scripts" / script, *flags], check=True, cwd="/", capture_output=True)
-    uv, install, program = (python.parent / "calls").read_text().splitlines()
-    assert uv == "-m pip install --quiet uv"  # there is none after it, so that pip does the rest
-    assert install == f"-m pip install --quiet --editable {tmp_path}{extra}"
-    assert program == expected
+    shutil.copy(run.folder.parent / "stand_in", python)  # without pip
+    code, calls = run("run.sh")
+    assert code == 0 and calls[-1] == RUN
+
+
+def test_workers_that_are_started_together_install_once(run):
+    with ThreadPoolExecutor() as pool:
+        done = [pool.submit(run, "run.sh") for _ in range(3)]
+    assert [each.result()[0] for each in done] == [0, 0, 0]
+    assert sum("-m venv" in line for each in done for line in each.result()[1]) == 1
