@@ -66,9 +66,9 @@ def claim(experiment: str, label: str, text: str, workdir: str | None) -> Path:
     return path
 
 
-def difference(one: str, other: str) -> str:
+def difference(begun_with: str, text: str) -> str:
     """What two stamps differ in: flags, or else the content of files."""
-    lines = sorted(set(one.splitlines()) ^ set(other.splitlines()))
+    lines = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
     if flag_lines := [line for line in lines if HAS not in line]:
         return f"flags ({', '.join(flag_lines[:4])})"
     changed = dict.fromkeys(line.partition(HAS)[0].removeprefix("# ") for line in lines)

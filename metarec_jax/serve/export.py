@@ -6,7 +6,7 @@ The file is a zip archive of
                                "content" [I, F], the items' side features
     about.json                 what is what: shapes, items' raw ids and titles, rating levels, versions
 All programs take and give flat lists of arrays (see `programs`), so that a reader needs jax and numpy and nothing else:
-`docs/live.md` has one. "update" is missing where the learner has none.
+`docs/live.md` has one. "update" is missing where the learner has none. The same learner gives the same bytes.
 """
 
 import contextlib
