@@ -34,7 +34,10 @@ def _switch(default: bool, text: str) -> Flag:
     return Flag(flags.DEFINE_bool, default, text)
 
 
-def _whole(default: int | None, text: str, least: int = 1, most: int | None = None) -> Flag:
+MOST = 2**31 - 1  # what counts of steps, ratings and seeds are held in
+
+
+def _whole(default: int | None, text: str, least: int = 1, most: int = MOST) -> Flag:
     return Flag(flags.DEFINE_integer, default, text, {"lower_bound": least, "upper_bound": most})
 
 
@@ -60,7 +63,7 @@ PROTOCOL = {
     "query": _whole(None, "Examples of a held-out task to be predicted."),
     "order": _choice(None, ["random", "time"], "Order in which a task's ratings are revealed."),
     "seed": _whole(0, "Seed of split and training.", 0),
-    "seeds": _whole(1, "Runs, with seeds seed, seed + 1, ..."),
+    "seeds": _whole(1, "Runs, with seeds seed, seed + 1, ...", 1, 10_000),
 }
 METHODS = {
     "learners": _list(None, "all, none, or names of learners; a wrong name shows all of them."),
@@ -72,7 +75,9 @@ METHODS = {
     "steps": _whole(None, "Meta-training steps of every learner."),
 }
 DEVICES = {
-    "devices": _whole(1, "Devices that share the tasks of a step; on a CPU they are virtual, ask for one a core."),
+    "devices": _whole(
+        1, "Devices that share the tasks of a step; on a CPU they are virtual, ask for one a core.", 1, 1024
+    ),
     "parallel": _choice("jit", ["jit", "shard_map", "pmap"], "How to spread tasks over devices."),
     "id_tables": _choice(
         "dense",
@@ -110,16 +115,16 @@ OWN = {  # of one or two experiments
         "user_cold_start", ["user_cold_start", "item_cold_start", "both_cold_start"], "The experiment to tune for."
     ),
     "trials": _whole(20, "Trials of every method."),
-    "support": _whole(10, "Support ratings."),
+    "support": _whole(10, "Support ratings.", 1, 10**6),
     "vary": _text(None, "KEY=VALUE,VALUE,...: a real number of the learner's space, and its values."),
-    "tasks": _whole(600, "Test tasks.", 2),
+    "tasks": _whole(600, "Test tasks.", 2, 10**6),
 }
 FEW_SHOT = {
     "ways": _list("5", "Classes of a test episode."),
     "minutes": Flag(
         flags.DEFINE_float, None, "Minutes of training of each learner, instead of steps.", {"lower_bound": 0.0}
     ),
-    "episodes": _whole(600, "Test episodes.", 2),
+    "episodes": _whole(600, "Test episodes.", 2, 10**6),
     "statistics": _choice(
         "published",
         ["published", "own"],
@@ -145,7 +150,7 @@ SCALE = {
     "valid_users": _whole(1000, "With --columns_dir, validation users who are asked."),
     "every": _whole(100, "Steps between validations and checkpoints."),
     "batch": _whole(32, "Tasks a step, of all devices together."),
-    "shards": _whole(8, "Parts of the training users; a multiple of all devices."),
+    "shards": _whole(8, "Parts of the training users; a multiple of all devices.", 1, 10**6),
     "row_scale": _switch(
         False, "One second moment a row of the tables: they and their moments are twice the tables, not 3 times."
     ),

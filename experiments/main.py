@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
@@ -19,11 +20,13 @@ import jax
 from absl import flags, logging
 
 from experiments import flags as known_flags
+from experiments.inputs import input_sums
 from experiments.workdir import Workdir, claim, stamp
 from metarec_jax import data
 from metarec_jax.data.fetch.download import cache_root
 from metarec_jax.data.io.ratings_file import parse_columns, read_ratings
 from metarec_jax.data.table import Ratings
+from metarec_jax.ops.one_line import one_line
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.train.sharding import Sharding
 
@@ -47,13 +50,14 @@ class Options:
         """Whether the script has the flag."""
         return name in self.flags
 
-    def stamp(self, idle: Idle = (), files: Mapping[str, str] | None = None) -> str:
-        """The flags that matter, as `workdir.stamp`.
+    def stamp(self, idle: Idle = ()) -> str:
+        """The flags that matter and the content of the files that they name, as `workdir.stamp`.
 
         Raises:
-          ValueError: one that would do nothing was set.
+          ValueError: one that would do nothing was set, or a file cannot be read.
         """
-        return stamp(self.experiment, self.flags, refuse(self, idle), files or {})
+        names = refuse(self, idle)
+        return stamp(self.experiment, self.flags, names, input_sums(self, names))
 
 
 class Experiment(NamedTuple):
@@ -97,7 +101,10 @@ class Experiment(NamedTuple):
             raise ValueError(" ".join(str(error).split())) from error
         if len(rest) > 1:
             raise ValueError(f"{rest[1]!r} is not a flag; flags are written --name=value.")
-        return Options(self.name, values)
+        options = Options(self.name, values)
+        if options.has("seed") and options.has("seeds") and options.seed + options.seeds > known_flags.MOST:
+            raise ValueError(f"--seed and --seeds: {options.seed} + {options.seeds} is above {known_flags.MOST}.")
+        return options
 
 
 @contextlib.contextmanager
@@ -108,9 +115,21 @@ def one_line_errors() -> Iterator[None]:
 
     try:
         yield
-    except (TrainingError, PredictionError, OSError, ValueError) as error:
+    except (TrainingError, PredictionError, OSError, ValueError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and not re.search("(?i)out of memory|exhausted", str(error)):
+            raise
         logging.debug("in full", exc_info=True)
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {one_line(complaint(error))}")
+
+
+def complaint(error: Exception) -> str:
+    """What an error says; where it is the system that complains, what to do too."""
+    if isinstance(error, MemoryError | jax.errors.JaxRuntimeError):
+        return f"the memory does not suffice ({error or 'nothing more is known'}); ask for less at a time."
+    if isinstance(error, OSError) and error.strerror:
+        where = "a file" if error.filename is None else error.filename
+        return f"{where} cannot be read or written ({error.strerror}); check the path, its rights and the space there."
+    return str(error)
 
 
 def refuse(options: Options, idle: Idle) -> list[str]:
@@ -177,9 +196,14 @@ def whole_numbers(flag: str, texts: list[str], least: int = 0) -> list[int]:
       ValueError: one is not a whole number of at least `least`, or there is none.
     """
     for text in texts or [""]:
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise ValueError(f"--{flag}: {text!r} is not a whole number of at least {least}.")
+        if not (is_count(text) and int(text) >= least):
+            raise ValueError(f"--{flag}: {text!r} is not a whole number of at least {least}, up to a million.")
     return sorted({int(text) for text in texts})
+
+
+def is_count(text: str) -> bool:
+    """Whether it is a whole number up to a million."""
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 10**6
 
 
 def parse_shots(texts: list[str] | None) -> list[int | str] | None:
@@ -191,8 +215,8 @@ def parse_shots(texts: list[str] | None) -> list[int | str] | None:
     if texts is None:
         return None
     for text in texts or [""]:
-        if text != "all" and not (text.isascii() and text.isdigit()):
-            raise ValueError(f"--shots: {text!r} is neither a number nor 'all'.")
+        if text != "all" and not is_count(text):
+            raise ValueError(f"--shots: {text!r} is neither a number up to a million nor 'all'.")
     numbers = sorted({int(text) for text in texts if text != "all"})
     return [*numbers, *(["all"] if "all" in texts else [])]
 

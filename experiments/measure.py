@@ -9,7 +9,7 @@ from absl import logging
 
 from experiments import main
 from experiments.flags import BENCHMARK
-from experiments.main import Experiment, Idle, Options, chosen
+from experiments.main import Experiment, Options, chosen
 from metarec_jax.benchmarks import Benchmark, run
 from metarec_jax.benchmarks.result import Result
 from metarec_jax.recipes import Recipe
@@ -93,14 +93,12 @@ def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: FolderStore
     return result
 
 
-def make_plan(options: Options, benchmark: Benchmark, idle: Idle = (), files: Mapping[str, str] | None = None) -> Plan:
+def make_plan(options: Options, benchmark: Benchmark) -> Plan:
     """Check all flags.
 
     Args:
       options: the flags.
       benchmark: what they ask for.
-      idle: other flags that do nothing beside the others, and why.
-      files: flag -> sha256 of the file that it names, for others than --tuned.
 
     Raises:
       ValueError: one is wrong, or would do nothing.
@@ -112,7 +110,7 @@ def make_plan(options: Options, benchmark: Benchmark, idle: Idle = (), files: Ma
         flags = " and ".join(f"--{flag}=none" for flag in ("learners", "baselines") if options.has(flag))
         raise ValueError(f"with {flags} there is nothing to run.")
     recipes = [benchmark.recipes[name] for name in (*names, *(name for name in benchmark.helpers if name not in names))]
-    idle = [*main.data_idle(options), *idle]
+    idle = [*main.data_idle(options)]
     if not any(recipe.training for recipe in recipes):
         idle += [(flag, "needs a method that is trained") for flag in ("steps", "id_tables")]
     if options.devices == 1:
@@ -120,7 +118,7 @@ def make_plan(options: Options, benchmark: Benchmark, idle: Idle = (), files: Ma
     tuned_file = options.tuned if options.has("tuned") else None
     tuned = read_tuned(Path(tuned_file), benchmark.name, benchmark.recipes) if tuned_file is not None else None
     recipes = configured(options, recipes, tuned)
-    stamp = options.stamp(idle, dict(files or {}) | ({"tuned": tuned.sha256} if tuned else {}))
+    stamp = options.stamp(idle)
     helpers = [recipe for recipe in recipes if recipe.name in benchmark.helpers]
     return Plan(recipes[: len(names)], helpers, tuned, stamp)
 

@@ -10,7 +10,6 @@ Result of attentive ridge in the order of the table: 0.684, 0.685, 0.877 and 0.8
 nearest star 0.644, 0.646, 0.844 and 0.838.
 """
 
-import hashlib
 from pathlib import Path
 
 from experiments.flags import BENCHMARK, SPLIT
@@ -38,8 +37,7 @@ def work(options: Options) -> None:
     """Run the partitions that are not done, and show all."""
     path = partition_file(options)
     parts = benchmarks.melu_partitions(path, **protocol(options))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    plan = make_plan(options, next(iter(parts.values())), files={"partition": digest})
+    plan = make_plan(options, next(iter(parts.values())))
     make_devices(options.devices)
     store, predictions = open_workdir(options, plan.stamp, label(options)), {}
     store.save("partition.json", path.read_bytes())

@@ -23,6 +23,7 @@ LAYOUT = {  # and those of an experiment whose result does not depend on them, s
     "scale": {"devices", "parallel", "coordinator", "processes", "process", "cluster"},
 }
 FLAGS, LOCK = "flags.txt", ".lock"  # in the folder
+HAS = " has the sha256 "
 
 
 def stamp(
@@ -37,12 +38,12 @@ def stamp(
       experiment: the name of the script.
       values: its flags.
       idle: flags that do nothing beside the others, for example --dataset beside --ratings; they are left out.
-      files: flag -> sha256 of the file that it names, where another content would be another run.
+      files: "--flag: name" of a file that is read -> its sha256: another content is another run.
     """
     left_out = UNSTAMPED | LAYOUT.get(experiment, set()) | set(idle)
     own = [values[name] for name in values if name not in left_out]
     lines = [flag.serialize() for flag in own if flag.value is not None]
-    lines += [f"# --{name} has the sha256 {digest}" for name, digest in files.items()]
+    lines += [f"# {name}{HAS}{digest}" for name, digest in files.items()]
     return "\n".join([f"# experiments/{experiment}.py", *sorted(line for line in lines if line)]) + "\n"
 
 
@@ -71,11 +72,8 @@ def check(path: Path, text: str, flag: str) -> None:
     more than a run leaves that was killed before it wrote anything."""
     flag_file = path / FLAGS
     if flag_file.exists():
-        if (begun_with := flag_file.read_text()) != text:
-            differing = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
-            raise StoreError(
-                f"{path} holds a run with other flags ({', '.join(differing[:4])}); choose another --{flag}."
-            )
+        if (begun_with := flag_file.read_text(errors="replace")) != text:
+            raise StoreError(f"{path} holds a run with other {difference(begun_with, text)}; choose another --{flag}.")
     elif path.exists() and not (path.is_dir() and all(of_none(entry.name) for entry in path.iterdir())):
         raise StoreError(f"{path} exists and is not a work directory of this experiment; choose another --{flag}.")
 
@@ -83,6 +81,15 @@ def check(path: Path, text: str, flag: str) -> None:
 def of_none(name: str) -> bool:
     """Whether a file of this name means nothing: the lock, or half of a file."""
     return name == LOCK or fnmatch(name, TORN)
+
+
+def difference(begun_with: str, text: str) -> str:
+    """What two stamps differ in: flags, or else the content of files."""
+    lines = sorted(set(begun_with.splitlines()) ^ set(text.splitlines()))
+    if flag_lines := [line for line in lines if HAS not in line]:
+        return f"flags ({', '.join(flag_lines[:4])})"
+    changed = dict.fromkeys(line.partition(HAS)[0].removeprefix("# ") for line in lines)
+    return f"content of the files that it read ({', '.join(changed)})"
 
 
 class Workdir(FolderStore):

@@ -123,7 +123,7 @@ def work(options: Options) -> None:
     """
     if options.columns_dir is None:
         raise ValueError("give --columns_dir, a folder of scripts/make_columns.py.")
-    columns = open_columns(Path(options.columns_dir))
+    columns = open_columns(Path(options.columns_dir), check=False)  # a check would bring all of it into memory
     about = {"jax": jax.__version__, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     content = measure(columns, options) | about
     print(f"{content['ratings']} ratings, {options.id_tables} tables, {options.batch} tasks a step")

@@ -34,12 +34,12 @@ def make(options: Options) -> Columns:
       ValueError: what to do is not said, or twice.
     """
     if options.check and not (options.ratings or options.out or options.movies):
-        return open_columns(Path(options.check), check=True)
+        return open_columns(Path(options.check))
     if options.check or not (options.ratings and options.out):
         raise ValueError("give --ratings and --out, or --check alone.")
     features = film_features(Path(options.movies)) if options.movies else None
     write_columns(Path(options.ratings), Path(options.out), parse_columns(options.columns or ""), features)
-    return open_columns(Path(options.out))
+    return open_columns(Path(options.out), check=False)  # the checksums have just been taken
 
 
 def work(options: Options) -> None:

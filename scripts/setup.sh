@@ -1,5 +1,5 @@
 # Sourced by run.sh, demo.sh and test.sh: makes or reuses .venv with the package and the extras named in $1 ("" for
-# none), and leaves the working directory as it is. A stamp of pyproject.toml, written last, tells whether anything is
+# none), and leaves the working directory as it is. A stamp of what is asked for, written last, tells whether anything is
 # left to install. What a kill leaves half-made may look whole to pip, so it is made anew: an environment without any
 # stamp, or with the mark of an installation that did not come to its end.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -7,6 +7,7 @@ extras=$1
 venv=$root/.venv
 stamp=$venv/installed-${extras:-plain}
 unfinished=$venv/unfinished
+asked=("$root/pyproject.toml" "$root/requirements.lock")
 
 find_python() {
     local candidate
@@ -22,7 +23,15 @@ find_python() {
 }
 
 is_installed() {
-    [ ! -e "$unfinished" ] && cmp -s "$root/pyproject.toml" "$stamp"
+    [ ! -e "$unfinished" ] && cat "${asked[@]}" | cmp -s - "$stamp"
+}
+
+install_package() {
+    local package=$root${extras:+[$extras]}
+    # uv does in seconds what takes pip a minute, but reads other settings: where it fails, pip tries.
+    { "$venv/bin/python" -m pip install --quiet uv &&
+        "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@" --editable "$package"; } 2>/dev/null ||
+        "$venv/bin/python" -m pip install --quiet "$@" --editable "$package"
 }
 
 install() {
@@ -32,15 +41,12 @@ install() {
     fi
     : >"$unfinished"
     echo "Installing into $venv; this takes a minute or two the first time." >&2
-    local package=$root${extras:+[$extras]}
-    # uv does in seconds what takes pip a minute, but reads other settings: where it fails, pip tries.
-    { "$venv/bin/python" -m pip install --quiet uv &&
-        "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --editable "$package"; } 2>/dev/null ||
-        "$venv/bin/python" -m pip install --quiet --editable "$package" || {
+    # The versions that the tests ran with; where they cannot be had, any that fit.
+    install_package --constraint "$root/requirements.lock" 2>/dev/null || install_package || {
         rm "$unfinished" # pip gave up by itself, and left what was there
         return 1
     }
-    cp "$root/pyproject.toml" "$stamp"
+    cat "${asked[@]}" >"$stamp"
     rm "$unfinished"
 }
 

@@ -24,6 +24,9 @@ from metarec_jax.train.loop import TrainingError
 from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store, StoreError
 
+INFO = {  # of info.json
+    "kind": str, "output": str, "transductive": bool, "seconds": (int, float), "frames": list, "settings": dict
+}  # fmt: skip
 ROWS = ("name", "shots", "seed", "task", "user", "item", "target", "prediction")  # of predictions.parquet
 
 
@@ -115,9 +118,9 @@ def bind(store: Store, table: Any, folds: dict[int, list[Fold]]) -> None:
     """
     splits = [fold.split for of_seed in folds.values() for fold in of_seed if fold.split is not None]
     data = {"ratings": getattr(table, "sha256", None), "splits": [split.sha256 for split in splits]}
-    begun_with = store.load("data.json")
-    if begun_with is not None and json.loads(begun_with) != data:
-        where = store.where("").rstrip("/") or "the store"
+    where = store.where("").rstrip("/") or "the store"
+    begun_with = store.load_json("data.json", f"delete {where} to start anew.")
+    if begun_with is not None and begun_with != data:
         raise StoreError(f"the ratings or splits have changed since {where} was begun; choose another --workdir.")
     store.save("data.json", json.dumps(data, indent=1).encode())
     for of_seed in folds.values():
@@ -193,6 +196,8 @@ def load_outcome(store: Store, folder: str, name: str) -> Outcome | None:
     info = store.load_json(f"{folder}/info.json", remedy)  # written last
     if info is None:
         return None
+    if not isinstance(info, dict) or not all(isinstance(info.get(key), kind) for key, kind in INFO.items()):
+        raise StoreError(f"{store.where(folder)}/info.json does not hold {', '.join(INFO)}; {remedy}")
     return Outcome({file: store.load_frame(f"{folder}/{file}.parquet", remedy) for file in info["frames"]}, info)
 
 

@@ -16,6 +16,7 @@ from metarec_jax.benchmarks.base import Benchmark, Fold, Outcome
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.compare import Scores, result_rows
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.untrusted import json_value
 from metarec_jax.recipes.base import Recipe
 from metarec_jax.report import html, latex, plots, results, table
 from metarec_jax.tasks.splits import tied_cuts
@@ -33,9 +34,23 @@ class Result:
         """What `save` wrote.
 
         Raises:
-          ResultsError: it is damaged; the message names the file.
+          ResultsError: it is damaged, so that its table cannot be made; the message names the file.
         """
-        return cls(results.read_json(path))
+        try:
+            loaded = cls(cls.read(path))
+            loaded.table()
+            return loaded
+        except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, StopIteration) as error:
+            if isinstance(error, results.ResultsError):
+                raise
+            raise results.ResultsError(
+                f"{path} is damaged ({error!r}); delete it, and the same command makes it again"
+            ) from error
+
+    @staticmethod
+    def read(path: str | Path) -> dict[str, Any]:
+        """The content of a file."""
+        return results.read_json(path)
 
     def table(self, metric: str | None = None) -> str:
         """Aligned text: the figures, learners against the best baseline, what adaptation adds.
@@ -92,9 +107,9 @@ class PageResult(Result):
     def __init__(self, content: dict[str, Any]):
         self.content = results.plain(content)
 
-    @classmethod
-    def load(cls, path: str | Path) -> "Result":
-        return cls(json.loads(Path(path).read_bytes()))
+    @staticmethod
+    def read(path: str | Path) -> dict[str, Any]:
+        return json_value(Path(path).read_bytes())
 
     def table(self, metric: str | None = None) -> str:
         """Aligned text: the figures and all comparisons; there is one metric."""

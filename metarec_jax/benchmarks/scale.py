@@ -30,7 +30,7 @@ from metarec_jax.train import checkpoint, distributed, loop
 from metarec_jax.train.config import Config
 from metarec_jax.train.optimisers import adam
 from metarec_jax.train.sharded_checkpoint import checkpoints
-from metarec_jax.train.sharding import Parallel, Sharding, TableUpdates
+from metarec_jax.train.sharding import Parallel, Sharding, ShardingError, TableUpdates
 from metarec_jax.train.step import make_train_steps
 from metarec_jax.train.store import FolderStore, Store
 from metarec_jax.types import Episode, Params
@@ -77,6 +77,8 @@ class ScaleConfig:
             jax.device_count(), *how, shards=shards, deterministic=self.deterministic, streamed=streamed
         )
         sharding.check(self.batch)
+        if shards and self.batch % self.shards:
+            raise ShardingError(f"{self.batch} tasks a step cannot be drawn evenly from {self.shards} shards.")
         return sharding
 
 

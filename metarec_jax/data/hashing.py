@@ -1,8 +1,9 @@
 """Hashes that are the same on every machine and in every process."""
 
 import hashlib
+from pathlib import Path
 
-import numpy as np
+from metarec_jax.data.table import DataError
 
 
 def seeded_hash(*values: object) -> int:
@@ -11,12 +12,14 @@ def seeded_hash(*values: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def pair_hash(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """[N] uint64 of pairs of whole numbers from 0 to 2^32 - 1, whose order says nothing of the pairs; no two are equal.
+def file_sha256(path: Path) -> str:
+    """sha256 of a file.
 
-    The last steps of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+    Raises:
+      DataError: it cannot be read.
     """
-    mixed = (first.astype(np.uint64) << np.uint64(32)) | second.astype(np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path.") from error

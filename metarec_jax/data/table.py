@@ -7,10 +7,11 @@ import hashlib
 import numpy as np
 import polars as pl
 
-from metarec_jax.data.hashing import pair_hash
+from metarec_jax.ops.hashing import pair_hash
+from metarec_jax.ops.one_line import OneLineError
 
 
-class DataError(ValueError):
+class DataError(OneLineError):
     """Bad input data. The message is one line that names the file, row or column and the remedy."""
 
 
@@ -140,7 +141,12 @@ def _offsets(index: np.ndarray, size: int) -> np.ndarray:
 
 def id_order(ids: list[str]) -> list[str]:
     """Raw ids sorted: numbers by value, before everything else by text: 2 before 10, "a10" before "a2"."""
-    return sorted(ids, key=lambda s: (0, int(s), s) if s.isascii() and s.isdigit() else (1, 0, s))
+
+    def key(raw: str) -> tuple[int, int, str, str]:
+        digits = raw.lstrip("0")  # of two numbers the one with more of them is larger; int() refuses 4,300 and more
+        return (0, len(digits), digits, raw) if raw.isascii() and raw.isdigit() else (1, 0, "", raw)
+
+    return sorted(ids, key=key)
 
 
 def content_hash(frame: pl.DataFrame) -> str:

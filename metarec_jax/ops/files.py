@@ -1,9 +1,14 @@
-"""Writing a file completely or not at all, and having a folder for oneself."""
+"""Writing a file completely or not at all, the same bytes for the same content, and having a folder for oneself."""
 
 import fcntl
+import io
 import os
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 TORN = ".*.tmp"  # what a kill may leave of a write
 
@@ -25,6 +30,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # the bytes reach the disk before the name does
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file it is about
+        raise
     finally:
         temporary.unlink(missing_ok=True)  # gone already when the rename happened
     folder = os.open(path.parent, os.O_RDONLY)
@@ -52,3 +60,24 @@ def lock(path: str | os.PathLike[str]) -> IO[bytes] | None:
     except OSError:
         pass  # no locks here
     return file
+
+
+def zip_content(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """The bytes of a zip archive, which do not depend on the day or the machine."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            about = zipfile.ZipInfo(name)  # of 1980
+            about.compress_type, about.create_system, about.external_attr = compression, 3, 0o600 << 16
+            archive.writestr(about, content)
+    return file.getvalue()
+
+
+def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of an .npz file, as `zip_content`."""
+    members = {}
+    for name, array in arrays.items():
+        file = io.BytesIO()
+        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        members[f"{name}.npy"] = file.getvalue()
+    return zip_content(members)

@@ -29,6 +29,8 @@ import numpy as np
 
 from metarec_jax.eval.metrics import REGISTRY
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.one_line import OneLineError
+from metarec_jax.ops.untrusted import DamagedError, json_value
 
 SCHEMA = 1
 Results = dict[str, Any]
@@ -46,11 +48,12 @@ _SECTIONS = {
 _ROW = {"name": str, "kind": str, "shots": (int, str), "metrics": dict, "settings": dict}
 _DATASET = {"name": str, "sha256": None}  # None: anything, null too
 _SPLIT = {"sha256": (str, list)}
-_DIFFERENCE = {"difference": None, "low": None, "high": None, "p": None}
-_FIGURES: dict[str, Any] = {"mean": None, "low": None, "high": None, "tasks": int, "undefined": int}
+_NUMBER = (int, float, type(None))
+_DIFFERENCE = dict.fromkeys(("difference", "low", "high", "p"), _NUMBER)
+_FIGURES: dict[str, Any] = dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"tasks": int, "undefined": int}
 
 
-class ResultsError(ValueError):
+class ResultsError(OneLineError):
     """Results that do not follow the layout; the one-line message says where."""
 
 
@@ -128,11 +131,9 @@ def read_json(path: str | os.PathLike[str]) -> Results:
       ResultsError: it is not JSON or does not follow the layout; the message names the file.
     """
     try:
-        return validate(json.loads(Path(path).read_bytes()))
-    except ResultsError as error:
-        raise ResultsError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise ResultsError(f"{path}: not JSON ({error}): run the experiment again") from None
+        return validate(json_value(Path(path).read_bytes()))
+    except (ResultsError, DamagedError) as error:
+        raise ResultsError(f"{path}: {error}; delete it, and the same command makes it again") from None
 
 
 def metrics(results: Results) -> list[str]:

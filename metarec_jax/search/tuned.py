@@ -13,7 +13,6 @@
 K is "mean" for a learner, which has one setting for every K. Values are those on the validation tasks.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -23,10 +22,16 @@ from typing import Any, NamedTuple
 from metarec_jax.eval.grid_search import fit_defaults
 from metarec_jax.eval.metrics import by_name
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.one_line import OneLineError
+from metarec_jax.ops.untrusted import json_value
 from metarec_jax.recipes.base import Recipe, hyperparameters
 
 SCHEMA = 1
 EVERY_K = "mean"  # key of a value that is the mean over K
+
+
+class TunedError(OneLineError):
+    """A file of tuned settings that cannot be used; the one-line message names it and the remedy."""
 
 
 class Tuned(NamedTuple):
@@ -36,7 +41,6 @@ class Tuned(NamedTuple):
     split: str  # sha256
     changes: dict[str, dict[str, Any]]  # of the hyper-parameters of those that are trained
     grids: dict[str, list[dict[str, Any]]]  # of the classical ones: what was best at some K
-    sha256: str  # of the file
 
 
 def write_tuned(path: Path, content: dict[str, Any]) -> None:
@@ -54,15 +58,15 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
       recipes: the methods that answer it.
 
     Raises:
-      ValueError: it cannot be read, is damaged or belongs to another benchmark, or a method, key or value is unknown;
+      TunedError: it cannot be read, is damaged or belongs to another benchmark, or a method, key or value is unknown;
         the message names the file, the method and the key.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"--tuned: {path} cannot be read ({error.strerror}); check the path.") from error
+        raise TunedError(f"--tuned: {path} cannot be read ({error.strerror}); check the path.") from error
     try:
-        content = json.loads(raw)
+        content = json_value(raw)
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
         dataset, split, asked = content["dataset"]["name"], content["split"], content["question"]
@@ -70,21 +74,20 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
         settings = {name: _distinct(m["tuned"]) for name, m in content["methods"].items() if m["tuned"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise ValueError(f"--tuned: {path} is damaged ({problem}); write it again with experiments/tune.py.") from error
+        raise TunedError(f"--tuned: {path} is damaged ({problem}); write it again with experiments/tune.py.") from error
     if asked != benchmark:
-        raise ValueError(f"--tuned: {path} holds settings for {asked}, not for {benchmark}; tune for it.")
+        raise TunedError(f"--tuned: {path} holds settings for {asked}, not for {benchmark}; tune for it.")
     trained = {name for name, recipe in recipes.items() if recipe.training}
     try:
         for name, entries in settings.items():
             _check(recipes, name, [steps | entry for entry in entries] if name in trained else entries)
     except ValueError as error:
-        raise ValueError(f"--tuned: {path}: {error}") from error
+        raise TunedError(f"--tuned: {path}: {error}") from error
     return Tuned(
         dataset,
         split,
         {name: steps | entries[0] for name, entries in settings.items() if name in trained},
         {name: entries for name, entries in settings.items() if name not in trained},
-        hashlib.sha256(raw).hexdigest(),
     )
 
 

@@ -6,13 +6,14 @@ The file is a zip archive of
                                "content" [I, F], the items' side features
     about.json                 what is what: shapes, items' raw ids and titles, rating levels, versions
 All programs take and give flat lists of arrays (see `programs`), so that a reader needs jax and numpy and nothing else:
-`docs/live.md` has one. "update" is missing where the learner has none.
+`docs/live.md` has one. "update" is missing where the learner has none. The same learner gives the same bytes.
 """
 
-import io
+import contextlib
 import json
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from jax import export as jax_export
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.predict import raw_predictions
-from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.files import npz_content, write_atomic, zip_content
 from metarec_jax.serve.sessions import live
 from metarec_jax.types import Array, Baseline, Episode, Examples, Inputs, Learner, Params
 
@@ -77,10 +78,23 @@ def programs(method: Learner | Baseline, params: Params, content: Array, context
     shapes = {"adapt": (adapt, supports), "predict": (predict, (own, items(n, m), floats(n, context)))}
     if many.update is not None:
         shapes["update"] = (update, (own, items(n, 1), floats(n, 1), floats(n, context)))
-    return {
-        name: jax_export.export(jax.jit(program), platforms=PLATFORMS)(*shared, *arguments)
-        for name, (program, arguments) in shapes.items()
-    }
+    with without_locations():
+        return {
+            name: jax_export.export(jax.jit(program), platforms=PLATFORMS)(*shared, *arguments)
+            for name, (program, arguments) in shapes.items()
+        }
+
+
+@contextlib.contextmanager
+def without_locations() -> Iterator[None]:
+    """Leave the lines of code, with the folders of this machine, out of what is lowered: a program is the same bytes
+    wherever it is exported, and whoever calls."""
+    limit = jax.config.jax_traceback_in_locations_limit
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", limit)
 
 
 def write_learner(
@@ -110,15 +124,9 @@ def write_learner(
         "features": {"of an item": ratings.item_features.names, "of a person": ratings.user_features.names},
         "jax": jax.__version__,
     }
-    packed = io.BytesIO()
-    np.savez(packed, content=content, **arrays)
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("about.json", json.dumps(about))
-        archive.writestr("arrays.npz", packed.getvalue())
-        for program, exported in made.items():
-            archive.writestr(program, exported.serialize())
-    write_atomic(path, file.getvalue())
+    members = {"about.json": json.dumps(about).encode(), "arrays.npz": npz_content({"content": content} | arrays)}
+    members |= {program: bytes(exported.serialize()) for program, exported in made.items()}
+    write_atomic(path, zip_content(members, zipfile.ZIP_DEFLATED))
 
 
 def compare(path: Path, method: Learner | Baseline, params: Params, tasks: Episode) -> tuple[float, float]:

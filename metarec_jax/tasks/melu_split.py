@@ -4,7 +4,6 @@ On MovieLens-1M the cold items are the films from 1998 on and the cold users tho
 ratings of warm users on warm items. A task is a user with 13 to 100 ratings in a partition; 10 of them are the query.
 """
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import DataError, Ratings
+from metarec_jax.ops.untrusted import DamagedError, json_value
 from metarec_jax.tasks.splits import Split, held_out, make_split
 
 LEAST, MOST = 13, 100  # ratings of a task, support and query together
@@ -47,11 +47,11 @@ def read_cold(path: Path, ratings: Ratings) -> Cold:
       DataError: the file is missing or not of this form, or a user or item of the table is in neither list or in both.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json_value(path.read_bytes())
         groups = {key: {str(raw) for raw in content[key]} for side in ("users", "items") for key in _list_names(side)}
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); give its place with --partition.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (DamagedError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not four lists warm_users, cold_users, warm_items, cold_items ({error}).") from error
     cold_masks = []
     for side, ids in (("users", ratings.user_ids), ("items", ratings.item_ids)):

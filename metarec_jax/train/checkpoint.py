@@ -18,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.one_line import OneLineError
 
 _MAGIC = b"METAREC\n"
 _VERSION = 1
 _HEADER = struct.Struct(">8sIQ32s")  # magic, version, length of the payload, its SHA-256
 
 
-class CheckpointError(ValueError):
+class CheckpointError(OneLineError):
     """A checkpoint that cannot be used; the one-line message names the file and the remedy."""
 
 

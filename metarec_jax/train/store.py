@@ -13,9 +13,11 @@ from typing import Any
 import polars as pl
 
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.one_line import OneLineError
+from metarec_jax.ops.untrusted import DamagedError, json_value, parquet_frame
 
 
-class StoreError(ValueError):
+class StoreError(OneLineError):
     """A store whose content is damaged or belongs to another run; the message says what to do."""
 
 
@@ -50,9 +52,9 @@ class Store:
         """
         content = self.load(name)
         try:
-            return None if content is None else json.loads(content)
-        except ValueError as error:
-            raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
+            return None if content is None else json_value(content)
+        except DamagedError as error:
+            raise StoreError(f"{self.where(name)} is damaged ({error}); {remedy}") from error
 
     def load_frame(self, name: str, remedy: str) -> pl.DataFrame:
         """A frame that was saved.
@@ -61,8 +63,8 @@ class Store:
           StoreError: it is damaged, or there is none; the message ends with the remedy.
         """
         try:
-            return pl.read_parquet(io.BytesIO(self.load(name) or b""))
-        except (OSError, pl.exceptions.PolarsError) as error:
+            return parquet_frame(self.load(name) or b"")
+        except DamagedError as error:
             raise StoreError(f"{self.where(name)} is damaged; {remedy}") from error
 
     def save_frame(self, name: str, frame: pl.DataFrame) -> None:
@@ -103,8 +105,7 @@ class FolderStore(Store):
 
     def read_log(self) -> None:
         """Take in the records of the file."""
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        self.records = [json.loads(line) for line in lines if line.endswith("}")]  # a kill may leave half a line
+        self.records = read_log(self._log) if self._log.exists() else []
 
     def begin(self) -> None:
         """Called before anything is written: for a store that makes the folder its own."""
@@ -134,3 +135,24 @@ class FolderStore(Store):
         self.begin()
         super().rewind(seed, name, step)
         write_atomic(self._log, "".join(json.dumps(record) + "\n" for record in self.records).encode())
+
+
+LOGGED = {"seed": int, "name": str, "step": int, "seconds": (int, float)}  # in every record
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a log; half a line at the end, which a kill may leave, is none.
+
+    Raises:
+      StoreError: a line is damaged.
+    """
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            record = json_value(line)
+        except DamagedError as error:
+            raise StoreError(f"{path}: line {number} is damaged ({error}); delete the line.") from error
+        if not isinstance(record, dict) or not all(isinstance(record.get(key), LOGGED[key]) for key in LOGGED):
+            raise StoreError(f"{path}: line {number} has no {', '.join(LOGGED)} of a training; delete the line.")
+        records.append(record)
+    return records

@@ -112,8 +112,8 @@ def test_a_run_that_was_broken_off_goes_on_from_what_is_there(finished, data_dir
 
 MISTAKES = {
     "--minutes=1": "--steps and --minutes: give one of the two.",
-    "--ways=3,x": "--ways: 'x' is not a whole number of at least 1.",
-    "--shots=": "--shots: '' is not a whole number of at least 1.",
+    "--ways=3,x": "--ways: 'x' is not a whole number of at least 1, up to a million.",
+    "--shots=": "--shots: '' is not a whole number of at least 1, up to a million.",
     "--learners=maml": "--learners: unknown 'maml'; choose all, none, or some of protonet, ",
     "--learners=none": "--steps needs a learner.",
     "--vectors_dir=here": "--vectors_dir needs --features=sentences.",

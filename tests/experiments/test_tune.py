@@ -226,7 +226,7 @@ def test_another_file_is_another_run(finished, ratings, tmp_path):
     main_job(ratings, tmp_path / "work", *arguments)
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
     message = refused(user_cold_start, f"--ratings={ratings}", *TASKS, *arguments, f"--workdir={tmp_path / 'work'}")
-    assert "--tuned has the sha256" in message and "choose another --workdir" in message
+    assert "other content of the files that it read (--tuned: mine.json); choose another --workdir" in message
 
 
 GOOD = {"schema": 1, "question": "user_cold_start", "dataset": {"name": "x"}, "split": "", "methods": {}}

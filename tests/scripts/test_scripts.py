@@ -2,14 +2,17 @@
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 # Python, pip, uv and the package in one: an environment has "pip" and then "package", half of it first. Like the real
@@ -21,6 +24,7 @@ step() {
     if [ "$(wc -l <"$STEPS")" = "$KILL" ]; then kill -KILL 0; fi
 }
 echo "$*" >>"$CALLS"
+if [ -n "$GONE" ] && [[ "$*" == *--constraint* ]]; then exit 1; fi # the versions of the lock
 case "$(basename "$0") $1 $2" in
 *" -c import fcntl"*) exec "$REAL" "$@" ;;
 *" -m venv")
@@ -52,7 +56,8 @@ def run(tmp_path):
     """run(script, *flags, KILL=3) -> exit code and what Python was called with, in a copy of the scripts."""
     for part in ("scripts", "experiments"):
         shutil.copytree(ROOT / part, tmp_path / "copy" / part)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path / "copy")
+    for file in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / file, tmp_path / "copy")
     (tmp_path / "stand_in").write_text(STAND_IN)
     (tmp_path / "stand_in").chmod(0o755)
     numbers = itertools.count()
@@ -61,7 +66,7 @@ def run(tmp_path):
         number = next(numbers)
         calls, steps = tmp_path / f"calls_{number}", tmp_path / f"steps_{number}"
         own = {"PYTHON": tmp_path / "stand_in", "REAL": sys.executable, "CALLS": calls, "STEPS": steps}
-        own |= {"KILL": "", "OFFLINE": ""}
+        own |= {"KILL": "", "OFFLINE": "", "GONE": ""}
         command = [tmp_path / "copy" / "scripts" / script, *flags]
         environment = os.environ | {name: str(value) for name, value in (own | variables).items()}
         done = subprocess.run(command, cwd="/", env=environment, capture_output=True, start_new_session=True)
@@ -86,7 +91,8 @@ def test_flags_go_to_the_program_and_not_to_the_installation(run, arguments, ext
     venv = run.folder / ".venv"
     assert calls[2] == f"-m venv --clear {venv}"
     assert calls[3] == "-m pip install --quiet uv"
-    assert calls[4] == f"pip install --quiet --python {venv}/bin/python --editable {run.folder}{extra}"
+    options = f"--python {venv}/bin/python --constraint {run.folder}/requirements.lock"
+    assert calls[4] == f"pip install --quiet {options} --editable {run.folder}{extra}"
     assert run(*arguments) == (0, [expected])  # nothing is left to install
 
 
@@ -111,6 +117,33 @@ def test_an_installation_that_was_killed_anywhere_is_made_anew(run):
 
 def test_and_so_is_an_environment_to_which_something_was_to_be_added(run):
     assert killed_everywhere(run, "demo.sh", before="run.sh") == 5
+
+
+def test_where_the_versions_of_the_lock_are_gone_others_are_taken(run):
+    code, calls = run("run.sh", GONE="1")
+    assert code == 0 and calls[-1] == RUN
+    assert calls[-2] == f"pip install --quiet --python {run.folder}/.venv/bin/python --editable {run.folder}"
+
+
+def test_another_lock_is_installed(run):
+    assert run("run.sh")[0] == 0
+    with open(run.folder / "requirements.lock", "a") as lock:
+        lock.write("# of another day\n")
+    assert len(run("run.sh")[1]) > 1 and run("run.sh") == (0, [RUN])
+
+
+def test_the_lock_has_a_version_of_all_that_is_needed_and_tells_nothing_of_the_machine():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    locked = {requirement.name: requirement for requirement in map(Requirement, lines)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["dev"], *extras["demo"], *extras["scale"]]
+    for requirement in map(Requirement, needed):
+        if requirement.name == project["name"]:
+            continue
+        (pin,) = locked[requirement.name].specifier
+        assert pin.operator == "==" and pin.version in requirement.specifier, requirement.name
+    assert not re.search("[/@]|://|--", "\n".join(lines))
 
 
 def test_without_a_registry_what_is_there_stays(run):

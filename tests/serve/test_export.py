@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import jax
@@ -88,6 +90,23 @@ def test_updates_of_many_people_are_the_batch_solution():
 def test_what_has_no_update_says_so():
     method, params = METHODS["bias"]()
     assert live(method, params, jax.tree.map(lambda leaf: leaf[0], some_tasks().support)).update is None
+
+
+def test_a_file_is_the_same_bytes_whoever_writes_it_and_when(tmp_path, monkeypatch):
+    method, params = METHODS["bias"]()
+
+    def write(name: str) -> bytes:
+        write_learner(tmp_path / name, "bias", method, params, TABLE, support=SUPPORT)
+        return (tmp_path / name).read_bytes()
+
+    first, now = write("first.zip"), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1e7)
+    elsewhere = {"write": write}
+    exec(compile("def other():\n\n\n    return write('second.zip')", "/home/somebody/other.py", "exec"), elsewhere)
+    assert elsewhere["other"]() == first
+    with zipfile.ZipFile(tmp_path / "second.zip") as archive:
+        for name in archive.namelist():  # nor does it tell where the code is
+            assert b".py" not in archive.read(name), name
 
 
 def test_a_process_without_the_package_gives_the_same_numbers(tmp_path):

@@ -59,7 +59,7 @@ def test_runs_are_episodes(tmp_path):
     [
         ({"run02/test/item01.png": None}, "no run02/test/item01.png"),
         ({"run01/training/class02.png": b"PNG"}, "run01/training/class02.png: not a picture"),
-        ({"run01/training/class02.png": b"0" * 30_000}, "class02.png has 30,000 bytes"),
+        ({"run01/training/class02.png": b"0" * 2**25}, "would unpack to 33,5.* bytes, which is more than 16,777,216"),
         ({"run01/class_labels.txt": b""}, "run01/class_labels.txt does not name each of 2 drawings once"),
         ({"run02/class_labels.txt": members()["run01/class_labels.txt"]}, "run02/class_labels.txt does not name"),
         ({"run01/class_labels.txt": "\xff".encode("latin-1")}, "not the official archive"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from metarec_jax.data.features.encoders import joined, multi_hot
 from metarec_jax.data.table import DataError, Features
+from metarec_jax.ops.untrusted import DamagedError, npz_arrays
 
 Groups = Mapping[str, Callable[[], Features]]  # a group's name -> a function that makes its columns
 
@@ -91,10 +92,9 @@ def poster_features(path: Path, ids: Sequence[str]) -> Features:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a poster file, with names, shapes and dtypes checked."""
     try:
-        with np.load(path, allow_pickle=False) as opened:
-            arrays = {name: opened[name] for name in opened}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({str(error).splitlines()[0]}); write it again.") from error
+        arrays = npz_arrays(path)
+    except (OSError, DamagedError) as error:
+        raise DataError(f"{path}: cannot be read as .npz ({error}); write it again.") from error
     owners = arrays.get("item_id")
     if owners is None or owners.ndim != 1 or owners.dtype.kind not in "iu" or len(arrays) < 2:
         raise DataError(

@@ -5,7 +5,6 @@ support is read.
 """
 
 import hashlib
-import io
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +14,10 @@ import numpy as np
 from metarec_jax.data.classes import Classes
 from metarec_jax.data.features.titles import ENCODER, Encoder, hashed_column, ngrams, sentence_vectors
 from metarec_jax.data.fetch.download import cache_root
+from metarec_jax.data.table import DataError
 from metarec_jax.data.texts import Texts
-from metarec_jax.ops.files import write_atomic
+from metarec_jax.ops.files import npz_content, write_atomic
+from metarec_jax.ops.untrusted import DamagedError, npz_arrays
 
 WIDTH = 4096  # columns of hashed n-grams
 MOST = 128  # n-grams kept of a text
@@ -83,17 +84,26 @@ def sentences(texts: Texts, folder: Path | None = None, encode: Encoder | None =
       encode: N texts -> [N, D]; None is `titles.ENCODER`.
 
     Raises:
-      DataError: the vectors are not cached and the encoder is not available.
+      DataError: the vectors are not cached and the encoder is not available; or the cached ones are damaged.
       OSError: the folder cannot be written.
     """
     digest = hashlib.sha256("\x1f".join([ENCODER, *texts.texts]).encode()).hexdigest()
     path = (folder or cache_root() / "sentence_vectors") / f"{texts.name}-{digest[:16]}.npz"
     if path.is_file():
-        with np.load(path, allow_pickle=False) as opened:
-            return texts.classes(opened["vectors"].astype(np.float32))
+        return texts.classes(_cached_vectors(path, len(texts.texts)))
     vectors = sentence_vectors(texts.texts, encode)
-    content = io.BytesIO()
-    np.savez(content, vectors=vectors.astype(np.float16))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content.getvalue())
+    write_atomic(path, npz_content({"vectors": vectors.astype(np.float16)}))
     return texts.classes(vectors.astype(np.float16).astype(np.float32))  # the same as read from the cache
+
+
+def _cached_vectors(path: Path, rows: int) -> np.ndarray:
+    """[rows, D] float32."""
+    try:
+        vectors = npz_arrays(path).get("vectors")
+    except DamagedError as error:
+        raise DataError(f"{path}: damaged ({error}); delete it to encode the texts again.") from error
+    if vectors is None or vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != rows:
+        raise DataError(f"{path}: no vectors float16 [{rows}, D]; delete it to encode the texts again.")
+    if not np.isfinite(vectors).all():
+        raise DataError(f"{path}: a value is not a finite number; delete it to encode the texts again.")
+    return vectors.astype(np.float32)

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import re
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -35,13 +34,21 @@ class Unreachable(DataError):
 def data_root(data_dir: Path | None = None) -> Path:
     """The data directory: the argument, else METAREC_DATA_DIR, else `cache_root`."""
     if given := data_dir or os.environ.get(VARIABLE):
-        return Path(given).expanduser()
+        return _expanded(Path(given), f"name the data directory in full, with --data_dir or {VARIABLE}")
     return cache_root()
 
 
 def cache_root() -> Path:
     """The folder metarec_jax in the user's cache, for files that can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "metarec_jax"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return _expanded(cache, "set XDG_CACHE_HOME to a folder for files that can be made again") / "metarec_jax"
+
+
+def _expanded(path: Path, remedy: str) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # nobody of this name, or nobody's home is known
+        raise DataError(f"{path}: whose home folder is {path.parts[0]}? {remedy}.") from error
 
 
 def locate(name: str, data_dir: Path | None = None) -> Path:
@@ -66,10 +73,20 @@ def locate(name: str, data_dir: Path | None = None) -> Path:
     return folder
 
 
+def files_of(name: str, data_dir: Path | None = None) -> list[Path]:
+    """What a loader of data set `name` may read: the files that it needs, and the optional ones that are there.
+
+    Raises:
+      DataError: as of `locate`.
+    """
+    folder, spec = locate(name, data_dir), SPECS[name]
+    return [folder / file for file in (*spec.files, *spec.optional) if (folder / file).is_file()]
+
+
 def source(folder: Path) -> str:
     """Where the files of a folder came from: the note that a download wrote there, else the folder itself."""
     note = folder / _NOTE
-    return note.read_text().strip() if note.is_file() else str(folder)
+    return note.read_text(errors="replace").strip() if note.is_file() else str(folder)
 
 
 def check_counts(name: str, counts: Mapping[str, int], folder: Path) -> None:
@@ -151,16 +168,13 @@ def _obtain(name: str, spec: Spec, work: Path, folder: Path) -> tuple[Path, str]
     try:
         if spec.archive:
             archive = work / _file_name(spec.urls[0])
-            _download(spec.urls[0], archive)
-            _check_sum(spec.urls[0], archive, spec.sums[0] if spec.sums else _published_md5(spec, archive))
-            archives.unpack(archive, work)
+            _download(spec.urls[0], archive, spec.most, spec.sums[0])
+            archives.unpack(archive, work, spec.most)
         else:
             fresh.mkdir()
-            for index, url in enumerate(spec.urls):
-                path = fresh / (spec.names[index] if spec.names else _file_name(url))
-                _download(url, path)
-                if spec.sums:
-                    _check_sum(url, path, spec.sums[index])
+            names = spec.names or [_file_name(url) for url in spec.urls]
+            for url, file, expected in zip(spec.urls, names, spec.sums, strict=True):
+                _download(url, fresh / file, spec.most, expected)
             if spec.prepare:
                 spec.prepare(fresh)
         return fresh, ", ".join(spec.urls)
@@ -182,8 +196,13 @@ def _file_name(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def _download(url: str, path: Path) -> None:
-    """Fetch to `path` with a progress bar. Raises Unreachable when the url cannot be read to the end."""
+def _download(url: str, path: Path, most: int, expected: str) -> None:
+    """Fetch to `path` with a progress bar.
+
+    Raises:
+      Unreachable: the url cannot be read to the end.
+      DataError: it has more than `most` bytes, or not the `expected` checksum, if there is one.
+    """
     logging.info("fetching %s", url)
     reply = _networked(url, urllib.request.urlopen, url, timeout=_TIMEOUT)
     size = int(reply.headers.get("Content-Length") or 0)
@@ -193,8 +212,12 @@ def _download(url: str, path: Path) -> None:
         while block := _networked(url, reply.read, 1 << 20):
             out.write(block)
             bar.update(len(block))
+            if out.tell() > most:
+                raise DataError(f"{url}: more than {most:,} bytes, so not the official file; fetch it by hand.")
     if size and path.stat().st_size != size:
         raise Unreachable(f"{url}: the download broke off after {path.stat().st_size:,} of {size:,} bytes")
+    if expected:
+        _check_sum(url, path, expected)
 
 
 def _networked(url: str, call: Callable[..., Any], *args: Any, **settings: Any) -> Any:
@@ -203,15 +226,6 @@ def _networked(url: str, call: Callable[..., Any], *args: Any, **settings: Any) 
         return call(*args, **settings)
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{url}: {str(error).strip('<>') or type(error).__name__}") from error
-
-
-def _published_md5(spec: Spec, archive: Path) -> str:
-    companion = archive.with_suffix(".md5")
-    _download(spec.urls[0] + ".md5", companion)
-    digest = re.search(r"\b[0-9a-fA-F]{32}\b", companion.read_text(errors="replace"))
-    if not digest:
-        raise DataError(f"{spec.urls[0]}.md5 holds no checksum; fetch the archive by hand.")
-    return digest[0].lower()
 
 
 def _check_sum(url: str, path: Path, expected: str) -> None:

@@ -14,7 +14,6 @@ and checksums.
 
 import dataclasses
 import hashlib
-import json
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from metarec_jax.data.hashing import file_sha256
 from metarec_jax.data.table import DataError, Features, Ratings
+from metarec_jax.ops.untrusted import DamagedError, json_value
 
 FORMAT = 1
 HEADER = "columns.json"
+DIMENSIONS = {
+    "offsets": ("U + 1",), "item": ("R",), "rating": ("R",), "timestamp": ("R",), "user_ids": ("U",),
+    "item_ids": ("I",), "content": ("I", "F"),
+}  # fmt: skip
+REQUIRED = DIMENSIONS.keys() - {"timestamp"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,29 +74,24 @@ class Columns:
         )
 
 
-def open_columns(folder: Path, *, check: bool = False) -> Columns:
+def open_columns(folder: Path, *, check: bool = True) -> Columns:
     """Open a folder that `convert.write_columns` made.
 
     Args:
       folder: the folder.
-      check: whether to read all arrays and compare their checksums.
+      check: whether to read all arrays, about 1 GB a second, and compare their checksums.
 
     Raises:
       DataError: it is not such a folder or has another format, or a file is missing, truncated, of another shape, or
         (with `check`) altered.
     """
-    try:
-        header = json.loads((folder / HEADER).read_text())
-        version = header["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is no folder of columns; make one with scripts/make_columns.py.") from error
-    if version != FORMAT:
-        raise DataError(f"{folder} has format {version}, expected {FORMAT}; make it anew with scripts/make_columns.py.")
+    header = _header(folder)
     arrays = {name: _mapped(folder, name, about) for name, about in header["arrays"].items()}
     if check:
         for name, about in header["arrays"].items():
-            if sha256_of(folder / f"{name}.npy") != about["sha256"]:
+            if file_sha256(folder / f"{name}.npy") != about["sha256"]:
                 raise DataError(f"{folder / name}.npy is not what was written; make the folder anew.")
+    _check_lengths(folder, header, {name: array.shape for name, array in arrays.items()})
     for name in ("item", "rating", "timestamp"):
         if name in arrays:  # a user's rows are few and at random positions: reading ahead is wasted
             advise(arrays[name], mmap.MADV_RANDOM)
@@ -121,7 +122,7 @@ def describe(folder: Path, path: Path, features: Sequence[str], arrays: Iterable
     arrays_header = {}
     for name in arrays:
         values = np.load(folder / f"{name}.npy", mmap_mode="r")
-        digest = sha256_of(folder / f"{name}.npy")
+        digest = file_sha256(folder / f"{name}.npy")
         arrays_header[name] = {"shape": list(values.shape), "dtype": values.dtype.str, "sha256": digest}
     names = {"name": path.name, "source": str(path), "features": list(features)}
     return {"format": FORMAT, **names, "arrays": arrays_header}
@@ -144,17 +145,44 @@ def advise(array: np.ndarray, use: int) -> None:
     array.base.madvise(use)
 
 
-def sha256_of(path: Path) -> str:
-    """sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _header(folder: Path) -> dict[str, Any]:
+    """The content of columns.json, with its keys and types checked."""
+    try:
+        header = json_value((folder / HEADER).read_bytes())
+        version = header["format"]
+    except (OSError, DamagedError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is no folder of columns; make one with scripts/make_columns.py.") from error
+    if version != FORMAT:
+        raise DataError(f"{folder} has format {version}, expected {FORMAT}; make it anew with scripts/make_columns.py.")
+    arrays, names = header.get("arrays"), header.get("features")
+    described = isinstance(arrays, dict) and REQUIRED <= arrays.keys() <= DIMENSIONS.keys()
+    if not (
+        described
+        and all(isinstance(about, dict) and {"shape", "dtype", "sha256"} <= about.keys() for about in arrays.values())
+        and all(isinstance(text, str) for about in arrays.values() for text in (about["dtype"], about["sha256"]))
+        and isinstance(names, list)
+        and all(isinstance(text, str) for text in (*names, header.get("name"), header.get("source")))
+    ):
+        raise DataError(f"{folder / HEADER} is damaged; make the folder anew with scripts/make_columns.py.")
+    return header
+
+
+def _check_lengths(folder: Path, header: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raises DataError unless the arrays fit each other."""
+    sizes = {"R": shapes["rating"][:1], "U": shapes["user_ids"][:1], "I": shapes["item_ids"][:1]}
+    sizes = {letter: length[0] if length else None for letter, length in sizes.items()}
+    sizes |= {"F": len(header["features"]), "U + 1": None if sizes["U"] is None else sizes["U"] + 1}
+    for name, shape in shapes.items():
+        if list(shape) != [sizes[letter] for letter in DIMENSIONS[name]]:
+            expected = ", ".join(DIMENSIONS[name])
+            raise DataError(f"{folder / name}.npy is {list(shape)}, which is not [{expected}]; make the folder anew.")
 
 
 def _mapped(folder: Path, name: str, about: dict[str, Any]) -> np.ndarray:
     path = folder / f"{name}.npy"
     try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # the header is a Python literal: parsing it can raise anything
         raise DataError(f"{path}: cannot be mapped ({error}); make the folder anew.") from error
     if [list(array.shape), array.dtype.str] != [about["shape"], about["dtype"]]:
         raise DataError(f"{path} is {array.dtype}{list(array.shape)}, not as {HEADER} says; make the folder anew.")

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from metarec_jax.data.hashing import pair_hash
 from metarec_jax.data.io.columns import HEADER, advise, blocks_of_users, describe
 from metarec_jax.data.io.folders import new_folder
 from metarec_jax.data.io.ratings_file import read_blocks
 from metarec_jax.data.table import DataError, Features, aligned, id_order
+from metarec_jax.ops.hashing import pair_hash
 
 ROWS = 4_000_000  # sorted at once
 LET_GO = mmap.MADV_DONTNEED  # frees pages of this process; what was written to them is kept by the operating system

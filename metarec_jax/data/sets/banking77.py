@@ -4,7 +4,6 @@ Casanueva et al. 2020, "Efficient Intent Detection with Dual Sentence Encoders",
 similar. They are split 40 / 12 / 25 by a hash of their names, because no split is published.
 """
 
-import json
 from pathlib import Path
 
 from metarec_jax.data.classes import hashed_parts
@@ -12,6 +11,7 @@ from metarec_jax.data.fetch import download
 from metarec_jax.data.io.ratings_file import read_table
 from metarec_jax.data.table import DataError
 from metarec_jax.data.texts import Texts, build
+from metarec_jax.ops.untrusted import json_value
 
 CLASSES = {"train": 40, "valid": 12, "test": 25}
 
@@ -27,7 +27,7 @@ def load(data_dir: Path | None = None) -> Texts:
     """
     folder = download.locate("banking77", data_dir)
     try:
-        names = json.loads((folder / "categories.json").read_text(encoding="utf-8"))
+        names = json_value((folder / "categories.json").read_bytes())
         parts = hashed_parts(names, CLASSES)
     except ValueError as error:
         raise DataError(f"{folder}: not the official files ({error!r}); delete it to fetch them again.") from error

@@ -5,7 +5,6 @@ out-of-scope sentences are left out. Classes are split by DOMAIN: the classes of
 not occur in training.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from metarec_jax.data.classes import hashed_parts
 from metarec_jax.data.fetch import download
 from metarec_jax.data.table import DataError
 from metarec_jax.data.texts import Texts, build
+from metarec_jax.ops.untrusted import json_value
 
 DOMAINS = {"train": 5, "valid": 2, "test": 3}
 
@@ -29,8 +29,8 @@ def load(data_dir: Path | None = None) -> Texts:
     """
     folder = download.locate("clinc150", data_dir)
     try:
-        sentences = json.loads((folder / "data_full.json").read_text(encoding="utf-8"))
-        domains = json.loads((folder / "domains.json").read_text(encoding="utf-8"))
+        sentences = json_value((folder / "data_full.json").read_bytes())
+        domains = json_value((folder / "domains.json").read_bytes())
         labelled = [(text, intent) for half in ("train", "val", "test") for text, intent in sentences[half]]
         names = [intent for intents in domains.values() for intent in intents]
         owner = np.repeat(np.arange(len(domains)), [len(intents) for intents in domains.values()])

@@ -10,7 +10,7 @@ are computed over all users, test users included, so they leak the test ratings.
 `content` names other groups: these, author (of two or more books), title (hashed n-grams of it, which include the
 series and the volume) and sentence (`features.titles`).
 
-Samples of this set are common and the official file is not versioned, so its size is not checked. Checked: ratings are
+A download is of one commit. Samples of this set are common, so the size of a copy is not checked. Checked: ratings are
 1, 2, 3, 4 or 5, and every rated book is listed in books.csv.
 """
 

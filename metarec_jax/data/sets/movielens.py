@@ -198,7 +198,7 @@ def _extra(path: Path, film_ids: list[str]) -> Groups:
 
 def _people_features(people: Table) -> Features:
     occupations = people.column("occupation").to_list()
-    if all(code.isdigit() for code in occupations):
+    if all(code.isascii() and code.isdigit() for code in occupations):
         occupations = [_occupation(code, people.path) for code in occupations]
     return joined(
         ages(people.numbers("age").to_list()),
@@ -208,6 +208,6 @@ def _people_features(people: Table) -> Features:
 
 
 def _occupation(code: str, path: Path) -> str:
-    if int(code) >= len(_OCCUPATIONS_1M):
+    if len(code) > 2 or int(code) >= len(_OCCUPATIONS_1M):
         raise DataError(f"{path}: occupation {code} is not one of the codes 0 to 20; fetch the file again.")
     return _OCCUPATIONS_1M[int(code)]

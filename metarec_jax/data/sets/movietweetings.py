@@ -4,8 +4,8 @@ S. Dooms, T. De Pessemier and L. Martens, "MovieTweetings: a movie rating datase
 RecSys 2013. Most users have few ratings, a realistic cold start. There are no user features; the project's file of
 Twitter ids is personal data and is not fetched.
 
-The files have no published checksum. Checked: 100,000 ratings, each a whole number from 0 to 10. The numbers of users
-and films are not checked.
+A download is of one commit and its checksums are ours, as none are published. Checked of any copy: 100,000 ratings,
+each a whole number from 0 to 10. The numbers of users and films are not checked.
 """
 
 from collections.abc import Sequence

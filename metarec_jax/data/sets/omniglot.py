@@ -4,7 +4,6 @@ The classes are split 1,028 / 172 / 423 as in Vinyals et al. 2016 (arXiv:1606.04
 are those of torchmeta.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from metarec_jax.data.classes import Classes, check
 from metarec_jax.data.fetch import download
 from metarec_jax.data.sets.omniglot_pack import DRAWERS, PACKED, SIDE
 from metarec_jax.data.table import DataError
+from metarec_jax.ops.untrusted import DamagedError, json_value, npz_arrays
 
 _LISTS = {"train": "vinyals_train.json", "valid": "vinyals_val.json", "test": "vinyals_test.json"}
 
@@ -44,10 +44,12 @@ def read_packed(path: Path) -> tuple[list[str], np.ndarray]:
       DataError: the file is not of this form.
     """
     try:
-        with np.load(path, allow_pickle=False) as opened:
-            images, names = opened["images"], opened["class_names"].tolist()
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}); delete it.") from error
+        arrays = npz_arrays(path)
+        images, names = arrays["images"], arrays["class_names"].tolist()
+    except (OSError, DamagedError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete it.") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: class_names are no names; delete it.")
     if images.dtype != np.uint8 or images.shape != (len(names), DRAWERS, SIDE * SIDE // 8):
         raise DataError(f"{path}: the drawings are {images.dtype}{list(images.shape)}; delete it.")
     return names, images
@@ -57,12 +59,12 @@ def _listed(path: Path, names: list[str]) -> np.ndarray:
     """The classes in a list, ascending; the file holds {"background": {alphabet: [character]}, "evaluation": ...}."""
     place = {name: index for index, name in enumerate(names)}
     try:
-        lists = json.loads(path.read_text())
+        lists = json_value(path.read_bytes())
         characters = [
             f"{alphabet}/{c}" for half in lists.values() for alphabet, names_drawn in half.items() for c in names_drawn
         ]
         return np.sort([place[name] for name in characters])
-    except (ValueError, AttributeError, TypeError) as error:
+    except (DamagedError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it.") from error
     except KeyError as error:
         raise DataError(f"{path}: no character {error} in the drawings; an edited copy; delete it.") from error

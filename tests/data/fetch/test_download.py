@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import http.server
+import re
 import stat
 import threading
 import zipfile
@@ -25,6 +26,10 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
 def root(tmp_path) -> Path:
     """A data directory that does not exist yet."""
@@ -41,7 +46,7 @@ def served(monkeypatch):
     """A function that makes `url` the official place of a set."""
 
     def serve(*urls: str, name: str = NAME, **changes) -> None:
-        free = {"counts": {}, "sums": ()}
+        free = {"counts": {}, "sums": ("",) * len(urls)}
         spec = dataclasses.replace(download.SPECS[name], urls=urls, **free | changes)
         monkeypatch.setitem(download.SPECS, name, spec)
 
@@ -93,20 +98,47 @@ def test_second_of_two_files_missing_leaves_nothing(root, tmp_path, served):
     refused(root, "movies.dat: .*No such file.* --data_dir or METAREC_DATA_DIR", "movietweetings-100k")
 
 
-@pytest.mark.parametrize("form", ["{}  served.zip".format, "MD5 (served.zip) = {}".format, str.upper])
-def test_checksum_published_beside_the_archive(root, archive, served, form):
-    served(archive.as_uri())
-    Path(f"{archive}.md5").write_text(form(md5(archive)))
-    assert data.load(NAME, root).num_items == 1
+def test_every_file_has_a_checksum_of_ours_or_an_address_that_cannot_change():
+    for name, spec in download.SPECS.items():
+        assert len(spec.sums) == len(spec.urls), name
+        for url, digest in zip(spec.urls, spec.sums, strict=True):
+            assert re.fullmatch("[0-9a-f]{32}|[0-9a-f]{64}", digest) or re.search("/[0-9a-f]{40}/", url), url
+    for name in ("goodbooks-10k", "movietweetings-100k"):
+        assert all(re.search("/[0-9a-f]{40}/", url) for url in download.SPECS[name].urls)
 
 
-def test_wrong_or_absent_published_checksum(root, archive, served):
+def test_our_checksums_are_those_of_the_files_that_we_have():
+    """Where the data directory's copy is the official file: both of MovieTweetings, and the books."""
+    files = {"movietweetings-100k": ("ratings.dat", "movies.dat"), "goodbooks-10k": ("", "books.csv")}
+    for name, own in files.items():
+        for file, expected in zip(own, download.SPECS[name].sums, strict=True):
+            path = download.data_root() / name / file
+            if file and not path.is_file():
+                pytest.skip(f"{path} is missing: set METAREC_DATA_DIR to the folder that holds {name}")
+            assert not file or hashlib.sha256(path.read_bytes()).hexdigest() == expected
+
+
+def test_another_checksum(root, archive, served):
+    served(archive.as_uri(), sums=("0" * 64,))
+    refused(root, f"checksum of the download is {sha256(archive)}, not {'0' * 64}")
+
+
+def test_more_bytes_than_a_set_has(root, tmp_path, served):
+    archive = zipped(tmp_path, FILES | {f"{NAME}/bomb": "0" * 10**6})
+    assert archive.stat().st_size < 3000
+    served(archive.as_uri(), most=999_999)
+    refused(root, r"served\.zip: it would unpack to 1,000,0\d\d bytes, which is more than 999,999")
+    served(archive.as_uri(), most=1000)
+    refused(root, r"served\.zip: more than 1,000 bytes, so not the official file")
+
+
+def test_an_archive_with_a_password(root, archive, served):
+    content = bytearray(archive.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 8] |= 1  # the flag of encryption, in the directory
+    archive.write_bytes(content)
     served(archive.as_uri())
-    refused(root, r"cannot be fetched \(.*served\.zip\.md5")
-    Path(f"{archive}.md5").write_text("<html>not found</html>")
-    refused(root, r"served\.zip\.md5 holds no checksum")
-    Path(f"{archive}.md5").write_text("0" * 32)
-    refused(root, f"checksum of the download is {md5(archive)}, not {'0' * 32}")
+    refused(root, r"served\.zip: member 'ml-latest-small/ratings.csv' is encrypted; try again, or fetch it by hand")
 
 
 def test_corrupted_download(root, archive, served):
@@ -200,8 +232,8 @@ def test_nothing_is_left_when_the_program_is_stopped(root, archive, served, monk
 
     unpack = archives.unpack
 
-    def half(path: Path, folder: Path) -> None:
-        unpack(path, folder)
+    def half(path: Path, folder: Path, most: int) -> None:
+        unpack(path, folder, most)
         raise error
 
     monkeypatch.setattr(archives, "unpack", half)
@@ -213,7 +245,7 @@ def test_nothing_is_left_when_the_program_is_stopped(root, archive, served, monk
 def test_full_disk(root, archive, served, monkeypatch):
     served(archive.as_uri(), sums=(md5(archive),))
 
-    def full(path: Path, folder: Path) -> None:
+    def full(path: Path, folder: Path, most: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(archives, "unpack", full)
@@ -231,9 +263,9 @@ def test_a_faster_process_wins(root, archive, served, monkeypatch):
     served(archive.as_uri(), sums=(md5(archive),))
     unpack = archives.unpack
 
-    def overtaken(path: Path, folder: Path) -> None:
-        unpack(path, folder)
-        unpack(path, root)
+    def overtaken(path: Path, folder: Path, most: int) -> None:
+        unpack(path, folder, most)
+        unpack(path, root, most)
 
     monkeypatch.setattr(archives, "unpack", overtaken)
     assert data.load(NAME, root).num_items == 1
@@ -259,3 +291,21 @@ def test_data_directory_by_argument_variable_and_cache(monkeypatch, tmp_path):
     assert download.data_root() == tmp_path / "xdg" / "metarec_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert download.data_root() == tmp_path / "home" / ".cache" / "metarec_jax"
+
+
+@pytest.mark.parametrize("variable", ["METAREC_DATA_DIR", "XDG_CACHE_HOME"])
+def test_the_home_of_nobody(monkeypatch, variable):
+    monkeypatch.delenv("METAREC_DATA_DIR", raising=False)
+    monkeypatch.setenv(variable, "~nobody_of_this_name/data")
+    with pytest.raises(DataError, match=f"~nobody_of_this_name/data: whose home folder is .*{variable}"):
+        download.data_root()
+
+
+def test_what_a_set_reads(tmp_path):
+    folder = tmp_path / "goodbooks-10k"
+    folder.mkdir()
+    for file in ("ratings.csv", "books.csv", "README"):
+        (folder / file).write_text("")
+    assert download.files_of("goodbooks-10k", tmp_path) == [folder / "ratings.csv", folder / "books.csv"]
+    (folder / "book_genres.csv").write_text("")
+    assert download.files_of("goodbooks-10k", tmp_path)[2:] == [folder / "book_genres.csv"]
