@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 import polars as pl
 
+from metarec_jax.types import Scale
+
 
 class DataError(ValueError):
     """Bad input data. The message is one line that names the file, row or column and the remedy."""
@@ -76,6 +78,11 @@ class Ratings:
     def levels(self) -> np.ndarray:
         """[L] float32 the distinct rating values, ascending."""
         return np.unique(self.rating)
+
+    @functools.cached_property
+    def scale(self) -> Scale:
+        """From the lowest rating that occurs to the highest."""
+        return Scale(float(self.levels[0]), float(self.levels[-1]))
 
     @functools.cached_property
     def units(self) -> tuple[float, float]:

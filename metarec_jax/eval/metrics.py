@@ -11,7 +11,7 @@ caller (`predict.py` raises); rows with mask 0 may hold anything.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ import numpy as np
 from metarec_jax.eval import ranking_metrics
 from metarec_jax.eval.ties import mean_discount, tie_groups
 from metarec_jax.ops.batching import in_blocks
-from metarec_jax.types import Array
+from metarec_jax.types import Array, Scale
 
 
 def _masked_mean(values: Array, mask: Array) -> Array:
@@ -62,21 +62,33 @@ def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
     return _masked_mean(right / jnp.maximum(jnp.sum(highest, -1), 1), mask)
 
 
-def _expected_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
-    """Expected DCG@k."""
-    discount = mean_discount(*tie_groups(prediction, mask), min(k, prediction.shape[0]))
-    return jnp.sum(jnp.where(mask > 0, gain * discount, 0.0))
+def normalised_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
+    """Expected DCG@k of [Q] predictions with discount 1/log2(rank + 1), over that of the best order: from 0 to 1.
 
-
-def ndcg(prediction: Array, rating: Array, mask: Array, k: int) -> Array:
-    """Expected nDCG@k of [Q] predictions with gain 2^rating - 1 and discount 1/log2(rank + 1).
-
-    Undefined when the ideal DCG is 0 (no row, or only ratings of 0). `k` is static. The normaliser is the DCG
-    of the ratings themselves, so an oracle gets exactly 1.
+    Undefined when all gains are equal, for then no order is better than another. `gain` [Q] is 0 or above, `k` static.
     """
-    gain = jnp.exp2(rating) - 1.0
-    ideal = _expected_dcg(rating, gain, mask, k)
-    return jnp.where(ideal > 0, _expected_dcg(prediction, gain, mask, k) / ideal, jnp.nan)
+    real = mask > 0
+
+    def discount(ahead: Array, tied: Array) -> Array:  # of each row, from which [Q, Q] others are ahead of it or tied
+        ahead, tied = (jnp.sum(pairs & real, 1) for pairs in (ahead, tied))
+        return mean_discount(ahead, jnp.maximum(tied, 1), min(k, len(real)))
+
+    above, same = prediction > prediction[:, None], prediction == prediction[:, None]
+    better, equal = gain > gain[:, None], gain == gain[:, None]
+    # The best order has rows of equal gain as they are predicted. So where the predicted order is a best one, both
+    # discounts are the same numbers, and the difference is 0 and not what rounding leaves of it.
+    own, best = discount(above, same), discount(better | equal & above, equal & same)
+    missed, ideal = (jnp.sum(jnp.where(real, gain * part, 0.0)) for part in (best - own, best))
+    return jnp.where(jnp.any(better & real[:, None] & real), 1.0 - jnp.maximum(missed, 0.0) / ideal, jnp.nan)
+
+
+def ndcg(prediction: Array, rating: Array, mask: Array, k: int, scale: Scale) -> Array:
+    """Expected nDCG@k of [Q] predictions with gain 2^stars - 1, stars being the rating moved to a scale from 1 to 5.
+
+    So it is the usual 2^rating - 1 where ratings are from 1 to 5, and the same in whatever unit ratings are. Undefined
+    when all ratings are equal, or there is one. An order in which no row is ahead of a better one gets exactly 1.
+    """
+    return normalised_dcg(prediction, jnp.exp2(scale.stars(rating)) - 1.0, mask, k)
 
 
 def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: float | Array) -> Array:
@@ -120,12 +132,12 @@ class Metric(NamedTuple):
         return float(np.sqrt(value)) if self.rooted else value
 
 
-def _plain(function: Callable[..., Array], *settings: Any) -> Callable[..., Array]:
-    """A metric that does not ask which ratings are relevant, as a function of (prediction, rating, mask, relevant)."""
-    return lambda prediction, rating, mask, relevant: function(prediction, rating, mask, *settings)
+def _plain(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A metric that does not ask for the scale of the ratings, as a function of (prediction, rating, mask, scale)."""
+    return lambda prediction, rating, mask, scale: function(prediction, rating, mask)
 
 
-# Of (prediction [Q], rating [Q], mask [Q], the rating [] from which a row is relevant).
+# Of (prediction [Q], rating [Q], mask [Q], scale of the ratings); from `scale.liked` on a row is relevant.
 RATING = (
     Metric(
         "rmse",
@@ -154,21 +166,21 @@ RATING = (
     Metric(
         "ndcg@5",
         "nDCG@5",
-        _plain(ndcg, 5),
+        lambda prediction, rating, mask, scale: ndcg(prediction, rating, mask, 5, scale),
         lower_is_better=False,
         glossary="Quality of the first 5 of the predicted order, the top counting most. Ideal: 1.",
     ),
     Metric(
         "precision@5",
         "Precision@5",
-        lambda prediction, rating, mask, relevant: precision(prediction, rating, mask, 5, relevant),
+        lambda prediction, rating, mask, scale: precision(prediction, rating, mask, 5, scale.liked),
         lower_is_better=False,
         glossary="Share of liked items among the first 5 of the predicted order.",
     ),
     Metric(
         "ndcg@10",
         "nDCG@10",
-        _plain(ndcg, 10),
+        lambda prediction, rating, mask, scale: ndcg(prediction, rating, mask, 10, scale),
         lower_is_better=False,
         glossary="Quality of the first 10 of the predicted order, the top counting most. Ideal: 1.",
     ),
@@ -228,28 +240,28 @@ def by_name(name: str) -> Metric:
 
 @partial(jax.jit, static_argnames="metrics")
 def _of_tasks(
-    predictions: Array, ratings: Array, mask: Array, relevant: Array, metrics: tuple[Metric, ...]
+    predictions: Array, ratings: Array, mask: Array, scale: Scale | None, metrics: tuple[Metric, ...]
 ) -> dict[str, Array]:
     def of_one(*task: Array) -> dict[str, Array]:
-        return {metric.name: metric.function(*task, relevant) for metric in metrics}
+        return {metric.name: metric.function(*task, scale) for metric in metrics}
 
     return jax.vmap(of_one)(predictions, ratings, mask)
 
 
 def per_task(
-    predictions: Array, ratings: Array, mask: Array, relevant: float, metrics: tuple[Metric, ...] = RATING
+    predictions: Array, ratings: Array, mask: Array, scale: Scale | None, metrics: tuple[Metric, ...] = RATING
 ) -> dict[str, np.ndarray]:
     """Metrics of T tasks.
 
     Args:
       predictions: [T, Q] finite predictions, in rating units (for "rmse" and "mae" to mean anything).
-      ratings: [T, Q] true ratings, at least 0.
+      ratings: [T, Q] true ratings, within the scale.
       mask: [T, Q] 1 real, 0 padding.
-      relevant: the rating from which a row counts as relevant in "precision@5".
+      scale: of the ratings of the data set. "ndcg" and "precision" ask for it; None where no metric does.
       metrics: which.
 
     Returns:
       Metric name -> [T] float32 on the host, NaN where the metric is undefined. A rooted metric holds the mean square
       of each task: the root is taken of the mean over tasks, never of one task.
     """
-    return in_blocks(lambda block: _of_tasks(*block, jnp.float32(relevant), metrics), (predictions, ratings, mask), 128)
+    return in_blocks(lambda block: _of_tasks(*block, scale, metrics), (predictions, ratings, mask), 128)
