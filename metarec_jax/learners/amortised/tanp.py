@@ -48,7 +48,7 @@ def student_t_assignment(point: Array, centres: Array, alpha: float) -> Array:
 
 
 def sharpening(assignment: Array) -> Array:
-    """KL(p || assignment) in nats, p ~ assignment^2 a constant; descent moves the assignment [C] to its largest entry."""
+    """KL(p || assignment) in nats, p ~ assignment^2 a constant: descent moves assignment [C] to its largest entry."""
     target = jax.lax.stop_gradient(jnp.square(assignment) / jnp.sum(jnp.square(assignment)))
     return jnp.sum(target * (jnp.log(target) - jnp.log(assignment)))
 

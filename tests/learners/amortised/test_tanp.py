@@ -51,8 +51,8 @@ def test_sharpening_by_hand():
 
 
 def test_descent_on_sharpening_sharpens():
-    """Its slope by the logits is c - p (Xie et al. 2016), so that what has most gets more: of the logits, and of a point
-    between two centres, which moves to the nearer one."""
+    """Its slope by the logits is c - p, so that what has most gets more. A point between two centres moves to the nearer
+    one."""
     logits = jnp.log(jnp.array([0.6, 0.3, 0.1]))
     slope = jax.grad(lambda logits: sharpening(jax.nn.softmax(logits)))(logits)
     target = np.square([0.6, 0.3, 0.1]) / np.square([0.6, 0.3, 0.1]).sum()
