@@ -51,15 +51,14 @@ def test_sharpening_by_hand():
 
 
 def test_descent_on_sharpening_sharpens():
-    """Its slope by the logits is c - p, so that what has most gets more. A point between two centres moves to the nearer
-    one."""
+    """Its slope by the logits is c - p, so what has most gets more; a point moves to the centre that is nearest."""
     logits = jnp.log(jnp.array([0.6, 0.3, 0.1]))
-    slope = jax.grad(lambda logits: sharpening(jax.nn.softmax(logits)))(logits)
+    slope = jax.jit(jax.grad(lambda logits: sharpening(jax.nn.softmax(logits))))(logits)
     target = np.square([0.6, 0.3, 0.1]) / np.square([0.6, 0.3, 0.1]).sum()
     np.testing.assert_allclose(slope, [0.6, 0.3, 0.1] - target, rtol=1e-5)
 
     centres, point = jnp.array([[0.0, 0.0], [2.0, 0.0]]), jnp.array([0.8, 0.3])
-    slope = jax.grad(lambda point: sharpening(student_t_assignment(point, centres, 1.0)))(point)
+    slope = jax.jit(jax.grad(lambda point: sharpening(student_t_assignment(point, centres, 1.0))))(point)
     before, after = (student_t_assignment(at, centres, 1.0)[0] for at in (point, point - 0.1 * slope))
     assert after > before > 0.5
 
