@@ -59,6 +59,8 @@ def measure(options: Options, benchmark: Benchmark, shown: type[Result] = Result
     store = main.open_workdir(options, plan.stamp, main.label(options))
     result = done(store, shown) or fresh(options, benchmark, plan, store)
     print(result.table())
+    if plan.tuned is not None and (line := seen_before(options.tuned, plan.tuned, result.content)):
+        print(f"\n{line}")
     print(f"\nAll of it, with other metrics and plots: {store.folder / 'report.html'}")
 
 
@@ -87,7 +89,6 @@ def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: FolderStore
         sharding=main.sharding(options),
         on_method=lambda name, seed, seconds: logging.info("%s, seed %d: %.1f s", name, seed, seconds),
     )
-    log_split(options, plan, ratings.name, result.content["split"]["sha256"])
     result.content["timing"] = {"load": round(seconds, 2)} | result.content["timing"]
     result.write(store.folder)
     return result
@@ -166,7 +167,20 @@ def log_tuned(options: Options, plan: Plan, dataset: str) -> None:
         logging.warning("%s was tuned on %s, not on %s.", options.tuned, plan.tuned.dataset, dataset)
 
 
-def log_split(options: Options, plan: Plan, dataset: str, sha256: str | list[str]) -> None:
-    """Say where tuned settings come from another split."""
-    if plan.tuned and plan.tuned.dataset == dataset and sha256 != plan.tuned.split:
-        logging.warning("%s was tuned on another split: its validation users may be test users here.", options.tuned)
+def seen_before(path: str, tuned: Tuned, content: Mapping[str, Any]) -> str:
+    """A line for below a table where settings were chosen by users who are test users in it; empty where they were not.
+
+    Args:
+      path: of the file of settings.
+      tuned: what it holds.
+      content: of results.json.
+    """
+    sha256, seeds = content["split"]["sha256"], content["seeds"]
+    hashes = [sha256] if isinstance(sha256, str) else sha256
+    others = [str(seed) for seed, own in zip(seeds, hashes, strict=True) if own != tuned.split]
+    if tuned.dataset != content["dataset"]["name"] or not others:
+        return ""
+    return (
+        f"{path} was tuned on one split, that of seed {tuned.seed}. Its validation users may be test users of seed "
+        f"{', '.join(others)}, whose figures flatter what was tuned; --seed={tuned.seed} --seeds=1 is free of that."
+    )

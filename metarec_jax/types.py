@@ -36,6 +36,25 @@ class Examples(NamedTuple):
     mask: Array  # [N] float32, 1 real, 0 padding; in `explain.py` a weight: 2 is the example twice
 
 
+class Scale(NamedTuple):
+    """The ends of a rating scale, in rating units. What it makes of ratings is the same for a * ratings + b, a > 0."""
+
+    low: float
+    high: float
+
+    @property
+    def liked(self) -> float:
+        """The least rating of what is liked, three quarters up: 4 for 1..5, 7.5 for 0..10.
+
+        Less a millionth of the scale, so that a float32 level three quarters up is at it or above it on any scale.
+        """
+        return self.low + (0.75 - 1e-6) * (self.high - self.low)
+
+    def stars(self, rating: Array) -> Array:
+        """Ratings moved to the scale from 1 to 5; those of a scale from 1 to 5 stay exactly what they are."""
+        return 1.0 + 4.0 * (rating - self.low) / (self.high - self.low)
+
+
 class Episode(NamedTuple):
     """One task. A task batch is an Episode with a leading [T] on every leaf."""
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarec_jax.eval.metrics import ndcg
+from metarec_jax.eval.metrics import normalised_dcg
 from metarec_jax.objectives import catalogue_cross_entropy, catalogue_ndcg
 from metarec_jax.types import Examples
 
@@ -35,7 +35,7 @@ def test_a_pair_counts_by_how_much_ndcg_changes_when_its_rows_change_places():
     swapped = np.tile(scores, (len(pairs), 1))
     for row, pair in zip(swapped, pairs, strict=True):
         row[list(pair)] = row[list(pair[::-1])]
-    at, *after = jax.jit(jax.vmap(lambda row: ndcg(row, task.y, task.mask, 3)))(jnp.stack([scores, *swapped]))
+    at, *after = jax.jit(jax.vmap(lambda row: normalised_dcg(row, task.y, task.mask, 3)))(jnp.stack([scores, *swapped]))
     loss = np.log1p(np.exp([float(scores[n] - scores[p]) for p, n in pairs]))
     likelihood, wanted = float(catalogue_cross_entropy(scores, task)[0]), np.abs(np.array(after) - at) @ loss
     for weight in (1.0, 10.0, 0.0):

@@ -4,9 +4,12 @@ Pairs of a user field with an item field interact (Rendle 2010, "Factorization m
 pairs, which is LightFM: Kula 2015, arXiv:1507.08439): a user's vector is the sum of the vectors of the id and of the
 features, and so is an item's. A new user has features from the start; the vector and bias of the new user's id are
 fitted to the support set by ridge regression (fold-in), around the prediction from the features.
+
+Easily got wrong: training penalises a vector for every rating that it takes part in. In the fold-in of a user with one
+rating that would be next to no penalty, and K = 1 worse than K = 0; it has one of its own, the same for any K.
 """
 
-from functools import partial
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -45,18 +48,16 @@ def _loss(tables: Params, data: Params, rows: Array, l2: Array) -> Array:
     return jnp.mean((data["rating"][rows] - predicted) ** 2 + l2 * vectors + REG_BIAS * biases)
 
 
-@partial(jax.jit, static_argnames="batch")
-def _epoch(state: tuple, data: Params, key: Array, l2: Array, rates: Array, *, batch: int) -> tuple:
-    """One epoch of Adam over shuffled minibatches, with learning rates `rates` [steps]. An incomplete last batch is
-    dropped."""
+@jax.jit
+def _epoch(state: tuple, data: Params, batches: Array, l2: Array, rates: Array) -> tuple:
+    """One epoch of Adam over minibatches [steps, B] of rows, with learning rates `rates` [steps]."""
 
     def step(state: tuple, now: tuple) -> tuple:
         (tables, moments), (rows, rate) = state, now
         updates, moments = ADAM.update(jax.grad(_loss)(tables, data, rows, l2), moments)
         return (jax.tree.map(lambda table, update: table - rate * update, tables, updates), moments), None
 
-    order = jax.random.permutation(key, len(data["rating"]))[: len(rates) * batch].reshape(len(rates), batch)
-    return jax.lax.scan(step, state, (order, rates))[0]
+    return jax.lax.scan(step, state, (batches, rates))[0]
 
 
 def _start(train: Ratings, dim: int, scale: float, seed: int) -> tuple[float, Params]:
@@ -82,6 +83,7 @@ def fit(
     dim: int = 16,
     epochs: int = 15,
     l2: float = 0.1,
+    reg: float = 2.0,
     lr: float = 0.01,
     batch: int = 4096,
     seed: int = 0,
@@ -93,6 +95,7 @@ def fit(
       dim: length of a vector.
       epochs: passes over the ratings; the cosine schedule ends with the last.
       l2: penalty of every vector that a rating touches, with ratings in units of their standard deviation.
+      reg: penalty of a new user's vector in the fold-in, in the same units, whatever the number of the ratings.
       lr: Adam's initial learning rate.
       batch: ratings a step.
       seed: of initial vectors and shuffles.
@@ -100,8 +103,14 @@ def fit(
     Returns:
       Rows of a vector and a bias, for ratings in units of scale [] around mean []: item [I, dim + 1],
       item_feature [F, dim + 1], user_feature [G, dim + 1], user [dim + 1] the mean row of the training users' ids;
-      reg, weighted, reg_bias [] of the fold-in.
+      reg [] of the fold-in.
     """
+    return fitted_tables(train, dim, epochs, l2, lr, batch, seed) | {"reg": jnp.float32(reg)}
+
+
+@functools.lru_cache(maxsize=1)
+def fitted_tables(train: Ratings, dim: int, epochs: int, l2: float, lr: float, batch: int, seed: int) -> Params:
+    """What `fit` learns, cached: settings that differ in the fold-in only share it."""
     scale = float(train.rating.std()) + 1e-6
     mean, tables = _start(train, dim, scale, seed)
     user_norm, item_norm = _norm(train.user_features.values), _norm(train.item_features.values)
@@ -119,8 +128,9 @@ def fit(
     rates = 0.5 * lr * (1.0 + np.cos(np.pi * np.arange(epochs * steps) / (epochs * steps)))
     state = (tables, ADAM.init(tables))
     for epoch, now in enumerate(rates.astype(np.float32).reshape(epochs, steps)):
-        key = jax.random.fold_in(jax.random.key(seed), epoch)
-        state = _epoch(state, data, key, l2, now, batch=batch)
+        # On the host: XLA's sort, which shuffles on a CPU, takes twice as long as all steps of an epoch together.
+        order = np.random.default_rng((seed, epoch)).permutation(len(train.rating))[: steps * batch]  # the rest waits
+        state = _epoch(state, data, order.astype(np.int32).reshape(steps, batch), l2, now)
     tables = state[0]
     return {
         "item": tables["item"],
@@ -129,9 +139,6 @@ def fit(
         "user": tables["user"].mean(axis=0),
         "mean": jnp.float32(mean),
         "scale": jnp.float32(scale),
-        "reg": jnp.float32(l2),
-        "weighted": jnp.float32(1.0),
-        "reg_bias": jnp.float32(REG_BIAS),
     }
 
 
@@ -150,8 +157,8 @@ def adapt(params: Params, support: Examples) -> Fast:
     items = item_rows(params, support.x)
     rating = (support.y - params["mean"]) / params["scale"]
     residual = rating - score(prior_row(params, support.x)[None], items)
-    penalties = (params["reg"], params["weighted"], params["reg_bias"])
-    return {**params, "own": fold_in(items[:, :-1], residual, support.mask, *penalties)}
+    own = fold_in(items[:, :-1], residual, support.mask, params["reg"], weighted=False, reg_bias=REG_BIAS)
+    return {**params, "own": own}
 
 
 def predict(fast: Fast, x: Inputs) -> Array:

@@ -13,7 +13,7 @@ from metarec_jax.eval.metrics import Metric
 from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.tasks.splits import Split
 from metarec_jax.train.store import Store
-from metarec_jax.types import Baseline, Learner, Params, Tasks
+from metarec_jax.types import Baseline, Learner, Params, Scale, Tasks
 
 Method = Learner | Baseline
 Key = Any  # Shots, or (Shots, text) where a method has several answers at one K
@@ -24,6 +24,7 @@ class HeldOut(NamedTuple):
 
     tasks: Any  # pytree with a leading [T]: episodes, or what else the benchmark measures on
     users: np.ndarray  # [T] raw ids of their owners: what the bootstrap resamples
+    scale: Scale | None = None  # of the ratings, for metrics that ask for it
 
 
 @dataclasses.dataclass(frozen=True)

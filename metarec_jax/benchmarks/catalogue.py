@@ -17,7 +17,6 @@ from metarec_jax.eval.ranking import rank_catalogue
 from metarec_jax.recipes import RANKING_RECIPES
 from metarec_jax.tasks.catalogue import (
     ImplicitUser,
-    default_threshold,
     held_out_implicit_users,
     liked_only,
     rated_by,
@@ -55,7 +54,7 @@ def catalogue_ranking(
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
         del store
-        own = liked_only(ratings, default_threshold(ratings) if liked is None else liked)
+        own = liked_only(ratings, ratings.scale.liked if liked is None else liked)
         split = split_liked(own, seed=seed, support=max(shots), least=least)
         return [catalogue_fold(ratings, own, split, seed, shots)]
 

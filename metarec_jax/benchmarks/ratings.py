@@ -19,7 +19,6 @@ from metarec_jax.eval.metrics import RATING, Metric
 from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
 from metarec_jax.recipes import ITEM_RECIPES, RECIPES
 from metarec_jax.tasks import splits
-from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.splits import Split, split_users
 from metarec_jax.tasks.user_episodes import Order
@@ -78,7 +77,7 @@ def rating_fold(
 
     def held_out_at(part: splits.HeldOut, k: Shots) -> HeldOut:
         tasks, kept = episodes(ratings, part, None if k == "all" else int(k), width=width)
-        return HeldOut(tasks, ratings.user_ids[part.users[kept]])
+        return HeldOut(tasks, ratings.user_ids[part.users[kept]], ratings.scale)
 
     @functools.cache
     def held_out(part: str) -> dict[Shots, HeldOut]:
@@ -104,7 +103,7 @@ def measure(
         return {"rmse": errors}
     predictions = predict_tasks(name, method, params, held_out.tasks, held_out.users)
     query = held_out.tasks.query
-    return metrics.per_task(predictions, query.y, query.mask, 0.0, wanted)
+    return metrics.per_task(predictions, query.y, query.mask, held_out.scale, wanted)
 
 
 def predicted(
@@ -120,7 +119,7 @@ def scored(
 ) -> Answers:
     """Predictions [T, Q] of a method with this output as frames, and metrics."""
     query = held_out.tasks.query
-    values = metrics.per_task(predictions, query.y, query.mask, default_threshold(ratings), wanted)
+    values = metrics.per_task(predictions, query.y, query.mask, ratings.scale, wanted)
     if output == "score":  # its units mean nothing
         undefined = np.full(len(predictions), np.nan, np.float32)
         values |= {metric.name: undefined for metric in wanted if metric.needs_units}

@@ -9,6 +9,7 @@ import polars as pl
 
 from metarec_jax.ops.hashing import pair_hash
 from metarec_jax.ops.one_line import OneLineError
+from metarec_jax.types import Scale
 
 
 class DataError(OneLineError):
@@ -80,6 +81,11 @@ class Ratings:
     def levels(self) -> np.ndarray:
         """[L] float32 the distinct rating values, ascending."""
         return np.unique(self.rating)
+
+    @functools.cached_property
+    def scale(self) -> Scale:
+        """From the lowest rating that occurs to the highest."""
+        return Scale(float(self.levels[0]), float(self.levels[-1]))
 
     @functools.cached_property
     def units(self) -> tuple[float, float]:

@@ -10,40 +10,19 @@ refused: a ValueError, or inside a compiled program, where nothing can be raised
 looked before and names the method. Rows with mask 0 may hold anything.
 """
 
-import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from metarec_jax.eval import ranking_metrics
+from metarec_jax.eval.no_numbers import broken_rows, refuse_nan
 from metarec_jax.eval.ties import mean_discount, tie_groups
 from metarec_jax.ops.batching import in_blocks
-from metarec_jax.types import Array
-
-
-def _refuse_nan(metric: Callable[..., Array]) -> Callable[..., Array]:
-    """The metric, which refuses NaN as the top of this file says."""
-
-    @functools.wraps(metric)
-    def refusing(prediction: Array, rating: Array, mask: Array, *settings: Any) -> Array:
-        broken = jnp.any(_broken(*map(jnp.asarray, (prediction, rating, mask))))
-        if not isinstance(broken, Tracer) and broken:
-            raise ValueError("a prediction or a rating is NaN, which no metric can count.")
-        return jnp.where(broken, jnp.nan, metric(prediction, rating, mask, *settings))
-
-    return refusing
-
-
-def _broken(prediction: Any, rating: Any, mask: Any) -> Any:
-    """[..., Q] whether a real row has a NaN; the predictions may be outputs [..., Q, C]. Of numpy or of jax arrays."""
-    no_number = prediction != prediction
-    no_number = no_number.any(-1) if prediction.ndim > rating.ndim else no_number
-    return (no_number | (rating != rating)) & (mask > 0)
+from metarec_jax.types import Array, Scale
 
 
 def _masked_mean(values: Array, mask: Array) -> Array:
@@ -52,19 +31,19 @@ def _masked_mean(values: Array, mask: Array) -> Array:
     return jnp.sum(jnp.where(real, values, 0.0)) / jnp.sum(real)
 
 
-@_refuse_nan
+@refuse_nan
 def squared_error(prediction: Array, rating: Array, mask: Array) -> Array:
     """Mean squared error of [Q] predictions, in squared rating units. Undefined without a real row."""
     return _masked_mean(jnp.square(prediction - rating), mask)
 
 
-@_refuse_nan
+@refuse_nan
 def absolute_error(prediction: Array, rating: Array, mask: Array) -> Array:
     """Mean absolute error of [Q] predictions, in rating units. Undefined without a real row."""
     return _masked_mean(jnp.abs(prediction - rating), mask)
 
 
-@_refuse_nan
+@refuse_nan
 def auc(prediction: Array, rating: Array, mask: Array) -> Array:
     """Share of the pairs of unequal rating that the [Q] predictions put in order, a tie counting one half.
 
@@ -78,7 +57,7 @@ def auc(prediction: Array, rating: Array, mask: Array) -> Array:
     return halves / (2 * jnp.sum(pair))
 
 
-@_refuse_nan
+@refuse_nan
 def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
     """Share of [Q] rows whose class has the highest of outputs [Q, C]; of m classes tied there, each counts 1 / m.
 
@@ -89,25 +68,37 @@ def accuracy(outputs: Array, classes: Array, mask: Array) -> Array:
     return _masked_mean(right / jnp.maximum(jnp.sum(highest, -1), 1), mask)
 
 
-def _expected_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
-    """Expected DCG@k."""
-    discount = mean_discount(*tie_groups(prediction, mask), min(k, prediction.shape[0]))
-    return jnp.sum(jnp.where(mask > 0, gain * discount, 0.0))
+def normalised_dcg(prediction: Array, gain: Array, mask: Array, k: int) -> Array:
+    """Expected DCG@k of [Q] predictions with discount 1/log2(rank + 1), over that of the best order: from 0 to 1.
 
-
-@_refuse_nan
-def ndcg(prediction: Array, rating: Array, mask: Array, k: int) -> Array:
-    """Expected nDCG@k of [Q] predictions with gain 2^rating - 1 and discount 1/log2(rank + 1).
-
-    Undefined when the ideal DCG is 0 (no row, or only ratings of 0). `k` is static. The normaliser is the DCG
-    of the ratings themselves, so an oracle gets exactly 1.
+    Undefined when all gains are equal, for then no order is better than another. `gain` [Q] is 0 or above, `k` static.
     """
-    gain = jnp.exp2(rating) - 1.0
-    ideal = _expected_dcg(rating, gain, mask, k)
-    return jnp.where(ideal > 0, _expected_dcg(prediction, gain, mask, k) / ideal, jnp.nan)
+    real = mask > 0
+
+    def discount(ahead: Array, tied: Array) -> Array:  # of each row, from which [Q, Q] others are ahead of it or tied
+        ahead, tied = (jnp.sum(pairs & real, 1) for pairs in (ahead, tied))
+        return mean_discount(ahead, jnp.maximum(tied, 1), min(k, len(real)))
+
+    above, same = prediction > prediction[:, None], prediction == prediction[:, None]
+    better, equal = gain > gain[:, None], gain == gain[:, None]
+    # The best order has rows of equal gain as they are predicted. So where the predicted order is a best one, both
+    # discounts are the same numbers, and the difference is 0 and not what rounding leaves of it.
+    own, best = discount(above, same), discount(better | equal & above, equal & same)
+    missed, ideal = (jnp.sum(jnp.where(real, gain * part, 0.0)) for part in (best - own, best))
+    return jnp.where(jnp.any(better & real[:, None] & real), 1.0 - jnp.maximum(missed, 0.0) / ideal, jnp.nan)
 
 
-@_refuse_nan
+@refuse_nan
+def ndcg(prediction: Array, rating: Array, mask: Array, k: int, scale: Scale) -> Array:
+    """Expected nDCG@k of [Q] predictions with gain 2^stars - 1, stars being the rating moved to a scale from 1 to 5.
+
+    So it is the usual 2^rating - 1 where ratings are from 1 to 5, and the same in whatever unit ratings are. Undefined
+    when all ratings are equal, or there is one. An order in which no row is ahead of a better one gets exactly 1.
+    """
+    return normalised_dcg(prediction, jnp.exp2(scale.stars(rating)) - 1.0, mask, k)
+
+
+@refuse_nan
 def precision(prediction: Array, rating: Array, mask: Array, k: int, relevant: float | Array) -> Array:
     """Expected share of relevant rows (rating >= `relevant`) among the k that are predicted highest.
 
@@ -149,12 +140,12 @@ class Metric(NamedTuple):
         return float(np.sqrt(value)) if self.rooted else value
 
 
-def _plain(function: Callable[..., Array], *settings: Any) -> Callable[..., Array]:
-    """A metric that does not ask which ratings are relevant, as a function of (prediction, rating, mask, relevant)."""
-    return lambda prediction, rating, mask, relevant: function(prediction, rating, mask, *settings)
+def _plain(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A metric that does not ask for the scale of the ratings, as a function of (prediction, rating, mask, scale)."""
+    return lambda prediction, rating, mask, scale: function(prediction, rating, mask)
 
 
-# Of (prediction [Q], rating [Q], mask [Q], the rating [] from which a row is relevant).
+# Of (prediction [Q], rating [Q], mask [Q], scale of the ratings); from `scale.liked` on a row is relevant.
 RATING = (
     Metric(
         "rmse",
@@ -183,21 +174,21 @@ RATING = (
     Metric(
         "ndcg@5",
         "nDCG@5",
-        _plain(ndcg, 5),
+        lambda prediction, rating, mask, scale: ndcg(prediction, rating, mask, 5, scale),
         lower_is_better=False,
         glossary="Quality of the first 5 of the predicted order, the top counting most. Ideal: 1.",
     ),
     Metric(
         "precision@5",
         "Precision@5",
-        lambda prediction, rating, mask, relevant: precision(prediction, rating, mask, 5, relevant),
+        lambda prediction, rating, mask, scale: precision(prediction, rating, mask, 5, scale.liked),
         lower_is_better=False,
         glossary="Share of liked items among the first 5 of the predicted order.",
     ),
     Metric(
         "ndcg@10",
         "nDCG@10",
-        _plain(ndcg, 10),
+        lambda prediction, rating, mask, scale: ndcg(prediction, rating, mask, 10, scale),
         lower_is_better=False,
         glossary="Quality of the first 10 of the predicted order, the top counting most. Ideal: 1.",
     ),
@@ -257,24 +248,24 @@ def by_name(name: str) -> Metric:
 
 @partial(jax.jit, static_argnames="metrics")
 def _of_tasks(
-    predictions: Array, ratings: Array, mask: Array, relevant: Array, metrics: tuple[Metric, ...]
+    predictions: Array, ratings: Array, mask: Array, scale: Scale | None, metrics: tuple[Metric, ...]
 ) -> dict[str, Array]:
     def of_one(*task: Array) -> dict[str, Array]:
-        return {metric.name: metric.function(*task, relevant) for metric in metrics}
+        return {metric.name: metric.function(*task, scale) for metric in metrics}
 
     return jax.vmap(of_one)(predictions, ratings, mask)
 
 
 def per_task(
-    predictions: Array, ratings: Array, mask: Array, relevant: float, metrics: tuple[Metric, ...] = RATING
+    predictions: Array, ratings: Array, mask: Array, scale: Scale | None, metrics: tuple[Metric, ...] = RATING
 ) -> dict[str, np.ndarray]:
     """Metrics of T tasks.
 
     Args:
       predictions: [T, Q] finite predictions, in rating units (for "rmse" and "mae" to mean anything).
-      ratings: [T, Q] true ratings, at least 0.
+      ratings: [T, Q] true ratings, within the scale.
       mask: [T, Q] 1 real, 0 padding.
-      relevant: the rating from which a row counts as relevant in "precision@5".
+      scale: of the ratings of the data set. "ndcg" and "precision" ask for it; None where no metric does.
       metrics: which.
 
     Returns:
@@ -284,7 +275,7 @@ def per_task(
     Raises:
       ValueError: a prediction or a rating of a real row is NaN.
     """
-    broken = _broken(*map(np.asarray, (predictions, ratings, mask))).any(1)
+    broken = broken_rows(*map(np.asarray, (predictions, ratings, mask))).any(1)
     if broken.any():
         raise ValueError(f"a prediction or a rating of task {int(broken.argmax())} is NaN, which no metric can count.")
-    return in_blocks(lambda block: _of_tasks(*block, jnp.float32(relevant), metrics), (predictions, ratings, mask), 128)
+    return in_blocks(lambda block: _of_tasks(*block, scale, metrics), (predictions, ratings, mask), 128)

@@ -8,7 +8,9 @@ from metarec_jax.ops.linear import ridge_weights
 from metarec_jax.types import Array
 
 
-def fold_in(vectors: Array, residual: Array, mask: Array, reg: Array, weighted: Array, reg_bias: Array) -> Array:
+def fold_in(
+    vectors: Array, residual: Array, mask: Array, reg: Array, weighted: Array | bool, reg_bias: Array | float
+) -> Array:
     """Fold-in: a new user's vector and bias in a factor model, solved jointly with all other parameters fixed.
 
     Args:

@@ -111,9 +111,9 @@ def absorb(
     One rank-one update an example (Sherman and Morrison 1950; the Kalman filter), O(D^2), without the old examples.
 
     Args:
-      weights, covariance: [D] and [D, D], the posterior so far.
+      weights, covariance: [D] and [D, D], the posterior so far; or weights [D, E], of E targets.
       features: [N, D] of the new examples.
-      target: [N] targets of features . w.
+      target: [N] targets of features . w; or [N, E].
       mask: [N] 1 real, 0 padding.
       noise: [], or [N] one a row: variance of the noise.
     """
@@ -122,7 +122,7 @@ def absorb(
         (mean, cov), (feature, value, real, variance) = carry, row
         direction = cov @ feature
         gain = real * direction / (variance + feature @ direction)
-        return (mean + gain * (value - feature @ mean), cov - jnp.outer(gain, direction)), None
+        return (mean + jnp.multiply.outer(gain, value - feature @ mean), cov - jnp.outer(gain, direction)), None
 
     rows = (features, target, mask, jnp.broadcast_to(noise, mask.shape))
     return jax.lax.scan(take, (weights, covariance), rows)[0]

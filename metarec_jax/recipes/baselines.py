@@ -86,8 +86,14 @@ RATING: dict[str, Recipe] = {
     ),
     "fm": classical(
         fm.FM,
-        grid(l2=(0.1, 0.13), epochs=(8, 15)),
-        {"l2": Between(0.03, 0.4), "epochs": Between(4, 30), "lr": Between(0.003, 0.03), "dim": DIMENSIONS},
+        grid(l2=(0.1, 0.13), epochs=(8, 15), reg=(2.0, 4.0)),
+        {
+            "l2": Between(0.03, 0.4),
+            "epochs": Between(4, 30),
+            "reg": Between(0.3, 30.0),
+            "lr": Between(0.003, 0.03),
+            "dim": DIMENSIONS,
+        },
     ),
 }
 

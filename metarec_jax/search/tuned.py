@@ -39,6 +39,7 @@ class Tuned(NamedTuple):
 
     dataset: str
     split: str  # sha256
+    seed: int  # of the split
     changes: dict[str, dict[str, Any]]  # of the hyper-parameters of those that are trained
     grids: dict[str, list[dict[str, Any]]]  # of the classical ones: what was best at some K
 
@@ -69,7 +70,8 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
         content = json_value(raw)
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
-        dataset, split, asked = content["dataset"]["name"], content["split"], content["question"]
+        dataset, asked = content["dataset"]["name"], content["question"]
+        split, seed = content["split"], content["seed"]
         steps = {} if content.get("steps") is None else {"steps": content["steps"]}
         settings = {name: _distinct(m["tuned"]) for name, m in content["methods"].items() if m["tuned"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -86,6 +88,7 @@ def read_tuned(path: Path, benchmark: str, recipes: Mapping[str, Recipe]) -> Tun
     return Tuned(
         dataset,
         split,
+        seed,
         {name: steps | entries[0] for name, entries in settings.items() if name in trained},
         {name: entries for name, entries in settings.items() if name not in trained},
     )

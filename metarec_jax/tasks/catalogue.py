@@ -20,12 +20,6 @@ from metarec_jax.tasks.splits import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
 
-def default_threshold(ratings: Ratings) -> float:
-    """The least rating of a liked item, three quarters up the scale: 4 for 1..5, 7.5 for 0..10."""
-    low, high = float(ratings.levels[0]), float(ratings.levels[-1])
-    return low + 0.75 * (high - low)
-
-
 def liked_only(ratings: Ratings, threshold: float) -> Ratings:
     """The rows rated at least `threshold` (-inf: any interaction), with rating 1; users without such a row are dropped.
 

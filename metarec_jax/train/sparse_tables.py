@@ -6,9 +6,9 @@ places among them. The learner, whatever it is, sees small tables; the gradient 
 writes their moments, and them, back where they came from. Nothing is made that has the size of the catalogue.
 
 Easily got wrong: a row's moments have been updated as often as the row was met and not once a step, so Adam's
-correction of their bias (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1) must count for each row. Where every step
-meets every row this is Adam. Elsewhere it is not: dense Adam goes on moving a row by what is left of its moments, lazy
-Adam waits.
+correction of their bias (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1) must count for each row; and padding, whose
+id means nothing, meets none. Where every step meets every row this is Adam. Elsewhere it is not: dense Adam goes on
+moving a row by what is left of its moments, lazy Adam waits.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from metarec_jax.params import in_table, split_fixed
-from metarec_jax.types import Array, Episode, Params
+from metarec_jax.types import Array, Episode, Examples, Params
 
 MOST = 2**16 - 1  # of a row's count: at so many steps no bias is left
 
@@ -55,19 +55,23 @@ def num_rows(params: Params) -> int:
 def relabel(episodes: Episode, rows: int, gather: Callable[[Array], Array] = lambda ids: ids) -> tuple[Array, Episode]:
     """The distinct ids of episodes (see `SparseRows`) and the episodes with places among them instead.
 
+    Padding meets no row: its id is not among them, and its place is the first, which is as good as any.
+
     Args:
       episodes: whose x are `Inputs`.
       rows: of the tables.
       gather: of ids [n] over devices, where each has episodes of its own: [devices * n].
     """
-    parts = [examples.x.id for examples in episodes]
-    own = jnp.concatenate([part.ravel() for part in parts])
+    own = jnp.concatenate([jnp.where(part.mask > 0, part.x.id, rows).ravel() for part in episodes])
     every = gather(own)
     ids = jnp.unique(every, size=min(len(every), rows + 1), fill_value=rows)
+
     # Each id on its own, so that where the compiler spreads the tasks it can spread this.
-    places = [jnp.searchsorted(ids, part, method="scan_unrolled").astype(jnp.int32) for part in parts]
-    placed = [part._replace(x=part.x._replace(id=place)) for part, place in zip(episodes, places, strict=True)]
-    return ids, Episode(*placed)
+    def place(part: Examples) -> Examples:
+        row = jnp.searchsorted(ids, part.x.id, method="scan_unrolled").astype(jnp.int32)
+        return part._replace(x=part.x._replace(id=jnp.where(part.mask > 0, row, 0)))
+
+    return ids, Episode(*map(place, episodes))
 
 
 def take(params: Params, ids: Array) -> Params:

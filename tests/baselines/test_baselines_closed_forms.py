@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse
 from helpers import random_table
 
-from metarec_jax.baselines import als, bias, ease, item_cosine, item_knn, means
+from metarec_jax.baselines import als, bias, ease, fm, item_cosine, item_knn, means
 from metarec_jax.ops import least_squares
 from metarec_jax.priors.bias import content_weights, fit_biases
 from metarec_jax.priors.ease import ease_weights
@@ -96,6 +96,28 @@ def test_ease_columns_are_ridge_regressions_on_the_other_items(users, share):
         rest = np.delete(np.arange(5), j)
         expected = np.linalg.solve(x[:, rest].T @ x[:, rest] + 2.5 * np.eye(4), x[:, rest].T @ x[:, j])
         np.testing.assert_allclose(weights[rest, j], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("known", [1, 3])
+def test_fm_folds_a_user_in_with_a_penalty_that_does_not_grow_with_the_ratings(known):
+    """Around the prediction from the features, in units of the ratings' deviation: a vector and a bias."""
+    rng = np.random.default_rng(0)
+    items, own = rng.normal(size=(8, 4)), rng.normal(size=4)  # vectors of three numbers, and biases
+    tables = {"item": items, "item_feature": np.zeros((0, 4)), "user": own, "user_feature": np.zeros((0, 4))}
+    params = {name: jnp.float32(table) for name, table in (tables | {"mean": 3.5, "scale": 1.2, "reg": 1.7}).items()}
+    place, y = np.array([2, 5, 7]), np.array([5.0, 1.0, 4.0])
+    mask = 1.0 * (np.arange(3) < known)
+    design = np.hstack([items[place[:known], :3], np.ones((known, 1))])
+    residual = (y - 3.5) / 1.2 - (items[place, :3] @ own[:3] + items[place, 3] + own[3])
+    penalty = np.diag([1.7, 1.7, 1.7, fm.REG_BIAS])
+    expected = np.linalg.solve(design.T @ design + penalty, design.T @ residual[:known])
+    fast = fm.adapt(params, examples(place.tolist(), y.tolist(), mask.tolist()))
+    np.testing.assert_allclose(fast["own"], expected, rtol=1e-4)
+
+
+def test_fm_settings_of_the_fold_in_share_the_fit():
+    one, other = (fm.fit(TABLE, reg=reg, dim=2, epochs=1) for reg in (1.0, 4.0))
+    assert one["item"] is other["item"] and (one["reg"], other["reg"]) == (1.0, 4.0)
 
 
 def test_scores_sum_the_rows_of_liked_items():

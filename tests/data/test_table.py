@@ -1,5 +1,7 @@
 """Users and items exchanged: nothing is lost, and what reads users as tasks reads items as tasks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import random_table
@@ -9,6 +11,22 @@ from hypothesis import strategies as st
 from metarec_jax.tasks.episodes import episodes
 from metarec_jax.tasks.split_file import read_split, write_split
 from metarec_jax.tasks.splits import split_frame, split_users
+
+TABLE = random_table(0)
+
+
+@pytest.mark.parametrize(("levels", "liked"), [((1, 2, 5), 4.0), ((0, 10), 7.5), ((0.5, 5.0), 3.875)])
+def test_liked_is_what_is_three_quarters_up_the_scale(levels, liked):
+    scale = dataclasses.replace(TABLE, rating=np.float32(levels)).scale
+    assert scale == (levels[0], levels[-1])
+    assert scale.liked == pytest.approx(liked, rel=1e-5) and scale.liked < liked
+
+
+def test_a_level_three_quarters_up_is_liked_in_any_unit():
+    for unit in np.arange(1, 1000) / 700:
+        levels = np.float32(unit * np.arange(1, 6))
+        scale = dataclasses.replace(TABLE, rating=levels).scale
+        assert (levels >= scale.liked).tolist() == [False] * 3 + [True] * 2
 
 
 @settings(max_examples=20, deadline=None)

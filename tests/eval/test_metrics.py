@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from tied_orders import mean_over_tie_breaks, padded
 
 from metarec_jax.eval import metrics
+from metarec_jax.types import Scale
 
+FIVE, ZERO_TO_FIVE = Scale(1.0, 5.0), Scale(0.0, 5.0)
 RATINGS = np.array([5.0, 3.0, 4.0, 1.0], np.float32)
 ONES = np.ones(4, np.float32)
 
 
 def dcg(ranked, k):
-    return sum((2.0**rating - 1.0) / math.log2(rank + 2.0) for rank, rating in enumerate(ranked[:k]))
+    """Of ratings 0..5, as stars 1..5."""
+    stars = [1.0 + 0.8 * rating for rating in ranked[:k]]
+    return sum((2.0**star - 1.0) / math.log2(rank + 2.0) for rank, star in enumerate(stars))
 
 
 def ordered_pairs(ranked):
@@ -41,8 +45,8 @@ def test_ranking_metrics_are_the_mean_over_tie_breaks(task, k):
     arguments = padded(prediction, filler=9.0), padded(rating, filler=5.0), padded([1.0] * len(rating))
 
     ideal = dcg(sorted(rating, reverse=True), k)
-    found = float(metrics.ndcg(*arguments, k))
-    if ideal == 0:
+    found = float(metrics.ndcg(*arguments, k, ZERO_TO_FIVE))
+    if len(set(rating)) == 1:
         assert math.isnan(found)
     else:
         assert found == pytest.approx(mean_over_tie_breaks(prediction, rating, lambda r: dcg(r, k)) / ideal, abs=2e-6)
@@ -69,7 +73,7 @@ def test_hand_worked_values():
     assert float(metrics.auc(prediction, RATINGS, ONES)) == pytest.approx(4.5 / 6)
     second = 1 / math.log2(3)
     expected = (31 + 7) * (1 + second) / 2  # gains of 5 and 3, each on rank 1 or 2
-    assert float(metrics.ndcg(prediction, RATINGS, ONES, 2)) == pytest.approx(expected / (31 + 15 * second))
+    assert float(metrics.ndcg(prediction, RATINGS, ONES, 2, FIVE)) == pytest.approx(expected / (31 + 15 * second))
     assert float(metrics.precision(prediction, RATINGS, ONES, 1, 4.0)) == 0.5
     assert float(metrics.precision(prediction, RATINGS, ONES, 3, 4.0)) == pytest.approx(2 / 3)
 
@@ -84,11 +88,61 @@ def test_constant_predictor_gets_chance_in_any_order_of_the_rows(constant):
 
 
 def test_oracle_and_reversed_oracle():
-    assert float(metrics.ndcg(RATINGS, RATINGS, ONES, 3)) == 1.0
+    assert float(metrics.ndcg(RATINGS, RATINGS, ONES, 3, FIVE)) == 1.0
     assert float(metrics.auc(RATINGS, RATINGS, ONES)) == 1.0
     assert float(metrics.auc(-RATINGS, RATINGS, ONES)) == 0.0
-    assert float(metrics.ndcg(-RATINGS, RATINGS, ONES, 3)) < 0.7
+    assert float(metrics.ndcg(-RATINGS, RATINGS, ONES, 3, FIVE)) < 0.7
     assert float(metrics.precision(-RATINGS, RATINGS, ONES, 2, 4.0)) == 0.0
+
+
+# Rows of (prediction, rating), few of each: many ties.
+unequal_tasks = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 5)), min_size=2, max_size=6).filter(
+    lambda rows: len({rating for _, rating in rows}) > 1
+)
+any_unit = st.tuples(st.floats(0.01, 100), st.floats(-30, 30))  # a and b / a of a * rating + b
+
+
+@settings(max_examples=60, deadline=None)
+@given(unequal_tasks, any_unit, st.integers(1, 6))
+def test_ndcg_does_not_depend_on_the_unit_and_is_between_0_and_1(rows, unit, k):
+    scale, shift = unit
+    prediction, rating = np.array(rows, np.float32).T
+    moved = np.float32(scale * (rating + shift))
+    ends = Scale(*(float(np.float32(scale * (end + shift))) for end in FIVE))
+    arguments = padded(prediction), padded(moved), padded([1.0] * len(rows))
+    found = float(metrics.ndcg(*arguments, k, ends))
+    assert found == pytest.approx(
+        float(metrics.ndcg(padded(prediction), padded(rating), arguments[2], k, FIVE)), abs=1e-4
+    )
+    assert 0.0 <= found <= 1.0
+    liked = moved >= np.float32(ends.liked)
+    np.testing.assert_array_equal(liked, rating >= 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(unequal_tasks, any_unit, st.integers(1, 6), st.sampled_from([-1.0, 0.0, 1.0]))
+def test_a_perfect_order_is_exactly_1_however_equal_ratings_are_ordered(rows, unit, k, tie_break):
+    scale, shift = unit
+    other, rating = np.array(rows, np.float32).T
+    moved = np.float32(scale * (rating + shift))
+    ends = Scale(*(float(np.float32(scale * (end + shift))) for end in FIVE))
+    perfect = rating + 0.1 * tie_break * other
+    assert float(metrics.ndcg(padded(perfect), padded(moved), padded([1.0] * len(rows)), k, ends)) == 1.0
+
+
+@pytest.mark.parametrize("scale", [FIVE, Scale(-3.0, 5.0), Scale(0.0, 1e4)])
+def test_ndcg_is_undefined_where_no_order_can_matter_and_nowhere_else(scale):
+    prediction = np.array([1.0, 2.0, 3.0], np.float32)
+    for rating, mask in (
+        ([5, 5, 5], [1, 1, 1]),
+        ([1, 1, 1], [1, 1, 1]),
+        ([5, 1, 2], [1, 0, 0]),
+        ([5, 1, 2], [0, 0, 0]),
+    ):
+        assert math.isnan(float(metrics.ndcg(prediction, np.float32(rating), np.float32(mask), 5, scale)))
+    ends = np.float32([scale.high, scale.low, scale.low])
+    for wrong in (prediction, np.zeros(3, np.float32)):
+        assert 0.0 < float(metrics.ndcg(wrong, ends, np.ones(3, np.float32), 5, scale)) < 1.0
 
 
 def test_k_larger_than_the_task_uses_the_real_rows():
@@ -100,22 +154,22 @@ def test_k_larger_than_the_task_uses_the_real_rows():
 def test_padding_is_inert(filler):
     rng = np.random.default_rng(0)
     prediction, rating = rng.integers(1, 4, (3, 7)) * 1.0, rng.integers(1, 6, (3, 7)) * 1.0
-    bare = metrics.per_task(prediction, rating, np.ones((3, 7)), 4.0)
+    bare = metrics.per_task(prediction, rating, np.ones((3, 7)), FIVE)
     wide = [np.concatenate([x, np.full((3, 4), filler)], axis=1) for x in (prediction, rating)]
     mask = np.concatenate([np.ones((3, 7)), np.zeros((3, 4))], axis=1)
-    for name, values in metrics.per_task(*wide, mask, 4.0).items():
+    for name, values in metrics.per_task(*wide, mask, FIVE).items():
         np.testing.assert_allclose(values, bare[name], rtol=2e-6, err_msg=name)
 
 
 def test_per_task_holds_every_metric_of_every_task_and_nan_where_undefined():
     rating = np.array([[5.0, 5.0, 5.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [4.0, 1.0, 1.0]])
     mask = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]])
-    values = metrics.per_task(rating - 2.0, rating, mask, relevant=4.0)
+    values = metrics.per_task(rating - 2.0, rating, mask, Scale(0.0, 16 / 3))
     assert set(values) == {"rmse", "mae", "auc", "ndcg@5", "precision@5", "ndcg@10"}
     np.testing.assert_array_equal(values["rmse"], [4, 4, 4, np.nan])  # the MSE: no root of a single task
     np.testing.assert_array_equal(values["mae"], [2, 2, 2, np.nan])
     np.testing.assert_array_equal(values["auc"], [np.nan, 1, np.nan, np.nan])
-    np.testing.assert_array_equal(values["ndcg@5"], [1, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(values["ndcg@5"], [np.nan, 1, np.nan, np.nan])
     np.testing.assert_array_equal(values["precision@5"], [1, np.nan, np.nan, np.nan])
 
 

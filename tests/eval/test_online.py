@@ -32,8 +32,9 @@ SMALL = [dataclasses.replace(of, values=of.values / 20.0) for of in (RAW.user_fe
 TABLE = dataclasses.replace(RAW, user_features=SMALL[0], item_features=SMALL[1])  # inner steps diverge on large ones
 USERS = np.arange(20, 30, dtype=np.int32)
 NET = TasteNet(ITEMS, 3.0, 4)
+PRIOR, NOISE = ChoicePrior(ITEMS, 4, width=3), ItemNoise(ITEMS)
 RULES = {
-    "ridge": ridge(NET, objectives.squared_error, prior=ChoicePrior(ITEMS, 4, width=3), item_noise=ItemNoise(ITEMS)),
+    "ridge": ridge(NET, objectives.squared_error, prior=PRIOR, item_noise=NOISE),
     "alpaca": alpaca(NET),
     "prototypes": protonet_ratings(
         Encoder(ITEMS, hidden=(8,)), objectives.squared_error, levels=[0.5 * level for level in range(1, 11)]
@@ -114,6 +115,25 @@ def test_forgetting_is_a_drifting_taste():
         expected.append(prior[t] + kernel[t, :t] @ np.linalg.solve(known, np.asarray(one.y - prior)[:t]))
     found = follow(gp.GP, params, one, fraction)
     np.testing.assert_allclose(found[:count], expected, atol=1e-4)
+
+
+def test_forgetting_is_a_drifting_taste_around_a_prior_that_choice_moves():
+    """The same of the ridge head, whose prior mean at any position is that of all items that were rated before it: what
+    the ratings said about the deviation from an earlier prior mean counts against the present one."""
+    rule, fraction = RULES["ridge"], 0.8
+    params, one = some_params(rule), jax.tree.map(lambda leaf: leaf[3], tasks(6))
+    count, place = int(one.mask.sum()), np.arange(6)
+    phi, mean = map(np.float64, NET.apply({"params": params["net"]}, one.x))
+    noise = np.exp(params["log_noise"] + NOISE.apply({"params": params["item_noise"]}, one.x))
+    kernel = phi @ phi.T * fraction ** np.abs(place[:, None] - place)
+    before = jnp.asarray(place < place[:, None], jnp.float32)
+    tastes = jax.vmap(lambda mask: PRIOR.apply({"params": params["prior"]}, one.x, mask))(before)
+    expected = []
+    for t in range(count):
+        prior = mean + phi @ np.float64(tastes[t])
+        known = kernel[:t, :t] + np.diag(noise[:t])
+        expected.append(prior[t] + kernel[t, :t] @ np.linalg.solve(known, (np.asarray(one.y) - prior)[:t]))
+    np.testing.assert_allclose(follow(rule, params, one, fraction)[:count], expected, atol=1e-4)
 
 
 def test_forgetting_everything_is_the_prior():

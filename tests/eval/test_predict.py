@@ -13,9 +13,9 @@ from metarec_jax.eval import metrics
 from metarec_jax.eval.compare import Scores, result_rows
 from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
 from metarec_jax.report import results
-from metarec_jax.types import Baseline, Episode, Examples, Inputs
+from metarec_jax.types import Baseline, Episode, Examples, Inputs, Scale
 
-TASKS, SUPPORT, QUERY, RELEVANT = 400, 3, 12, 4.0
+TASKS, SUPPORT, QUERY, SCALE = 400, 3, 12, Scale(1.0, 5.0)
 TRUTH, NOISE, BROKEN = range(3)  # columns of the content
 NAMES = np.array([f"user-{task}" for task in range(TASKS)])
 
@@ -56,7 +56,7 @@ def scored(method, tasks=None, name="method", kind="baseline", shots=3):
     tasks = make_tasks() if tasks is None else tasks
     names = NAMES[: len(tasks.query.mask)]
     predictions = predict_tasks(name, method, {}, tasks, names)
-    values = metrics.per_task(predictions, tasks.query.y, tasks.query.mask, RELEVANT)
+    values = metrics.per_task(predictions, tasks.query.y, tasks.query.mask, SCALE)
     return Scores(name, kind, shots, names, np.zeros(len(names)), values)
 
 
@@ -71,7 +71,7 @@ def figures(method):
 def shares(tasks):
     """Share of relevant rows of each task."""
     real = tasks.query.mask > 0
-    return ((tasks.query.y >= RELEVANT) & real).sum(1) / real.sum(1)
+    return ((tasks.query.y >= SCALE.liked) & real).sum(1) / real.sum(1)
 
 
 def test_a_constant_gets_what_ignorance_deserves():
@@ -119,10 +119,10 @@ def test_undefined_tasks_are_counted_neither_dropped_in_silence_nor_scored_zero(
         equal = sum(len(set(y[~np.isnan(y)])) == 1 for y in make_tasks().query.y)
         assert nothing_relevant >= 1 and equal >= 1
         assert found["precision@5"]["undefined"] == nothing_relevant
-        assert found["auc"]["undefined"] == equal
+        assert found["auc"]["undefined"] == found["ndcg@5"]["undefined"] == equal
         for metric in found.values():
             assert metric["tasks"] + metric["undefined"] == TASKS
-        assert found["rmse"]["undefined"] == found["ndcg@5"]["undefined"] == 0
+        assert found["rmse"]["undefined"] == 0
 
 
 def test_a_metric_without_any_defined_task_is_undefined_and_still_counted():

@@ -12,7 +12,7 @@ from helpers import call, write_ratings
 
 from experiments import tune, user_cold_start
 from experiments.main import protocol
-from experiments.measure import Plan, make_plan
+from experiments.measure import Plan, make_plan, seen_before
 from metarec_jax.benchmarks import user_cold_start as cold_users
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.recipes import RECIPES
@@ -21,7 +21,7 @@ from metarec_jax.recipes.metric import build_protonet
 from metarec_jax.recipes.space import Between
 from metarec_jax.report import results
 from metarec_jax.search import study as search
-from metarec_jax.search.tuned import read_tuned
+from metarec_jax.search.tuned import Tuned, read_tuned
 from metarec_jax.tasks.splits import split_users
 
 TRIALS, STEPS = 3, 20
@@ -183,13 +183,16 @@ def main_job(ratings: Path, folder: Path, *arguments) -> dict[tuple, dict]:
     return {(row["name"], row["shots"]): row["settings"] for row in results.read_json(folder / "results.json")["rows"]}
 
 
-def test_the_main_job_runs_with_tuned_settings_and_finds_their_validation_value(finished, ratings, tmp_path, caplog):
+def test_the_main_job_runs_with_tuned_settings_and_finds_their_validation_value(
+    finished, ratings, tmp_path, caplog, capsys
+):
     tuned = content(finished)["methods"]
     methods = ["--learners=protonet", "--baselines=user_mean,popularity,constant"]
     file = f"--tuned={finished / 'tuned.json'}"
     with caplog.at_level(logging.INFO, logger="absl"):
         found = main_job(ratings, tmp_path / "work", *methods, file, f"--steps={STEPS}")
-    assert "does not name constant: default settings" in caplog.text and "another split" not in caplog.text
+    assert "does not name constant: default settings" in caplog.text
+    assert "was tuned on one split" not in capsys.readouterr().out
     best = tuned["protonet"]["tuned"]["mean"]
     for k in (0, 4):
         assert found["user_mean", k] == tuned["user_mean"]["tuned"][str(k)]["settings"]
@@ -197,9 +200,11 @@ def test_the_main_job_runs_with_tuned_settings_and_finds_their_validation_value(
         assert found["protonet", k] | best["settings"] == found["protonet", k]
     curve = results.read_json(tmp_path / "work" / "results.json")["curves"]["protonet"]
     assert best["value"] == pytest.approx(min(point["valid_rmse"] for point in curve), abs=1e-6)
-    caplog.clear()
     main_job(ratings, tmp_path / "other", "--learners=none", "--baselines=user_mean", file, "--seed=1")
-    assert "tuned on another split" in caplog.text
+    assert (
+        "was tuned on one split, that of seed 0. Its validation users may be test users of seed 1, "
+        in capsys.readouterr().out
+    )
 
 
 def plan(*arguments) -> Plan:
@@ -219,6 +224,22 @@ def test_the_command_line_overrides_the_file(finished, ratings):
     assert dict(found["maml"].changes) == {}
 
 
+@pytest.mark.parametrize(
+    ("dataset", "seeds", "hashes", "others"),
+    [
+        ("x", [7], "abc", ""),
+        ("x", [6, 7, 8], ["def", "abc", "012"], "of seed 6, 8,"),
+        ("x", [6], "def", "of seed 6,"),
+        ("y", [6, 7], ["def", "abc"], ""),  # of another data set no user was seen
+    ],
+)
+def test_it_is_said_of_which_seeds_test_users_were_seen_in_tuning(dataset, seeds, hashes, others):
+    tuned = Tuned("x", "abc", 7, {}, {}, "")
+    line = seen_before("mine.json", tuned, {"dataset": {"name": dataset}, "seeds": seeds, "split": {"sha256": hashes}})
+    assert others in line and bool(line) == bool(others)
+    assert not line or line.startswith("mine.json was tuned on one split, that of seed 7.")
+
+
 def test_another_file_is_another_run(finished, ratings, tmp_path):
     path = tmp_path / "mine.json"
     path.write_bytes((finished / "tuned.json").read_bytes())
@@ -229,7 +250,7 @@ def test_another_file_is_another_run(finished, ratings, tmp_path):
     assert "other content of the files that it read (--tuned: mine.json); choose another --workdir" in message
 
 
-GOOD = {"schema": 1, "question": "user_cold_start", "dataset": {"name": "x"}, "split": "", "methods": {}}
+GOOD = {"schema": 1, "question": "user_cold_start", "dataset": {"name": "x"}, "split": "", "seed": 0, "methods": {}}
 BROKEN = {
     "no json": ("{", ["is damaged", "tune.py"]),
     "a list": ([], ["is damaged"]),

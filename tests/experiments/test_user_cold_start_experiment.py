@@ -172,7 +172,9 @@ def plain_auc(frame: pl.DataFrame) -> float:
 
 def plain_ndcg(frame: pl.DataFrame, k: int) -> float:
     """Averaged over every order of the rows with a stable sort, which breaks ties in all ways."""
-    gain = 2.0 ** frame["target"].to_numpy() - 1
+    gain = 2.0 ** frame["target"].to_numpy() - 1  # of ratings 1..5
+    if len(set(gain)) == 1:
+        return float("nan")
     discount = np.where(np.arange(len(gain)) < k, 1 / np.log2(np.arange(len(gain)) + 2.0), 0)
     orders = [np.array(order) for order in itertools.permutations(range(len(gain)))]
     score = -frame["prediction"].to_numpy()

@@ -1,7 +1,5 @@
 """Ranking tasks: who is in which part, what is revealed, what is relevant, and what a training episode may hold."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,6 @@ from metarec_jax.data.table import DataError
 from metarec_jax.tasks.catalogue import (
     ImplicitUser,
     catalogue_episode,
-    default_threshold,
     held_out_implicit_users,
     liked_only,
     rated_by,
@@ -30,12 +27,6 @@ TRAIN = LIKED.keep_rows(SPLIT.train_rows)
 
 def likes(table, user: str) -> set[int]:
     return set(table.item[table.user_ids[table.user] == user].tolist())
-
-
-@pytest.mark.parametrize(("levels", "threshold"), [((1, 2, 5), 4.0), ((0, 10), 7.5), ((0.5, 5.0), 3.875)])
-def test_the_default_threshold_is_three_quarters_up_the_scale(levels, threshold):
-    rating = np.resize(np.float32(levels), len(RATINGS.rating))
-    assert default_threshold(dataclasses.replace(RATINGS, rating=rating)) == threshold
 
 
 def test_liked_rows_are_those_rated_high_enough_and_all_say_one():

@@ -101,18 +101,41 @@ def test_a_count_ends_at_its_most():
     assert state.id_count.tolist() == [sparse_tables.MOST] * 2
 
 
+def rows_and_masks(number: int):
+    return st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=number, max_size=number)
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=4, max_size=4), st.lists(st.integers(0, 9), min_size=6, max_size=6))
-def test_places_name_the_ids(known, asked):
-    def examples(ids) -> Examples:
-        x = Inputs(jnp.asarray(ids).reshape(2, -1), jnp.zeros((2, 0)), jnp.zeros(0))
-        return Examples(x, jnp.zeros(len(ids)), jnp.ones(len(ids)))
+@given(rows_and_masks(4), rows_and_masks(6))
+def test_places_name_the_ids_of_all_rows_but_padding(known, asked):
+    def examples(rows) -> Examples:
+        ids, real = (jnp.asarray(column).reshape(2, -1) for column in zip(*rows, strict=True))
+        return Examples(Inputs(ids, jnp.zeros((2, 0)), jnp.zeros(0)), jnp.zeros(ids.shape), 1.0 * real)
 
     ids, placed = sparse_tables.relabel(Episode(examples(known), examples(asked)), 10)
-    distinct = sorted({*known, *asked})
+    distinct = sorted({row for row, real in known + asked if real})
     assert ids.tolist() == distinct + [10] * (len(ids) - len(distinct))
-    for part, wanted in zip(placed, (known, asked), strict=True):
-        np.testing.assert_array_equal(ids[part.x.id].ravel(), wanted)
+    for part, rows in zip(placed, (known, asked), strict=True):
+        named = ids[part.x.id].ravel()
+        for name, (row, real) in zip(named, rows, strict=True):
+            assert name == row or not real
+
+
+def test_padding_is_not_met():
+    """A row whose id stands in padding alone is not counted as met."""
+
+    def examples(ids, mask) -> Examples:
+        x = Inputs(jnp.array([ids]), jnp.zeros((1, len(ids), 0)), jnp.zeros((1, 0)))
+        return Examples(x, jnp.ones((1, len(ids))), jnp.array([mask]))
+
+    batch = Episode(examples([5, 2, 0], [1, 1, 0]), examples([3, 4], [1, 0]))
+    params = {"id_table": jnp.ones((6, 2))}
+    slope_of = gradients.row_gradient(lambda params, drawn, step: (params, {}))
+    slope, _ = slope_of(params, (batch, jax.random.split(jax.random.key(1), 1)), 0)
+    assert slope.ids.tolist() == [2, 3, 5, 6, 6]
+    lazy = sparse_tables.scale_by_row_adam()
+    _, state = lazy.update(slope.values, lazy.init(params), rows=slope.ids)
+    assert state.id_count.tolist() == [0, 0, 1, 1, 0, 1]
 
 
 def world():

@@ -13,6 +13,8 @@ Easily got wrong:
 - The kernel is of the SQUARED distance (the published code takes the distance itself).
 - What the published encoder calls sigma is a log variance.
 - The KL is a sum over the entries of z; without a weight it dominates a mean squared error.
+- The target p is a constant (Xie et al. 2016, eqs. 2 and 3). If it is differentiated too, the least KL is where p and c
+  are the same, and descent makes the assignment even.
 
 Differs from the paper: adaptation takes the MEAN of z, while the paper draws one, so that predictions are deterministic
 and less noisy. p is not divided by the size of the clusters, which depends on a batch of tasks; the loss here is of one
@@ -46,8 +48,8 @@ def student_t_assignment(point: Array, centres: Array, alpha: float) -> Array:
 
 
 def sharpening(assignment: Array) -> Array:
-    """KL(p || assignment) in nats, p ~ assignment^2; minimising it moves the assignment [C] to its largest entry."""
-    target = jnp.square(assignment) / jnp.sum(jnp.square(assignment))
+    """KL(p || assignment) in nats, p ~ assignment^2 a constant: descent moves assignment [C] to its largest entry."""
+    target = jax.lax.stop_gradient(jnp.square(assignment) / jnp.sum(jnp.square(assignment)))
     return jnp.sum(target * (jnp.log(target) - jnp.log(assignment)))
 
 

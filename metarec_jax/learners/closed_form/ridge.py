@@ -60,14 +60,9 @@ def ridge(
         features, _ = net.apply({"params": fast["net"]}, x)
         return parts.noise_variance(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
-    def forget(fast: Fast, fraction: Array) -> Fast:
-        prior_covariance = jnp.eye(len(fast["weights"]))
-        weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, fraction)
-        return fast | {"weights": weights, "covariance": covariance}
-
     parts = _Parts(net, prior, item_noise)
     adapt, update = partial(_adapt, parts), partial(_update, parts)
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, forget)
+    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, _forget)
 
 
 class _Parts(NamedTuple):
@@ -93,19 +88,31 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
         fast |= {"summary": summary, "expected": parts.apply_prior(params, "expect", summary)}
     noise, expected = parts.noise_variance(params, support.x), fast["expected"]
     own = ridge_weights(features, support.y - mean - features @ expected, support.mask, noise)
-    return fast | {"weights": expected + own, "covariance": ridge_covariance(features, support.mask, noise)}
+    covariance = ridge_covariance(features, support.mask, noise)
+    # The posterior mean is linear in the prior mean, and this is its slope; after a drift no longer the covariance.
+    slope = {} if parts.prior is None else {"slope": covariance}
+    return fast | {"weights": expected + own, "covariance": covariance} | slope
 
 
 def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
     features, mean = parts.net.apply({"params": fast["net"]}, new.x)
-    if parts.prior is not None:  # the posterior mean is linear in the prior mean, by covariance . prior precision
+    before, noise = fast["covariance"], parts.noise_variance(fast, new.x)
+    if parts.prior is not None:
         summary = fast["summary"] + parts.apply_prior(fast, "summary", new.x, new.mask)
         expected = parts.apply_prior(fast, "expect", summary)
-        moved = fast["weights"] + fast["covariance"] @ (expected - fast["expected"])
-        fast = fast | {"summary": summary, "expected": expected, "weights": moved}
-    state, noise = (fast["weights"], fast["covariance"]), parts.noise_variance(fast, new.x)
-    weights, covariance = absorb(*state, features, new.y - mean, new.mask, noise)
+        moved = fast["weights"] + fast["slope"] @ (expected - fast["expected"])
+        # What an example does to a mean it does to the mean's slope, for which the rating is a constant, so 0.
+        slope, _ = absorb(fast["slope"], before, features, jnp.zeros_like(features), new.mask, noise)
+        fast = fast | {"summary": summary, "expected": expected, "weights": moved, "slope": slope}
+    weights, covariance = absorb(fast["weights"], before, features, new.y - mean, new.mask, noise)
     return fast | {"weights": weights, "covariance": covariance}
+
+
+def _forget(fast: Fast, fraction: Array) -> Fast:
+    prior_covariance = jnp.eye(len(fast["weights"]))
+    weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, fraction)
+    slope = {"slope": prior_covariance + fraction * (fast["slope"] - prior_covariance)} if "slope" in fast else {}
+    return fast | {"weights": weights, "covariance": covariance} | slope
 
 
 class ItemNoise(nn.Module):

@@ -50,6 +50,19 @@ def test_sharpening_by_hand():
     np.testing.assert_allclose(sharpening(jnp.full(4, 0.25)), 0, atol=1e-7)
 
 
+def test_descent_on_sharpening_sharpens():
+    """Its slope by the logits is c - p, so what has most gets more; a point moves to the centre that is nearest."""
+    logits = jnp.log(jnp.array([0.6, 0.3, 0.1]))
+    slope = jax.jit(jax.grad(lambda logits: sharpening(jax.nn.softmax(logits))))(logits)
+    target = np.square([0.6, 0.3, 0.1]) / np.square([0.6, 0.3, 0.1]).sum()
+    np.testing.assert_allclose(slope, [0.6, 0.3, 0.1] - target, rtol=1e-5)
+
+    centres, point = jnp.array([[0.0, 0.0], [2.0, 0.0]]), jnp.array([0.8, 0.3])
+    slope = jax.jit(jax.grad(lambda point: sharpening(student_t_assignment(point, centres, 1.0))))(point)
+    before, after = (student_t_assignment(at, centres, 1.0)[0] for at in (point, point - 0.1 * slope))
+    assert after > before > 0.5
+
+
 @pytest.mark.parametrize("gated", [False, True])
 def test_modulation_is_film(gated):
     """gamma = tanh 1, beta = tanh 2, eta = tanh 3, delta = sigmoid 0 = 1/2, from a task of one entry, 1."""
