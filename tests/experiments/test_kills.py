@@ -182,6 +182,15 @@ def test_scale(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: table)
     own = ["--learner=protonet", "--steps=2", "--every=1", "--batch=8", "--support=2", "--query=3"]
     assert goes_on_from_everywhere(scale, own, "out", tmp_path, capsys) > 20
+    history = json.loads((tmp_path / "work" / "results.json").read_text())["history"]
+    assert [point["step"] for point in history] == [1, 2]
+    for other in ("--seed=1", "--batch=16", "--steps=3"):
+        with pytest.raises(SystemExit, match=f"holds a run with other flags .*{other}.*; choose another --out"):
+            call(scale, *own, other, f"--out={tmp_path / 'work'}")
+    call(scale, *own, "--devices=2", f"--out={tmp_path / 'work'}")  # where it is done is no part of what is done
+    assert "done already" in capsys.readouterr().out
+    call(scale, *own, f"--out={tmp_path / 'work'}")
+    assert json.loads((tmp_path / "work" / "results.json").read_text())["history"] == history
 
 
 def test_many_runs(ratings, tmp_path, capsys, monkeypatch):
