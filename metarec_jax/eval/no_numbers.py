@@ -11,7 +11,7 @@ from metarec_jax.types import Array
 
 
 def refuse_nan(metric: Callable[..., Array]) -> Callable[..., Array]:
-    """The metric, which refuses NaN as the top of this file says."""
+    """The metric, which refuses a real row with a NaN: a ValueError, or where it is compiled a value of NaN."""
 
     @functools.wraps(metric)
     def refusing(prediction: Array, rating: Array, mask: Array, *settings: Any) -> Array:
