@@ -9,6 +9,7 @@ from helpers import call
 from experiments import omniglot
 from metarec_jax.benchmarks.few_shot import FewShotData
 from metarec_jax.data.classes import Classes
+from metarec_jax.data.fetch.sources import SPECS
 
 FLAGS = ["--ways=3", "--shots=1,2", "--query=2", "--episodes=4", "--learners=none", "--baselines=nearest mean"]
 
@@ -19,6 +20,9 @@ def test_a_page_with_pictures(tmp_path, monkeypatch, capsys):
     parts = {"train": members[:4], "valid": members[4:8], "test": members[8:]}
     classes = Classes("made", ink, np.arange(13) * 6, [f"{member}" for member in members], parts, "here")
     asked = []
+    (tmp_path / "omniglot").mkdir()
+    for file in SPECS["omniglot"].files:  # whose content is hashed
+        (tmp_path / "omniglot" / file).write_text("")
     monkeypatch.setattr(omniglot, "omniglot_data", lambda *where: asked.append(where) or FewShotData(classes))
     call(omniglot, *FLAGS, f"--workdir={tmp_path / 'work'}", f"--data_dir={tmp_path}", "--train_on=all_but_test")
     assert asked == [("all_but_test", tmp_path)]

@@ -113,7 +113,7 @@ ERRORS = {
     ("--shots=5,all",): ["--shots", "'all'", "whole number of at least 1"],
     ("--shots=0",): ["--shots", "'0'", "whole number of at least 1"],
     ("--shots=",): ["--shots", "whole number of at least 1"],
-    ("--steps=0",): ["--steps=0", "positive integer"],
+    ("--steps=0",): ["--steps=0", "in the range [1, "],
     ("--tasks=1",): ["--tasks=1"],
     ("--seed=-1",): ["--seed=-1"],
     ("--stepps=5",): ["stepps", "Unknown"],
