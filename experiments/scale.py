@@ -61,11 +61,11 @@ def idle(options: Options) -> Idle:
 def work(options: Options) -> None:
     """Train, and let the first process write and print what came of it; or show what an earlier run found."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every thread
-    stamp = options.stamp(idle(options))
     recipe = RECIPES[learner.named(options, [name for name, recipe in RECIPES.items() if recipe.training])]
     config = ScaleConfig(**{field.name: getattr(options, field.name) for field in dataclasses.fields(ScaleConfig)})
     join(options)
     config.sharding(streamed=options.columns_dir is not None)  # is in order, before anything is read
+    stamp = options.stamp(idle(options))
     columns = Path(options.columns_dir) if options.columns_dir else None
     store = door.open_workdir(options, stamp, f"{columns.name if columns else options.dataset}-{recipe.name}", "out")
     done = store.load_json("results.json", "delete it, and the same command trains to the end.")

@@ -120,7 +120,7 @@ def stable(folder: Path) -> dict[str, bytes]:
     """What is the same in every run: no times, and neither database nor archive, which hold some."""
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert not [name for name in files if name.endswith(".tmp")]
-    timed = ("info.json", "results.json", "report.html", "metrics.jsonl", ".sqlite", ".zip")
+    timed = ("info.json", "results.json", "report.html", "metrics.jsonl", ".sqlite")
     return {name: b"" if name.endswith(timed) else content for name, content in files.items()}
 
 
