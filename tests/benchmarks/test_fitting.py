@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.benchmarks import user_cold_start
+from metarec_jax.benchmarks import run, user_cold_start
 from metarec_jax.benchmarks.fitting import value
+from metarec_jax.priors import statistics
 from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline
 
@@ -34,3 +35,11 @@ def test_one_user_without_a_number_is_a_lost_setting(output):
     """The others do not count without that user."""
     broken = int(VALID.tasks.query.x.id[0, 0])
     assert value(BENCHMARK, "constant", constant(broken, output), {}, VALID) == np.inf
+
+
+@pytest.mark.parametrize("method", ["ridge", "item_knn"])
+def test_a_table_that_is_too_large_names_the_method_that_runs(monkeypatch, method):
+    """Ridge starts from a Gaussian process over items: it is the one to leave out, not some baseline."""
+    monkeypatch.setattr(statistics, "MAX_ITEMS", 10)
+    with pytest.raises(ValueError, match=f"^{method}: toy has 20 items, .* stops at 10; leave {method} out or keep"):
+        run(BENCHMARK, random_table(0, users=90, least=6), [method], progress=False)
