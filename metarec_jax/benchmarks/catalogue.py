@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from absl import logging
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Method, Trained
 from metarec_jax.data.table import Ratings
@@ -55,7 +56,11 @@ def catalogue_ranking(
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
         del store
-        own = liked_only(ratings, default_threshold(ratings) if liked is None else liked)
+        threshold = default_threshold(ratings) if liked is None else liked
+        own = liked_only(ratings, threshold)
+        if np.isfinite(threshold):
+            share = 100 * len(own.rating) / len(ratings.rating)
+            logging.info("liked is what is rated %g or more, %.0f%% of all; --liked=any counts all.", threshold, share)
         split = split_liked(own, seed=seed, support=max(shots), least=least)
         return [catalogue_fold(ratings, own, split, seed, shots)]
 

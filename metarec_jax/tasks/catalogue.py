@@ -19,11 +19,20 @@ from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.tasks.splits import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
+RARE = 0.05  # a share of ratings
+
 
 def default_threshold(ratings: Ratings) -> float:
-    """The least rating of a liked item, three quarters up the scale: 4 for 1..5, 7.5 for 0..10."""
+    """The least rating of a liked item, three quarters up the scale: 4 for 1..5, 7.5 for 0..10.
+
+    Where fewer than one rating in twenty is so high, as in counts of plays, whose scale ends with the one item that
+    somebody plays all day, it is the median rating.
+    """
     low, high = float(ratings.levels[0]), float(ratings.levels[-1])
-    return low + 0.75 * (high - low)
+    threshold = low + 0.75 * (high - low)
+    if np.mean(ratings.rating >= threshold) < RARE:
+        return float(np.median(ratings.rating))
+    return threshold
 
 
 def liked_only(ratings: Ratings, threshold: float) -> Ratings:
@@ -34,7 +43,10 @@ def liked_only(ratings: Ratings, threshold: float) -> Ratings:
     """
     kept = ratings.keep_rows(np.flatnonzero(ratings.rating >= threshold))
     if len(kept.rating) == 0:
-        raise DataError(f"{ratings.name}: nothing is rated {threshold:g} or more; lower the threshold.")
+        raise DataError(
+            f"{ratings.name}: nothing is rated {threshold:g} or more (the highest rating is {ratings.levels[-1]:g}); "
+            "choose another --liked, or --liked=any for whatever was rated."
+        )
     return dataclasses.replace(kept, rating=np.ones_like(kept.rating))
 
 
@@ -75,7 +87,17 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
         supports, relevant = [rows[:support] for rows in orders], [rows[support:] for rows in orders]
         return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
 
-    return make_split(liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9))
+    most = min(int(counts[folds == fold].max(initial=0)) for fold in (8, 9))
+    return make_split(liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9), fewer_liked(most))
+
+
+def fewer_liked(most: int) -> str:
+    """What to ask for where held-out users like too few items; `most` is the largest `least` that works."""
+    lower = ""
+    if most >= 2:
+        ks = ",".join(str(k) for k in sorted({0, most // 2, most - 1}))
+        lower = f"the largest --least that works is {most}, for example --least={most} --shots={ks}; or "
+    return f"{lower}let more count as liked by --liked, with --liked=any whatever was rated"
 
 
 class ImplicitUser(NamedTuple):
