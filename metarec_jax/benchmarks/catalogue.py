@@ -61,7 +61,8 @@ def catalogue_ranking(
         if np.isfinite(threshold):
             share = 100 * len(own.rating) / len(ratings.rating)
             logging.info("liked is what is rated %g or more, %.0f%% of all; --liked=any counts all.", threshold, share)
-        split = split_liked(own, seed=seed, support=max(shots), least=least)
+        everything = len(own.rating) == len(ratings.rating)
+        split = split_liked(own, seed=seed, support=max(shots), least=least, everything=everything)
         return [catalogue_fold(ratings, own, split, seed, shots)]
 
     def table(ratings: Ratings) -> Ratings:

@@ -74,7 +74,6 @@ def rating_fold(
 ) -> Fold:
     """The tasks of a split at every K; nothing is made of the test tasks' ratings before they are asked for."""
     check_levels(ratings)
-    splits.check_shots(ratings, split, shots)
     width = max((k for k in shots if isinstance(k, int)), default=0)
     train = ratings.keep_rows(split.train_rows)
 
@@ -92,7 +91,12 @@ def rating_fold(
         lambda table: training_tasks(train, support=support, query=query, order=order, unseen=unseen, room=room)
     )
     tables = {"train": train, "all": ratings}
-    return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, lambda: (held_out("valid"), held_out("test")))
+
+    def check() -> None:
+        splits.check_shots(ratings, split, shots)
+        held_out("valid"), held_out("test")
+
+    return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, check)
 
 
 def check_levels(ratings: Ratings) -> None:

@@ -61,7 +61,7 @@ def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
     return liked_only(ratings.keep_rows(rows), float("-inf"))
 
 
-def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15) -> Split:
+def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15, everything: bool = False) -> Split:
     """80% of the users train, 10% validate, 10% test, as in user cold start.
 
     A held-out user's liked items are sorted by a hash of (seed, user, item): the first `support` can be revealed, all
@@ -72,6 +72,7 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
       seed: another seed gives another split.
       support: the largest K.
       least: number of liked items that a held-out user has at least; other users are left out.
+      everything: whether whatever was rated is liked, so that a message need not propose it.
 
     Raises:
       DataError: `least` leaves no relevant item, or a part of the split is empty.
@@ -88,16 +89,19 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
         return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
 
     most = min(int(counts[folds == fold].max(initial=0)) for fold in (8, 9))
-    return make_split(liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9), fewer_liked(most))
+    return make_split(
+        liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9), fewer_liked(most, everything)
+    )
 
 
-def fewer_liked(most: int) -> str:
+def fewer_liked(most: int, everything: bool) -> str:
     """What to ask for where held-out users like too few items; `most` is the largest `least` that works."""
-    lower = ""
-    if most >= 2:
-        ks = ",".join(str(k) for k in sorted({0, most // 2, most - 1}))
-        lower = f"the largest --least that works is {most}, for example --least={most} --shots={ks}; or "
-    return f"{lower}let more count as liked by --liked, with --liked=any whatever was rated"
+    ks = ",".join(str(k) for k in sorted({0, most // 2, max(most - 1, 0)}))
+    lower = f"the largest --least that works is {most}, for example --least={most} --shots={ks}"
+    proposals = [lower if most >= 2 else "it takes two for each, one to know and one to find"]
+    if not everything:
+        proposals.append("or let more count as liked by --liked, with --liked=any whatever was rated")
+    return "; ".join(proposals)
 
 
 class ImplicitUser(NamedTuple):

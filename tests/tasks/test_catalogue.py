@@ -66,8 +66,11 @@ def test_what_is_said_to_be_the_largest_least_works_and_more_does_not():
     least, shots = re.search(r"--least that works is (\d+), for example --least=\1 --shots=([\d,]+);", message).groups()
     assert "--liked=any" in message
     split_liked(LIKED, seed=0, support=max(map(int, shots.split(","))), least=int(least))
-    with pytest.raises(DataError, match=f"that works is {least}"):
-        split_liked(LIKED, seed=0, support=1, least=int(least) + 1)
+    with pytest.raises(DataError, match=rf"that works is {least}, [^;]*\.$"):
+        split_liked(LIKED, seed=0, support=1, least=int(least) + 1, everything=True)
+    single = LIKED.keep_rows(LIKED.user_offsets[:-1])
+    with pytest.raises(DataError, match="it takes two for each, one to know and one to find"):
+        split_liked(single, seed=0, support=1, least=2)
 
 
 def test_no_user_is_in_two_parts_and_the_parts_are_those_of_user_cold_start():
