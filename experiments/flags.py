@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from metarec_jax import data
+from metarec_jax.data.duplicates import RULES
 
 
 class Flag(NamedTuple):
@@ -49,8 +50,9 @@ DATA = {
     "dataset": _choice("ml-100k", data.DATASETS, "Data set."),
     "data_dir": _text(None, "Folder of data sets; default METAREC_DATA_DIR, then a cache folder."),
     "content": _list(None, "Kinds of item features of --dataset, such as genre+year,title; default: the set's own."),
-    "ratings": _text(None, "A .csv, .tsv or .parquet file of your own instead of --dataset."),
-    "columns": _text(None, "Columns of --ratings, e.g. user=uid,item=isbn,rating=stars."),
+    "ratings": _text(None, "A file of your own, .csv, .parquet and others, instead of --dataset."),
+    "columns": _text(None, "Columns of --ratings by name or number, e.g. user=uid,item=isbn,rating=3."),
+    "duplicates": _choice("error", RULES, "What a user's ratings of one item in --ratings become."),
 }
 SPLIT = {
     "split": _text(None, "File with columns user,item,rating,role instead of a hashed split."),

@@ -11,7 +11,8 @@ from metarec_jax.benchmarks import Benchmark, Fold, Trained
 from metarec_jax.benchmarks.single import train_for_use
 
 FLAGS = (
-    "dataset", "data_dir", "ratings", "columns", "content", "query", "seed", "learner", "set", "steps", "workdir"
+    "dataset", "data_dir", "ratings", "columns", "duplicates", "content", "query", "seed", "learner", "set", "steps",
+    "workdir",
 )  # fmt: skip
 
 

@@ -227,7 +227,8 @@ def parse_shots(texts: list[str] | None) -> list[int | str] | None:
 def load_ratings(options: Options) -> Ratings:
     """The table that the flags ask for."""
     if options.ratings is not None:
-        return read_ratings(Path(options.ratings), parse_columns(options.columns or ""))
+        columns, implicit = parse_columns(options.columns or ""), options.has("liked")  # what is liked needs no rating
+        return read_ratings(Path(options.ratings), columns, duplicates=options.duplicates, implicit=implicit)
     groups = None if options.content is None else [group for kind in modalities(options).values() for group in kind]
     return data.load(options.dataset, data_dir(options), groups)
 
@@ -250,7 +251,7 @@ def label(options: Options) -> str:
 def data_idle(options: Options) -> Iterator[tuple[str, str]]:
     """Flags of data and splits that do nothing beside the others, and why."""
     if options.ratings is None:
-        yield "columns", "needs --ratings"
+        yield from ((name, "needs --ratings") for name in ("columns", "duplicates"))
     else:
         yield "dataset", "is replaced by --ratings"
         yield "data_dir", "is not used with --ratings"

@@ -21,7 +21,7 @@ from metarec_jax.data.io.ratings_file import parse_columns
 from metarec_jax.data.sets.movielens import film_features
 
 FLAGS = {
-    "ratings": Flag(flags.DEFINE_string, None, ".csv or .tsv file of ratings, in any order."),
+    "ratings": Flag(flags.DEFINE_string, None, "Text file of ratings as of the experiments, in any order."),
     "movies": Flag(flags.DEFINE_string, None, "movies.csv of MovieLens, for the genres and years of films."),
     "check": Flag(flags.DEFINE_string, None, "Folder to check instead."),
 }

@@ -13,7 +13,7 @@ from metarec_jax.baselines.owner_bias import with_owner_bias
 from metarec_jax.data.table import Ratings
 from metarec_jax.ops.similarity import unit_rows
 from metarec_jax.priors.bias import fit_biases
-from metarec_jax.priors.statistics import MAX_ITEMS, rating_matrix
+from metarec_jax.priors.statistics import MAX_ITEMS, TooLarge, rating_matrix
 from metarec_jax.types import Array, Inputs, Params
 
 
@@ -39,10 +39,10 @@ def fit(
       divisor of the features; residual and rated [U, I]; neighbours [], damping [] and reg_owner [].
 
     Raises:
-      ValueError: owners times candidates exceed `statistics.MAX_ITEMS`^2.
+      TooLarge: owners times candidates exceed `statistics.MAX_ITEMS`^2.
     """
     if train.num_users * train.num_items > MAX_ITEMS**2:
-        raise ValueError(f"{train.name}: {train.num_users} x {train.num_items} is too large; leave content_knn out.")
+        raise TooLarge(f"{train.name} is {train.num_users} x {train.num_items}, and a dense table of it too large")
     mean, candidate, _ = fit_biases(train, reg_owner, reg_candidate)
     residual = train.rating - mean - candidate[train.item]
     values = train.user_features.values

@@ -23,7 +23,7 @@ def fit(train: Ratings, *, reg: float = 1000.0, liked: bool = True, popularity: 
       weights [I, I]; prior [I]; least [], the least rating that counts.
 
     Raises:
-      ValueError: more items than `statistics.MAX_ITEMS`.
+      TooLarge: more items than `statistics.MAX_ITEMS`.
     """
     interacted, least = interactions(train, liked)
     return {

@@ -26,7 +26,7 @@ def fit(train: Ratings, *, shrink: float = 50.0, liked: bool = True, popularity:
       popularity: see `ease.fit`.
 
     Raises:
-      ValueError: more items than `statistics.MAX_ITEMS`.
+      TooLarge: more items than `statistics.MAX_ITEMS`.
     """
     interacted, least = interactions(train, liked)
     return {

@@ -57,7 +57,7 @@ def fit(
       reg_item: pseudo-ratings of the item biases.
 
     Raises:
-      ValueError: more items than `statistics.MAX_ITEMS`.
+      TooLarge: more items than `statistics.MAX_ITEMS`.
     """
     mean, item, user = fit_biases(train, reg_user, reg_item)
     residual = train.rating - mean - item[train.item] - user[train.user]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from absl import logging
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Method, Trained
 from metarec_jax.data.table import Ratings
@@ -17,6 +18,7 @@ from metarec_jax.eval.ranking import rank_catalogue
 from metarec_jax.recipes import RANKING_RECIPES
 from metarec_jax.tasks.catalogue import (
     ImplicitUser,
+    default_threshold,
     held_out_implicit_users,
     liked_only,
     rated_by,
@@ -54,8 +56,13 @@ def catalogue_ranking(
 
     def folds(ratings: Ratings, seed: int, store: Store) -> list[Fold]:
         del store
-        own = liked_only(ratings, ratings.scale.liked if liked is None else liked)
-        split = split_liked(own, seed=seed, support=max(shots), least=least)
+        threshold = default_threshold(ratings) if liked is None else liked
+        own = liked_only(ratings, threshold)
+        if np.isfinite(threshold):
+            share = 100 * len(own.rating) / len(ratings.rating)
+            logging.info("liked is what is rated %g or more, %.0f%% of all; --liked=any counts all.", threshold, share)
+        everything = len(own.rating) == len(ratings.rating)
+        split = split_liked(own, seed=seed, support=max(shots), least=least, everything=everything)
         return [catalogue_fold(ratings, own, split, seed, shots)]
 
     def table(ratings: Ratings) -> Ratings:

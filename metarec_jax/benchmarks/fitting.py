@@ -11,6 +11,7 @@ import numpy as np
 from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut, Method, Trained
 from metarec_jax.eval.grid_search import Shots, grid_search
 from metarec_jax.eval.predict import PredictionError
+from metarec_jax.priors.statistics import naming
 from metarec_jax.recipes.base import Recipe, Stage, hyperparameters
 from metarec_jax.train.fit import Journal, fit
 from metarec_jax.train.sharding import Sharding
@@ -74,7 +75,8 @@ def train(
         outer = dataclasses.replace(config, steps=stage.steps(config))
         first = () if len(recipe.stages) == 1 else (outer.steps, params)
         build = partial(recipe.build, fold.tables[stage.table], *first, **own)
-        built = build()
+        with naming(recipe.name):
+            built = build()
         metric, name = benchmark.validating(built.method.output), stage_name(stage, fold.label(recipe.name))
 
         def validate(params: Params, method: Method = built.method) -> float:

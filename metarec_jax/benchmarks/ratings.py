@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from metarec_jax.benchmarks.base import Answers, Benchmark, Fold, HeldOut, Method, Trained
-from metarec_jax.data.table import Ratings
+from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.eval import metrics
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import RATING, Metric
@@ -72,6 +72,7 @@ def rating_fold(
     ratings: Ratings, split: Split, seed: int, shots: Sequence[Shots], query: int, order: Order, unseen: float
 ) -> Fold:
     """The tasks of a split at every K; nothing is made of the test tasks' ratings before they are asked for."""
+    check_levels(ratings)
     width = max((k for k in shots if isinstance(k, int)), default=0)
     train = ratings.keep_rows(split.train_rows)
 
@@ -89,7 +90,25 @@ def rating_fold(
         lambda table: training_tasks(train, support=support, query=query, order=order, unseen=unseen, room=room)
     )
     tables = {"train": train, "all": ratings}
-    return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, lambda: (held_out("valid"), held_out("test")))
+
+    def check() -> None:
+        splits.check_shots(ratings, split, shots)
+        held_out("valid"), held_out("test")
+
+    return Fold(seed, tables, tasks, held_out, f"seed_{seed}", split, check)
+
+
+def check_levels(ratings: Ratings) -> None:
+    """Check that there is something to predict.
+
+    Raises:
+      DataError: all ratings are the same.
+    """
+    if len(ratings.levels) == 1:
+        raise DataError(
+            f"{ratings.name}: every rating is {ratings.levels[0]:g}, so there is nothing to predict; "
+            "experiments/catalogue_ranking.py ranks what was chosen."
+        )
 
 
 def measure(

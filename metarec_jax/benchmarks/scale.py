@@ -24,6 +24,7 @@ from metarec_jax.benchmarks.scale_data import ScaleData, Sizes, in_columns, in_s
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval import intervals, predict, streaming
 from metarec_jax.eval.metrics import by_name
+from metarec_jax.priors.statistics import naming
 from metarec_jax.recipes.base import Built, Recipe, example, hyperparameters
 from metarec_jax.train import checkpoint, distributed, loop
 from metarec_jax.train.config import Config
@@ -113,7 +114,8 @@ def run(
     sharding = config.sharding(isinstance(data, Path))
     mesh, todo = sharding.mesh(), _load(data, sharding, config)
     own, outer = hyperparameters(recipe)
-    built = recipe.build(todo.train, **own)
+    with naming(recipe.name):
+        built = recipe.build(todo.train, **own)
     optimiser, start = _start(built, outer, todo.train, config)
     start = distributed.placed(start, sharding.of_state(mesh, start))
     steps = make_train_steps(

@@ -3,10 +3,13 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 
+from metarec_jax.data import duplicates as duplicate_rules
+from metarec_jax.data import values
 from metarec_jax.ops.hashing import pair_hash
 from metarec_jax.ops.one_line import OneLineError
 from metarec_jax.types import Scale
@@ -50,6 +53,7 @@ class Ratings:
     item_titles: np.ndarray  # [I] str; the raw id where the data set has no titles
     source: str  # where the files came from, for people
     sha256: str  # of the ratings themselves, whatever file layout they came in
+    untimed: str = ""  # why there are no times, where the file has a column of them that cannot be read
     roles: tuple[str, str] = ("user", "item")  # what `user` and `item` hold; reversed in a transposed table
 
     @property
@@ -169,8 +173,11 @@ def build(
     user_features: tuple[list[str], Features] | None = None,
     item_features: tuple[list[str], Features] | None = None,
     item_titles: dict[str, str] | None = None,
+    duplicates: str = "error",
+    place: Callable[[int], str] = lambda row: f"row {row + 1}",
+    untimed: str = "",
 ) -> Ratings:
-    """The table of a frame with columns user (str), item (str), rating (float32) and optionally timestamp (int64).
+    """The table of a frame with columns user, item, rating and optionally timestamp, read as `values` says.
 
     Args:
       name: of the data set.
@@ -179,12 +186,15 @@ def build(
       user_features, item_features: (raw ids of the rows, features), in any order. Entities without ratings are left
         out; entities without features get zeros.
       item_titles: raw id -> title; an item without one is called by its raw id.
+      duplicates: what a user's ratings of one item become, one of `duplicates.RULES`.
+      place: row number -> where it came from, for messages.
+      untimed: see `Ratings`.
 
     Raises:
-      DataError: no rows, a missing value, a rating that is not finite, or a (user, item) pair that occurs twice. The
-        message names the row (1 is the first rating).
+      DataError: no rows, a missing id, a rating that is not finite, a time that is none, or a (user, item) pair that
+        occurs twice with `duplicates` "error". The message names the place.
     """
-    _check(name, frame)
+    frame = _checked(name, frame, duplicates, place)
     has_time = "timestamp" in frame.columns
     digest = content_hash(frame)
     user_ids = id_order(frame["user"].unique().to_list())
@@ -199,8 +209,8 @@ def build(
         name=name,
         user=frame["u"].to_numpy(),
         item=frame["i"].to_numpy(),
-        rating=frame["rating"].cast(pl.Float32).to_numpy(),
-        timestamp=frame["timestamp"].cast(pl.Int64).to_numpy() if has_time else None,
+        rating=frame["rating"].to_numpy(),
+        timestamp=frame["timestamp"].to_numpy() if has_time else None,
         user_ids=np.array(user_ids),
         item_ids=np.array(item_ids),
         user_features=aligned(user_features, user_ids),
@@ -208,6 +218,7 @@ def build(
         item_titles=np.array([(item_titles or {}).get(i, i) for i in item_ids]),
         source=source,
         sha256=digest,
+        untimed=untimed,
     )
 
 
@@ -230,19 +241,21 @@ def aligned(features: tuple[list[str], Features] | None, ids: list[str]) -> Feat
     return Features(table.names, values)
 
 
-def _check(name: str, frame: pl.DataFrame) -> None:
+def _checked(name: str, frame: pl.DataFrame, duplicates: str, place: Callable[[int], str]) -> pl.DataFrame:
+    """The frame with ids as text, ratings in float32, times in seconds, and every pair once."""
     if frame.is_empty():
         raise DataError(f"{name}: no ratings; the file is empty or holds a header only.")
-    for column in frame.columns:
-        if (missing := frame[column].is_null()).any():
-            raise DataError(f"{name}: row {missing.arg_max() + 1} has no {column}; fill it in or delete the row.")
-    if (bad := ~frame["rating"].is_finite()).any():
-        row = bad.arg_max()
-        raise DataError(f"{name}: row {row + 1}: rating {frame['rating'][row]} is not a finite number.")
-    pairs = frame.select("user", "item")
-    if (twice := pairs.is_duplicated()).any():
-        first = pairs.filter(twice).row(0)
-        rows = (pairs.with_row_index().filter((pl.col("user") == first[0]) & (pl.col("item") == first[1])))["index"]
-        raise DataError(
-            f"{name}: user {first[0]} rates item {first[1]} in rows {rows[0] + 1} and {rows[1] + 1}; keep one of them."
-        )
+    for column, reader in _READERS.items():
+        if column in frame.columns:
+            try:
+                frame = frame.with_columns(reader(frame[column]).alias(column))
+            except values.BadCell as bad:
+                where = "" if bad.row is None else f"{place(bad.row)}: "
+                raise DataError(f"{name}: {where}{column} {bad.complaint}.") from None
+    try:
+        return duplicate_rules.resolved(frame, duplicates, place)
+    except duplicate_rules.RepeatedPair as repeated:
+        raise DataError(f"{name}: {repeated}.") from None
+
+
+_READERS = {"user": values.ids, "item": values.ids, "rating": values.numbers, "timestamp": values.seconds}

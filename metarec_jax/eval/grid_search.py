@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metarec_jax.data.table import Ratings
+from metarec_jax.priors.statistics import naming
 from metarec_jax.types import Baseline, Params
 
 Shots = int | str
@@ -41,7 +42,8 @@ def grid_search(
     best: dict[Shots, tuple[float, int]] = {}
     fitted: dict[int, Params] = {}
     for number, settings in enumerate(grid):
-        fitted[number] = baseline.fit(train, **settings)
+        with naming(name):
+            fitted[number] = baseline.fit(train, **settings)
         for shots, tasks in valid.items():
             value = judge(name, baseline, fitted[number], tasks)
             if shots not in best or value < best[shots][0]:

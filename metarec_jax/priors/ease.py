@@ -42,7 +42,7 @@ def fitted_weights(train: Ratings, reg: float, liked: bool) -> Array:
     """`ease_weights` of a table on the device, cached: settings that differ in the prior only have the same weights.
 
     Raises:
-      ValueError: more items than `statistics.MAX_ITEMS`.
+      TooLarge: more items than `statistics.MAX_ITEMS`.
     """
     check_items(train)
     interacted, _ = interactions(train, liked)

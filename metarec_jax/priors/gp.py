@@ -50,7 +50,7 @@ def fit(
       constant plus content @ content_mean [F].
 
     Raises:
-      ValueError: rank > 0 and more items than `statistics.MAX_ITEMS`.
+      TooLarge: rank > 0 and more items than `statistics.MAX_ITEMS`.
     """
     mean, user, beta = item_means(train)
     side, residual = train.item_features.values, train.rating - mean[train.item] - user[train.user]

@@ -62,7 +62,7 @@ def gp_features(
       content: prior variance that the item features together give to an average item's rating.
 
     Raises:
-      ValueError: rank > 0 and more items than `statistics.MAX_ITEMS`.
+      TooLarge: rank > 0 and more items than `statistics.MAX_ITEMS`.
     """
     side = train.item_features.values
     columns = [np.full((train.num_items, 1), np.sqrt(bias)), side * content_scale(side, content)]

@@ -8,6 +8,7 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.models.history import History
 from metarec_jax.ops.rows import map_rows
 from metarec_jax.ops.similarity import unit_rows
+from metarec_jax.priors.statistics import TooLarge
 from metarec_jax.types import Array, Examples, Inputs, Learner, Params
 
 MAX_CELLS = 400_000_000  # owners times candidates, at 5 bytes each
@@ -21,11 +22,11 @@ def read_history(train: Ratings, learner: Learner, params: Params) -> History:
       learner, params: the learner that predicts.
 
     Raises:
-      ValueError: the table of owners by candidates has more than `MAX_CELLS` cells.
+      TooLarge: the table of owners by candidates has more than `MAX_CELLS` cells.
     """
     owners, candidates = train.num_users, train.num_items
     if owners * candidates > MAX_CELLS:
-        raise ValueError(f"{train.name}: {owners} x {candidates} is too large for a learner that keeps all ratings.")
+        raise TooLarge(f"{train.name} is {owners} x {candidates}, and a dense table of all ratings too large")
     content = jnp.asarray(train.item_features.values)
 
     @jax.jit

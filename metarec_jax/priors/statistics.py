@@ -1,11 +1,27 @@
 """Sums over the users who rated both items of a pair, for kNN, EASE and the Gaussian process."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse
 
 from metarec_jax.data.table import Ratings
 
 MAX_ITEMS = 20_000  # a dense item x item float32 matrix of this size takes 1.6 GB
+
+
+class TooLarge(ValueError):
+    """A table is too large for a method, which `naming` names."""
+
+
+@contextlib.contextmanager
+def naming(method: str) -> Iterator[None]:
+    """Name the method that is being fitted, not those that share its code, where a table is too large for it."""
+    try:
+        yield
+    except TooLarge as error:
+        raise ValueError(f"{method}: {error}; leave {method} out or keep the most rated items.") from error
 
 
 def interactions(train: Ratings, liked: bool) -> tuple[np.ndarray, float]:
@@ -27,7 +43,7 @@ def co_sums(train: Ratings, values: np.ndarray | None = None) -> np.ndarray:
     """sum_u v_ui v_uj over the users who rated both i and j, [I, I] float32; the number of those users by default.
 
     Raises:
-      ValueError: more than `MAX_ITEMS` items.
+      TooLarge: more than `MAX_ITEMS` items.
     """
     check_items(train)
     matrix = rating_matrix(train, values)
@@ -38,10 +54,9 @@ def check_items(train: Ratings) -> None:
     """Check that an item-item matrix is possible.
 
     Raises:
-      ValueError: there are more than `MAX_ITEMS` items.
+      TooLarge: there are more than `MAX_ITEMS` items.
     """
     if train.num_items > MAX_ITEMS:
-        raise ValueError(
-            f"{train.name}: {train.num_items} items, but item-item baselines hold a dense matrix and stop at"
-            f" {MAX_ITEMS}; keep the most rated items or leave these baselines out."
+        raise TooLarge(
+            f"{train.name} has {train.num_items} items, and a dense matrix of pairs of items stops at {MAX_ITEMS}"
         )

@@ -21,6 +21,7 @@ from metarec_jax.benchmarks.ratings import user_cold_start
 from metarec_jax.benchmarks.result import environment
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.predict import squared_errors
+from metarec_jax.priors.statistics import naming
 from metarec_jax.recipes.base import Recipe, hyperparameters
 from metarec_jax.recipes.space import grid, is_real
 from metarec_jax.report.table import aligned
@@ -170,7 +171,8 @@ def compiled(recipe: Recipe, fold: Fold) -> Compiled:
 
     def make(settings: Settings) -> Programs:
         rest = dict(settings)
-        built = recipe.build(train, **{key: rest.pop(key) for key in keywords})
+        with naming(recipe.name):
+            built = recipe.build(train, **{key: rest.pop(key) for key in keywords})
         steps = train_steps(built.method, sample, type(recipe.training)(**rest), built.rates, Sharding())
         return Programs(steps, partial(squared_errors, built.method))
 

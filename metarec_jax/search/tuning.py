@@ -25,6 +25,7 @@ from metarec_jax.benchmarks.fitting import stream, value
 from metarec_jax.benchmarks.single import open_fold
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import fit_defaults
+from metarec_jax.priors.statistics import naming
 from metarec_jax.recipes.base import Recipe, hyperparameters
 from metarec_jax.search.storage import open_storage
 from metarec_jax.search.study import Evaluate, Method, Settings, search, starts
@@ -109,7 +110,8 @@ def _classical(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Method:
     defaults, metric = fit_defaults(recipe.baseline), benchmark.validating(recipe.output)
 
     def evaluate(settings: Settings) -> dict[str, float]:
-        params = recipe.baseline.fit(fold.tables["train"], **settings)
+        with naming(recipe.name):
+            params = recipe.baseline.fit(fold.tables["train"], **settings)
 
         def value_of(held_out: Any) -> float:
             return metric.sign * float(value(benchmark, recipe.name, recipe.baseline, params, held_out))

@@ -19,6 +19,18 @@ from metarec_jax.tasks.sampling import below, draw_distinct
 from metarec_jax.tasks.splits import HeldOut, Split, make_split, pad_rows
 from metarec_jax.types import Array, Episode, Examples, Inputs, Tasks
 
+RARE = 0.05  # a share of ratings
+
+
+def default_threshold(ratings: Ratings) -> float:
+    """The least rating of a liked item, three quarters up the scale: 4 for 1..5, 7.5 for 0..10.
+
+    Where fewer than one rating in twenty is so high, as in counts of plays, whose scale ends with the one item that
+    somebody plays all day, it is the median rating.
+    """
+    threshold = ratings.scale.liked
+    return float(np.median(ratings.rating)) if np.mean(ratings.rating >= threshold) < RARE else threshold
+
 
 def liked_only(ratings: Ratings, threshold: float) -> Ratings:
     """The rows rated at least `threshold` (-inf: any interaction), with rating 1; users without such a row are dropped.
@@ -28,7 +40,10 @@ def liked_only(ratings: Ratings, threshold: float) -> Ratings:
     """
     kept = ratings.keep_rows(np.flatnonzero(ratings.rating >= threshold))
     if len(kept.rating) == 0:
-        raise DataError(f"{ratings.name}: nothing is rated {threshold:g} or more; lower the threshold.")
+        raise DataError(
+            f"{ratings.name}: nothing is rated {threshold:g} or more (the highest rating is {ratings.levels[-1]:g}); "
+            "choose another --liked, or --liked=any for whatever was rated."
+        )
     return dataclasses.replace(kept, rating=np.ones_like(kept.rating))
 
 
@@ -43,7 +58,7 @@ def rated_by(ratings: Ratings, train: Ratings) -> Ratings:
     return liked_only(ratings.keep_rows(rows), float("-inf"))
 
 
-def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15) -> Split:
+def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15, everything: bool = False) -> Split:
     """80% of the users train, 10% validate, 10% test, as in user cold start.
 
     A held-out user's liked items are sorted by a hash of (seed, user, item): the first `support` can be revealed, all
@@ -54,6 +69,7 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
       seed: another seed gives another split.
       support: the largest K.
       least: number of liked items that a held-out user has at least; other users are left out.
+      everything: whether whatever was rated is liked, so that a message need not propose it.
 
     Raises:
       DataError: `least` leaves no relevant item, or a part of the split is empty.
@@ -69,7 +85,20 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
         supports, relevant = [rows[:support] for rows in orders], [rows[support:] for rows in orders]
         return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
 
-    return make_split(liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9))
+    most = min(int(counts[folds == fold].max(initial=0)) for fold in (8, 9))
+    return make_split(
+        liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9), fewer_liked(most, everything)
+    )
+
+
+def fewer_liked(most: int, everything: bool) -> str:
+    """What to ask for where held-out users like too few items; `most` is the largest `least` that works."""
+    ks = ",".join(str(k) for k in sorted({0, most // 2, max(most - 1, 0)}))
+    lower = f"the largest --least that works is {most}, for example --least={most} --shots={ks}"
+    proposals = [lower if most >= 2 else "it takes two for each, one to know and one to find"]
+    if not everything:
+        proposals.append("or let more count as liked by --liked, with --liked=any whatever was rated")
+    return "; ".join(proposals)
 
 
 class ImplicitUser(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
-from metarec_jax.tasks.splits import HeldOut
+from metarec_jax.tasks.splits import HeldOut, fewer
 from metarec_jax.types import Episode, Examples, Inputs
 
 
@@ -28,10 +28,10 @@ def episodes(ratings: Ratings, held_out: HeldOut, shots: int | None, *, width: i
     else:
         kept = np.flatnonzero(available >= shots)
     if len(kept) == 0:
-        query = held_out.query.shape[1]
+        query, most = held_out.query.shape[1], int(available.max(initial=0))
         raise DataError(
-            f"{shots} support + {query} query ratings are more than any held-out user of {ratings.name} has "
-            f"(the most is {available.max(initial=0)} + {query}); ask for fewer."
+            f"{ratings.name}: {shots} support + {query} query ratings are more than any held-out "
+            f"{ratings.roles[0]} has; {fewer(most + query, query, (0,))}."
         )
     users = held_out.users[kept]
     support = held_out.support[kept, :shots]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from metarec_jax.data.io import delimited
+from metarec_jax.data.io.file_table import Table, ratings_frame
 from metarec_jax.data.io.ratings_file import read_table
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.ops.files import write_atomic
@@ -43,9 +43,7 @@ def read_split(path: Path, ratings: Ratings) -> Split:
         table or has another value there, a user is in two parts, or a held-out user has no query ratings.
     """
     table = read_table(path)
-    frame = delimited.ratings_frame(
-        table, dict(zip(("user", "item", "rating"), (*ratings.roles, "rating"), strict=True))
-    )
+    frame = ratings_frame(table, dict(zip(("user", "item", "rating"), (*ratings.roles, "rating"), strict=True)))
     frame = frame.with_columns(role=table.ids("role"))
     if (unknown := ~frame["role"].is_in(ROLES)).any():
         row = int(unknown.arg_max() or 0)
@@ -63,7 +61,7 @@ def read_split(path: Path, ratings: Ratings) -> Split:
     return make_split(ratings, train, *(_held_out(path, frame, ratings, part) for part in ("valid", "test")))
 
 
-def _table_rows(table: delimited.Table, frame: pl.DataFrame, ratings: Ratings) -> pl.Series:
+def _table_rows(table: Table, frame: pl.DataFrame, ratings: Ratings) -> pl.Series:
     """The row number in the ratings table of each row of the file."""
     known = pl.DataFrame(
         {"user": ratings.user_ids[ratings.user], "item": ratings.item_ids[ratings.item], "known": ratings.rating}

@@ -7,7 +7,7 @@ in `tasks.episodes`.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,8 @@ def split_users(
         held_out(ratings, fits & (fold_of_user == fold), seed=seed, query=query, order=order) for fold in (8, 9)
     ]
     rows = np.flatnonzero(training[ratings.user])
-    return make_split(ratings, rows, *held_out_tasks)
+    most = min(longest(ratings, fits & (fold_of_user == fold)) for fold in (8, 9))
+    return make_split(ratings, rows, *held_out_tasks, fewer(most, query, (0,)))
 
 
 def assign_folds(user_ids: np.ndarray, seed: int) -> np.ndarray:
@@ -109,6 +110,44 @@ def held_out(
     return HeldOut(chosen.astype(np.int32), pad_rows(support), pad_rows(queries))
 
 
+def longest(ratings: Ratings, users: np.ndarray, items: np.ndarray | None = None) -> int:
+    """The most ratings that one of some users has, of some items; masks as of `held_out`."""
+    rows = users[ratings.user] & (True if items is None else items[ratings.item])
+    return int(np.bincount(ratings.user[rows], minlength=1).max())
+
+
+def check_shots(ratings: Ratings, split: Split, shots: Sequence[int | str]) -> None:
+    """Check that both parts of the split have tasks at every K.
+
+    Raises:
+      DataError: nobody has so many ratings; the message says what works.
+    """
+    numbers = [k for k in shots if isinstance(k, int)]
+    query = max(part.query.shape[1] for part in (split.valid, split.test))
+    room = min(int((part.support >= 0).sum(1).max()) for part in (split.valid, split.test))
+    if (largest := max(numbers, default=0)) > room:
+        raise DataError(
+            f"{ratings.name}: {largest} support + {query} query ratings are more than the held-out "
+            f"{ratings.roles[0]}s have; {fewer(room + query, query, numbers)}."
+        )
+
+
+def fewer(most: int, query: int, shots: Sequence[int]) -> str:
+    """What to ask for where K + query ratings are too many.
+
+    Args:
+      most: the largest K + query that works.
+      query: what was asked for.
+      shots: the Ks that were asked for.
+    """
+    if most == 0:
+        return "ask for wider bounds, or give it more data"
+    query = query if query < most else (most + 1) // 2
+    room = most - query
+    ks = ",".join(map(str, sorted({0, room, *(k for k in shots if k <= room)})))
+    return f"the largest K + query that works is {most}, for example --query={query} --shots={ks}"
+
+
 def has_between(ratings: Ratings, least: int, most: int | None) -> np.ndarray:
     """[U] bool, whether a user has `least` to `most` ratings; None: no upper bound."""
     counts = np.diff(ratings.user_offsets)
@@ -122,22 +161,29 @@ def check_order(ratings: Ratings, order: Order) -> None:
       DataError: the order is "time" and the table has no timestamps.
     """
     if order == "time" and ratings.timestamp is None:
-        raise DataError(f"{ratings.name} has no timestamps; use random order.")
+        raise DataError(f"{ratings.untimed or f'{ratings.name} has no timestamps'}; use random order.")
 
 
-def make_split(ratings: Ratings, train_rows: np.ndarray, valid: HeldOut, test: HeldOut) -> Split:
+def make_split(
+    ratings: Ratings,
+    train_rows: np.ndarray,
+    valid: HeldOut,
+    test: HeldOut,
+    remedy: str = "ask for fewer query ratings or wider bounds",
+) -> Split:
     """A split with its sha256.
 
     Raises:
-      DataError: a part of the split is empty.
+      DataError: a part of the split is empty; `remedy` says what to do.
     """
+    owners = f"{ratings.roles[0]}s"
     for content, size in (
         ("training ratings", train_rows),
-        ("validation users", valid.users),
-        ("test users", test.users),
+        (f"validation {owners}", valid.users),
+        (f"test {owners}", test.users),
     ):
         if len(size) == 0:
-            raise DataError(f"{ratings.name}: the split has no {content}; ask for fewer query ratings or wider bounds.")
+            raise DataError(f"{ratings.name}: the split has no {content}; {remedy}.")
     split = Split(train_rows, valid, test, "")
     return dataclasses.replace(split, sha256=content_hash(split_frame(ratings, split)))
 

@@ -58,7 +58,7 @@ def training_tasks(
     counts = np.diff(train.user_offsets)
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:
-        raise DataError(f"{train.name}: no training user has two ratings, so there is no task to train on.")
+        raise DataError(f"{train.name}: no training user has two ratings, so only methods without training can run.")
     width, rows = room or (len(users), len(train.rating))
     data = _TrainData(
         users=jnp.int32(len(users)),

@@ -4,7 +4,7 @@ import numpy as np
 
 from metarec_jax.data.hashing import seeded_hash
 from metarec_jax.data.table import Ratings
-from metarec_jax.tasks.splits import Order, Split, check_order, has_between, held_out, make_split
+from metarec_jax.tasks.splits import Order, Split, check_order, fewer, has_between, held_out, longest, make_split
 
 BUCKETS = 20
 TRAINING_ITEMS = 14  # of the buckets; the others are divided between validation and test
@@ -43,8 +43,10 @@ def split_users_and_items(
     middle = (TRAINING_ITEMS + BUCKETS) / 2
     training = (users < 8) & (fits | (not filter_training))
     rows = np.flatnonzero(training[ratings.user] & (items < TRAINING_ITEMS)[ratings.item])
-    valid = held_out(
-        ratings, fits & (users == 8), (items >= TRAINING_ITEMS) & (items < middle), seed=seed, query=query, order=order
+    parts = (
+        (fits & (users == 8), (items >= TRAINING_ITEMS) & (items < middle)),
+        (fits & (users == 9), items >= middle),
     )
-    test = held_out(ratings, fits & (users == 9), items >= middle, seed=seed, query=query, order=order)
-    return make_split(ratings, rows, valid, test)
+    valid, test = (held_out(ratings, *part, seed=seed, query=query, order=order) for part in parts)
+    most = min(longest(ratings, *part) for part in parts)
+    return make_split(ratings, rows, valid, test, fewer(most, query, (0,)))

@@ -118,5 +118,5 @@ def test_ratings_follow_the_scale_of_the_data(name):
 def test_too_many_items_are_refused(name):
     ids, features = np.arange(MAX_ITEMS + 1).astype(str), Features.none(MAX_ITEMS + 1)
     large = dataclasses.replace(WITH_FEATURES, item_ids=ids, item_features=features)
-    with pytest.raises(ValueError, match="stop at 20000"):
+    with pytest.raises(ValueError, match="pairs of items stops at 20000"):
         ALL[name].baseline.fit(large)

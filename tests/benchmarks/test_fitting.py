@@ -7,6 +7,7 @@ from helpers import random_table
 
 from metarec_jax.benchmarks import run, user_cold_start
 from metarec_jax.benchmarks.fitting import value
+from metarec_jax.priors import statistics
 from metarec_jax.recipes import RECIPES, classical, grid
 from metarec_jax.report.html import html_page
 from metarec_jax.train.store import Store
@@ -61,3 +62,11 @@ def test_a_method_that_is_worse_than_the_mean_says_so_in_table_and_page(caplog):
         assert sentence.replace("'", "&#39;") in html_page(result.content)
     again = run(user_cold_start(shots=(0, 2), query=3), table, methods, store=store, progress=False)
     assert again.content["warnings"] == told
+
+
+@pytest.mark.parametrize("method", ["ridge", "item_knn"])
+def test_a_table_that_is_too_large_names_the_method_that_runs(monkeypatch, method):
+    """Ridge starts from a Gaussian process over items: it is the one to leave out, not some baseline."""
+    monkeypatch.setattr(statistics, "MAX_ITEMS", 10)
+    with pytest.raises(ValueError, match=f"^{method}: toy has 20 items, .* stops at 10; leave {method} out or keep"):
+        run(BENCHMARK, random_table(0, users=90, least=6), [method], progress=False)

@@ -10,11 +10,12 @@ import pytest
 from helpers import slow_but
 
 from experiments import catalogue_ranking as experiment
+from experiments import main
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.eval import metrics
 from metarec_jax.report import results
-from metarec_jax.tasks.catalogue import liked_only
+from metarec_jax.tasks.catalogue import default_threshold, liked_only
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.train import loop
 
@@ -149,6 +150,13 @@ def test_users_are_ranked_for_a_new_item(call, tmp_path, ratings):
     assert (
         found["split"]["train_tasks"] + found["split"]["valid_tasks"] + found["split"]["test_tasks"] <= table.num_items
     )
+
+
+def test_what_was_chosen_is_ranked_without_a_column_of_ratings(tmp_path):
+    path = tmp_path / "chosen.csv"
+    path.write_text("user,item\na,x\na,y\nb,x\na,x\n")
+    table = main.load_ratings(experiment.main.options(["", f"--ratings={path}", "--duplicates=first"]))
+    assert table.rating.tolist() == [1, 1, 1] and liked_only(table, default_threshold(table)).num_users == 2
 
 
 @pytest.mark.parametrize(

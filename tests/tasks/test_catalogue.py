@@ -1,5 +1,8 @@
 """Ranking tasks: who is in which part, what is revealed, what is relevant, and what a training episode may hold."""
 
+import dataclasses
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,7 @@ from metarec_jax.data.table import DataError
 from metarec_jax.tasks.catalogue import (
     ImplicitUser,
     catalogue_episode,
+    default_threshold,
     held_out_implicit_users,
     liked_only,
     rated_by,
@@ -36,8 +40,32 @@ def test_liked_rows_are_those_rated_high_enough_and_all_say_one():
     found = {(LIKED.user_ids[u], i) for u, i in zip(LIKED.user, LIKED.item, strict=True)}
     assert found == wanted and (LIKED.rating == 1.0).all() and LIKED.num_items == RATINGS.num_items
     assert len(liked_only(RATINGS, -np.inf).rating) == len(RATINGS.rating)
-    with pytest.raises(DataError, match="nothing is rated 99 or more"):
+    with pytest.raises(DataError, match=r"nothing is rated 99 or more \(the highest .* is 5\); .* --liked=any"):
         liked_only(RATINGS, 99.0)
+
+
+def test_three_quarters_up_the_scale_are_liked_but_of_counts_the_upper_half():
+    def threshold(ratings):
+        return default_threshold(dataclasses.replace(RATINGS, rating=np.float32(ratings)))
+
+    for ratings, least in (([1, 2, 3, 4, 5], 4), ([0, 10, 5, 8], 7.5), ([1, 1, 1], 1)):
+        assert threshold(ratings) == pytest.approx(least, rel=1e-5) and threshold(ratings) <= least
+    counts = [1] * 30 + [2] * 20 + [5] * 30 + [70] * 19 + [9000]  # of plays: one item is heard all day
+    assert threshold(counts) == 3.5 and threshold([1] * 99 + [50]) == 1
+
+
+def test_what_is_said_to_be_the_largest_least_works_and_more_does_not():
+    with pytest.raises(DataError) as caught:
+        split_liked(LIKED, seed=0, support=10, least=1000)
+    message = str(caught.value)
+    least, shots = re.search(r"--least that works is (\d+), for example --least=\1 --shots=([\d,]+);", message).groups()
+    assert "--liked=any" in message
+    split_liked(LIKED, seed=0, support=max(map(int, shots.split(","))), least=int(least))
+    with pytest.raises(DataError, match=rf"that works is {least}, [^;]*\.$"):
+        split_liked(LIKED, seed=0, support=1, least=int(least) + 1, everything=True)
+    single = LIKED.keep_rows(LIKED.user_offsets[:-1])
+    with pytest.raises(DataError, match="it takes two for each, one to know and one to find"):
+        split_liked(single, seed=0, support=1, least=2)
 
 
 def test_no_user_is_in_two_parts_and_the_parts_are_those_of_user_cold_start():

@@ -43,7 +43,7 @@ def test_awkward_ids_and_ratings_survive(tmp_path, suffix):
     frame = random_frame(1, users=60, least=4)
     rating = (pl.col("rating") * 0.1 + 1 / 3).cast(pl.Float32)  # no short decimal
     table = table_of(frame.with_columns(rating))
-    odd = ['a,"b"', "c\td", "é ü", "#1", "a'", "0", "00", "NA", "null", "1e3"]
+    odd = ['a,"b"', "c\td", "é ü", "#1", "a'", "0", "00", "Na", "nil", "1e3"]
     user_ids = np.array([f"{odd[user % len(odd)]}{user}" for user in range(table.num_users)])
     item_ids = np.array((odd + [f"x{name}" for name in odd])[: table.num_items])
     table = dataclasses.replace(table, user_ids=user_ids, item_ids=item_ids)
@@ -163,6 +163,6 @@ def test_a_missing_file_and_another_extension(tmp_path):
     table, frame = small()
     with pytest.raises(DataError, match="none.csv: cannot be read"):
         read_split(tmp_path / "none.csv", table)
-    frame.write_csv(tmp_path / "split.txt")
-    with pytest.raises(DataError, match="use a .csv, .tsv or .parquet"):
-        read_split(tmp_path / "split.txt", table)
+    frame.write_csv(tmp_path / "split.xls")
+    with pytest.raises(DataError, match="'.xls' is unknown; use a .csv, .tsv, .* or .parquet"):
+        read_split(tmp_path / "split.xls", table)

@@ -1,6 +1,8 @@
 """User cold start: who is held out, what is asked of them, and that training episodes are what they claim to be."""
 
+import dataclasses
 import functools
+import re
 
 import jax
 import numpy as np
@@ -13,8 +15,9 @@ from scipy import stats
 
 from metarec_jax.data.table import DataError
 from metarec_jax.tasks.episodes import episodes
-from metarec_jax.tasks.splits import make_split, pad_rows, split_frame, split_users, tied_cuts
+from metarec_jax.tasks.splits import check_shots, fewer, make_split, pad_rows, split_frame, split_users, tied_cuts
 from metarec_jax.tasks.users import training_tasks
+from metarec_jax.tasks.users_and_items import split_users_and_items
 
 ORDERS = ["random", "time"]
 KS = [0, 1, 2, 4, None]
@@ -376,6 +379,8 @@ def test_time_order_needs_timestamps():
     assert wanted in refusal(split_users, table, seed=0, query=2, order="time")
     assert wanted in refusal(training_tasks, table, support=2, query=2, order="time")
     assert split_users(table, seed=0, query=2).sha256
+    unread = dataclasses.replace(table, untimed="toy: line 3: timestamp 'noon' is not a time")
+    assert "line 3: timestamp 'noon' is not a time; use" in refusal(split_users, unread, seed=0, query=2, order="time")
 
 
 def test_a_k_that_nobody_has_names_what_there_is():
@@ -383,21 +388,38 @@ def test_a_k_that_nobody_has_names_what_there_is():
     held = split_users(table, seed=0, query=2).test
     most = int((held.support >= 0).sum(1).max())
     message = refusal(episodes, table, held, 50)
-    assert "50 support + 2 query" in message and "toy" in message and f"{most} + 2" in message and "fewer" in message
+    assert "toy: 50 support + 2 query" in message and f"works is {most + 2}, for example --query=2" in message
 
 
 @pytest.mark.parametrize(
     "asked, part",
     [
-        ({"query": 16}, "validation users"),
         ({"query": 2, "min_ratings": 16}, "validation users"),
-        ({"query": 2, "max_ratings": 1}, "validation users"),
         ({"query": 2, "min_ratings": 16, "filter_training": True}, "training ratings"),
     ],
 )
 def test_an_empty_part_is_named_with_the_remedy(asked, part):
     message = refusal(split_users, random_table(0, users=80), seed=0, **asked)
-    assert f"toy: the split has no {part}" in message and "ask for fewer query ratings or wider bounds" in message
+    assert f"toy: the split has no {part}" in message and "ask for wider bounds, or give it more data" in message
+
+
+@pytest.mark.parametrize("least, most", [(1, 1), (2, 5), (6, 8)])
+@pytest.mark.parametrize("split", [split_users, split_users_and_items])
+def test_what_is_said_to_be_the_largest_k_and_query_works_and_more_does_not(split, least, most):
+    table = random_table(0, users=300, items=40, least=least, most=most)
+    message = refusal(split, table, seed=0, query=41)
+    largest, query, shots = re.search(r"works is (\d+), for example --query=(\d+) --shots=([\d,]+)\.", message).groups()
+    assert int(largest) == int(query) + max(map(int, shots.split(",")))
+    own = split(table, seed=0, query=int(query))
+    check_shots(table, own, [int(k) for k in shots.split(",")])
+    message = refusal(check_shots, table, own, [0, int(largest), "all"])
+    assert f"{largest} support + {query} query ratings" in message and f"works is {largest}, " in message
+    assert "the split has no" in refusal(split, table, seed=0, query=int(largest) + 1)
+
+
+def test_what_fits_of_the_ks_that_were_asked_for_is_kept():
+    assert fewer(5, 2, (0, 1, 3, 5)) == "the largest K + query that works is 5, for example --query=2 --shots=0,1,3"
+    assert fewer(1, 10, (0, 5)).endswith("--query=1 --shots=0")
 
 
 def test_no_test_users_and_no_training_task():

@@ -6,6 +6,7 @@ MovieLens, they are written sequentially. Memory is that of a block, of the ids,
 the operating system writes mapped pages to disk.
 """
 
+import itertools
 import json
 import mmap
 import shutil
@@ -17,7 +18,7 @@ import polars as pl
 
 from metarec_jax.data.io.columns import HEADER, advise, blocks_of_users, describe
 from metarec_jax.data.io.folders import new_folder
-from metarec_jax.data.io.ratings_file import read_blocks
+from metarec_jax.data.io.ratings_file import places, read_blocks
 from metarec_jax.data.table import DataError, Features, aligned, id_order
 from metarec_jax.ops.hashing import pair_hash
 
@@ -44,7 +45,7 @@ def write_columns(
     """Write a folder of columns, complete or not at all, with the same ratings as `ratings_file.read_ratings` reads.
 
     Args:
-      path: a .csv or .tsv file, see `ratings_file.read_ratings`.
+      path: a text file, see `ratings_file.read_ratings`.
       folder: the new folder.
       columns: the file's names of our columns, see `ratings_file.read_ratings`.
       item_features: see `table.build`.
@@ -139,11 +140,7 @@ def _order(
 
 
 def _repeated(path: Path, columns: dict[str, str] | None, census: Census, pair: int) -> DataError:
-    """The error of a (user, item) pair that occurs twice; the file is read again to find its rows."""
+    """The error of a (user, item) pair that occurs twice; the file is read again to find its lines."""
     user, item = census.user_ids[pair // len(census.item_ids)], census.item_ids[pair % len(census.item_ids)]
-    rows, rows_above = [], 1
-    for frame in read_blocks(path, columns):
-        matches = (frame["user"] == user) & (frame["item"] == item)
-        rows += [rows_above + int(row) for row in matches.arg_true()]
-        rows_above += len(frame)
-    return DataError(f"{path.name}: user {user} rates item {item} in rows {rows[0]} and {rows[1]}; keep one of them.")
+    first, second = itertools.islice(places(path, columns, user, item), 2)
+    return DataError(f"{path.name}: user {user} rates item {item} in {first} and {second}; keep one of them.")

@@ -1,11 +1,11 @@
 """Delimited text and Parquet files as tables that know the line of the file that a row came from.
 
-All values are read as text and converted to numbers afterwards, so that an error can quote a bad value with its line.
-Polars reads the file; Python's csv module reads it again only where a message needs a line number.
+Polars reads the file; Python's csv module reads it again only where a message needs a line number. Blank lines, and
+comments, which begin with #, are left out but counted: a comment is a line above the first record with another number
+of fields, or one below it with one field.
 """
 
 import csv
-import dataclasses
 import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -14,113 +14,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from metarec_jax.data.io.file_table import Table
+from metarec_jax.data.io.opened import opened
 from metarec_jax.data.table import DataError
 
+_PREAMBLE = 100  # lines in which a file's comments end and its records begin
 _UNIT = "\x1f"  # replaces separators of several characters, which polars does not support
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A file's columns, and the position of a row in the file for messages."""
-
-    path: Path
-    frame: pl.DataFrame  # of text files: strings only, "" for an empty field
-    place: Callable[[int], str]  # row index -> "line 7"
-
-    def column(self, name: str) -> pl.Series:
-        """One column; text is stripped of surrounding blanks.
-
-        Raises:
-          DataError: the file has no such column; the message lists its columns.
-        """
-        if name not in self.frame.columns:
-            raise DataError(
-                f"{self.path}: no column {name!r}; it has {', '.join(map(repr, self.frame.columns))}; "
-                "correct the header line."
-            )
-        series = self.frame[name]
-        return series.str.strip_chars() if series.dtype == pl.String else series
-
-    def ids(self, name: str) -> pl.Series:
-        """A column of raw ids as text.
-
-        Raises:
-          DataError: an id is missing, or the column holds neither text nor whole numbers.
-        """
-        series = self.column(name)
-        if not (series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum)):
-            raise DataError(f"{self.path}: column {name!r} holds {series.dtype}; ids must be text or whole numbers.")
-        series = series.cast(pl.String)
-        self._refuse(series.is_null() | (series == ""), name, "is empty; fill it in or delete the row")
-        return series
-
-    def numbers(self, name: str, *, gaps: bool = False) -> pl.Series:
-        """A column as float32; with `gaps` an empty field is null, else an error.
-
-        Raises:
-          DataError: a value is not a finite number; the message names the first.
-        """
-        text = self._numeric(name)
-        series = text.cast(pl.Float32, strict=False)
-        bad = series.is_null() | ~series.is_finite()
-        if gaps:
-            bad &= text.is_not_null() & (text.cast(pl.String) != "")
-        self._refuse(bad, name, "is not a number; correct it or delete the row")
-        return series
-
-    def seconds(self, name: str) -> pl.Series:
-        """A column of times as int64 seconds since 1970; fractions are cut off.
-
-        Raises:
-          DataError: a value is not a time; the message names the first.
-        """
-        series = self.column(name)
-        if series.dtype in (pl.Datetime, pl.Date):
-            series = series.dt.epoch("s")
-        else:
-            text = self._numeric(name)
-            series = text.cast(pl.Int64, strict=False)
-            if series.has_nulls():
-                series = series.fill_null(text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False))
-        remedy = "is not a time in seconds since 1970; correct it, or write 0 for an unknown time"
-        self._refuse(series.is_null(), name, remedy)
-        return series
-
-    def _numeric(self, name: str) -> pl.Series:
-        series = self.column(name)
-        if not (series.dtype.is_numeric() or series.dtype == pl.String):
-            raise DataError(f"{self.path}: column {name!r} holds {series.dtype}, not numbers; convert it.")
-        return series
-
-    def _refuse(self, bad: pl.Series, name: str, complaint: str) -> None:
-        """Raise DataError at the first row where `bad` is true."""
-        if not bad.any():
-            return
-        row = int(bad.to_numpy().argmax())
-        value = self.frame[name][row]
-        shown = "" if value in (None, "") else f" {str(value)[:60]!r}"
-        raise DataError(f"{self.path}: {self.place(row)}: {name}{shown} {complaint}.")
-
-
-def ratings_frame(table: Table, columns: dict[str, str]) -> pl.DataFrame:
-    """The frame for `table.build`: columns user, item, rating and, where there are times, timestamp.
-
-    Args:
-      table: the file.
-      columns: our column name -> the file's.
-
-    Raises:
-      DataError: a missing column, an empty id, a rating or a time that is not a number; the message names file and
-        line.
-    """
-    series = {
-        "user": table.ids(columns["user"]),
-        "item": table.ids(columns["item"]),
-        "rating": table.numbers(columns["rating"]),
-    }
-    if "timestamp" in columns:
-        series["timestamp"] = table.seconds(columns["timestamp"])
-    return pl.DataFrame(series)
 
 
 def read_text(
@@ -134,7 +33,7 @@ def read_text(
     """Read a delimited text file.
 
     Args:
-      path: the file.
+      path: the file, compressed or not, see `opened`.
       separator: between fields; may be several characters where `quotes` is off.
       names: the columns of a file without a header line; None where the first line names them.
       encoding: "utf-8" (a byte order mark is skipped) or "latin-1".
@@ -144,13 +43,12 @@ def read_text(
       DataError: the file is missing, empty, not in this encoding, has a line with too many or too few fields, or names
         a column twice.
     """
-    text = Text(path, separator if len(separator) == 1 else _UNIT, quotes)
-    data = _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
+    text = Text(path, separator, quotes)
 
-    def again() -> bytes:  # reads the file again, so that a table need not keep its text for an error message
-        return _normalised(path, encoding).replace(separator.encode(), text.separator.encode())
+    def data() -> bytes:  # read again for an error message, so that a table need not keep its text
+        return _normalised(path, encoding)
 
-    return text.table(data, names, again)
+    return text.table(data(), names, data)
 
 
 def read_parquet(path: Path) -> Table:
@@ -164,10 +62,8 @@ def read_parquet(path: Path) -> Table:
 
 def _normalised(path: Path, encoding: str) -> bytes:
     """The file as UTF-8 with newlines that polars recognises and none at the end."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+    with opened(path) as file:
+        data = file.read()
     if encoding == "utf-8":
         data = data.removeprefix(b"\xef\xbb\xbf")
     else:
@@ -184,11 +80,32 @@ def lines(data: bytes) -> bytes:
     return data if b"\n" in data else data.replace(b"\r", b"\n")  # in some files lines end with a carriage return only
 
 
+def above_first(data: bytes, separator: bytes) -> tuple[int, int]:
+    """The number of lines above a text's first record, which are blank or comments, and the bytes that they take.
+
+    A line that begins with # is no comment if it has as many fields as the first one that does not.
+    """
+    lines, start = [], 0
+    while start < len(data) and len(lines) < _PREAMBLE:
+        end = data.find(b"\n", start) + 1 or len(data)
+        lines.append((start, data[start:end]))
+        start = end
+    solid = [(number, start, line) for number, (start, line) in enumerate(lines) if line.strip()]
+    plain = next((line.count(separator) for _, _, line in solid if not line.startswith(b"#")), None)
+    records = ((number, start) for number, start, line in solid if plain in (None, line.count(separator)))
+    return next(records, (0, 0))
+
+
+def _is_record(fields: list[str]) -> bool:
+    """Whether a line of at most the file's width is neither blank nor a comment."""
+    return any(fields[1:]) or bool(fields and fields[0].strip() and not fields[0].startswith("#"))
+
+
 class Text(NamedTuple):
-    """How to read a text file that `_normalised` has prepared."""
+    """How to read a text that has newlines that polars recognises."""
 
     path: Path  # for messages
-    separator: str  # one character
+    separator: str
     quotes: bool
     above: int = 0  # lines of the file above this text
 
@@ -200,23 +117,40 @@ class Text(NamedTuple):
           names: of the columns; None: the first record names them.
           again: returns the text once more, for error messages.
         """
+        above, start = above_first(data, self.separator.encode())
+        text = self._replace(separator=self.separator if len(self.separator) == 1 else _UNIT, above=self.above + above)
+
+        def prepared(data: bytes) -> bytes:
+            return data[start:].replace(self.separator.encode(), text.separator.encode())
+
+        frame, rows = text.records_frame(prepared(data), names)
+
+        def place(row: int) -> str:
+            return f"line {next(itertools.islice(text.records(prepared(again())), rows[row], None))[0]}"
+
+        return Table(self.path, frame, place, decimal_comma=self.separator != ",")
+
+    def records_frame(self, data: bytes, names: Sequence[str] | None) -> tuple[pl.DataFrame, Sequence[int]]:
+        """The frame of all records but a header, and their numbers among what `records` yields."""
         first = next(self.records(data))[1]
         width = len(first if names is None else names)
         frame = self.frame(data, width)
+        rows = range(len(frame))
         # polars silently fills short lines with ""; if the last column has no "", there are none.
         if width > 1 and (frame[:, -1] == "").any():
             self.check_widths(data, width)
-        header = 0
+            rest_is_empty = frame.select(pl.all_horizontal(pl.nth(range(1, width)) == "")).to_series()
+            no_record = rest_is_empty & frame[:, 0].str.contains(r"^(#|\s*$)")
+            if no_record.any():
+                frame, rows = frame.filter(~no_record), (~no_record).arg_true().to_list()
         if names is None:
-            names, frame, header = [name.strip() for name in first], frame[1:], 1
+            # Columns without a name, such as an index that pandas wrote, go by their number.
+            names = [name.strip() or str(number) for number, name in enumerate(first, 1)]
+            frame, rows = frame[1:], rows[1:]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"{self.path}: two columns are called {twice[0]!r}; rename one of them.")
         frame.columns = list(names)
-
-        def place(row: int) -> str:
-            return f"line {next(itertools.islice(self.records(again()), row + header, None))[0]}"
-
-        return Table(self.path, frame, place)
+        return frame, rows
 
     def frame(self, data: bytes, width: int) -> pl.DataFrame:
         """All records as strings, in `width` columns."""
@@ -260,7 +194,7 @@ class Text(NamedTuple):
     def check_widths(self, data: bytes, width: int) -> None:
         """Raise DataError at the first record that does not have `width` fields."""
         for line, fields in self.records(data):
-            if len(fields) != width:
+            if len(fields) > width or len(fields) < width and _is_record(fields):
                 raise DataError(
                     f"{self.path}: line {line} has {len(fields)} fields where {width} are expected; "
                     "correct or delete the line."

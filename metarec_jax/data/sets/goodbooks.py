@@ -22,7 +22,8 @@ from metarec_jax.data.features.content import creators, optional_file, select_gr
 from metarec_jax.data.features.encoders import binned, multi_hot, one_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
-from metarec_jax.data.io.delimited import Table, ratings_frame, read_text
+from metarec_jax.data.io.delimited import read_text
+from metarec_jax.data.io.file_table import Table, ratings_frame
 from metarec_jax.data.table import DataError, Features, Ratings, build
 
 # The frequent shelves that are genres, with other spellings. Shelves such as "to-read" and the general "fiction" (9 of

@@ -26,7 +26,8 @@ from metarec_jax.data.features.content import (
 from metarec_jax.data.features.encoders import ages, film_years, joined, multi_hot, one_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
-from metarec_jax.data.io.delimited import Table, ratings_frame, read_text
+from metarec_jax.data.io.delimited import read_text
+from metarec_jax.data.io.file_table import Table, ratings_frame
 from metarec_jax.data.table import DataError, Features, Ratings, build
 
 _COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}

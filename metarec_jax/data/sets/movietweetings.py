@@ -16,7 +16,8 @@ from metarec_jax.data.features.content import select_groups
 from metarec_jax.data.features.encoders import film_years, multi_hot
 from metarec_jax.data.features.titles import sentence_features, title_features
 from metarec_jax.data.fetch import download
-from metarec_jax.data.io.delimited import ratings_frame, read_text
+from metarec_jax.data.io.delimited import read_text
+from metarec_jax.data.io.file_table import ratings_frame
 from metarec_jax.data.table import Ratings, build
 
 _COLUMNS = {name: name for name in ("user", "item", "rating", "timestamp")}

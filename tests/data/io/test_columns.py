@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from metarec_jax.data.io import blocks, convert
 from metarec_jax.data.io.columns import open_columns
 from metarec_jax.data.io.convert import write_columns
+from metarec_jax.data.io.layout import Layout
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.table import DataError, Ratings
 
+COMMAS = Layout(",", True, None, True)
 ARRAYS = ("user", "item", "rating", "timestamp", "user_ids", "item_ids", "user_offsets")
 
 
@@ -23,7 +25,7 @@ ARRAYS = ("user", "item", "rating", "timestamp", "user_ids", "item_ids", "user_o
 def small(monkeypatch):
     """Blocks of some rows, so that small files have many."""
     whole = blocks.read_blocks
-    monkeypatch.setattr(blocks, "read_blocks", lambda path, separator: whole(path, separator, 200))
+    monkeypatch.setattr(blocks, "read_blocks", lambda path, layout: whole(path, layout, 200))
     monkeypatch.setattr(convert, "ROWS", 20)
 
 
@@ -62,7 +64,7 @@ def test_blocks_of_any_size_have_the_rows_and_know_their_lines(tmp_path_factory,
     for row in rows:
         lines.append(f"line {line}")
         line += 1 + row[2].count("\n")
-    found = list(blocks.read_blocks(path, ",", size))
+    found = list(blocks.read_blocks(path, COMMAS, size))
     assert [row for table in found for row in table.frame["a"]] == [row[0] for row in rows]
     assert [table.place(row) for table in found for row in range(len(table.frame))] == lines
     assert len(found) > 1 or 2 * size > len(text)
@@ -71,10 +73,10 @@ def test_blocks_of_any_size_have_the_rows_and_know_their_lines(tmp_path_factory,
 BAD = {
     "rating": ("u9,i9,many,3", "line 52: rating 'many' is not a number"),
     "time": ("u9,i9,3.5,noon", "line 52: timestamp 'noon' is not a time"),
-    "id": (",i9,3.5,3", "line 52: user is empty"),
+    "id": (",i9,3.5,3", "line 52: user is missing"),
     "width": ("u9,i9", "line 52 has 2 fields where 4 are expected"),
     "long": ('"u9' + "x" * 300, "line 52: more than 200 bytes; look for an open quote there"),
-    "twice": ("u1,i1,2,3", "user u1 rates item i1 in rows 2 and 51; keep one"),
+    "twice": ("u1,i1,2,3", "user u1 rates item i1 in line 3 and line 52; keep one"),
 }
 
 
@@ -175,7 +177,7 @@ def test_a_damaged_header_is_one_line(tmp_path, what):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     whole = blocks.read_blocks
-    monkeypatch.setattr(blocks, "read_blocks", lambda path, separator: whole(path, separator, 2**18))
+    monkeypatch.setattr(blocks, "read_blocks", lambda path, layout: whole(path, layout, 2**18))
     monkeypatch.setattr(convert, "ROWS", 10_000)
 
     def peak(each: int) -> int:

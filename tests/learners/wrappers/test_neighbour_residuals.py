@@ -124,7 +124,7 @@ def test_what_is_kept_is_the_rating_less_what_was_expected():
 
 def test_a_table_too_large_to_keep_is_refused(monkeypatch):
     monkeypatch.setattr(histories, "MAX_CELLS", 100)
-    with pytest.raises(ValueError, match="books: 120 x 60 is too large"):
+    with pytest.raises(ValueError, match="books is 120 x 60"):
         read_history(books(), head(), {})
 
 
