@@ -258,4 +258,4 @@ def _checked(name: str, frame: pl.DataFrame, duplicates: str, place: Callable[[i
         raise DataError(f"{name}: {repeated}.") from None
 
 
-_READERS = {"user": values.ids, "item": values.ids, "rating": values.numbers, "timestamp": values.seconds}
+_READERS = {"user": values.ids, "item": values.ids, "rating": values.ratings, "timestamp": values.seconds}

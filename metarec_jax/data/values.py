@@ -10,6 +10,7 @@ MISSING = ("", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A", "<NA>",
 _WHOLE_FLOAT = r"^(?:-?(0)|(-?[1-9][0-9]*))\.0*$"
 _ROUNDED = r"^-?[0-9](\.[0-9]+)?[eE]\+[0-9]+$"  # how spreadsheets write long numbers
 _EXACT = {pl.Float32: 2**24, pl.Float64: 2**53}  # from here on a float is the same as its neighbours
+LARGEST, LEAST, DIGITS = 1e12, 1e-12, 1e-4  # of ratings, of their range, of that relative to them: float32 has 7 digits
 _TRUTH = {"true": "1", "false": "0"}
 _UNITS = ((10**11, 1, "seconds"), (10**14, 10**3, "milliseconds"), (10**17, 10**6, "microseconds"))
 _NANOSECONDS = (2**63, 10**9, "nanoseconds")
@@ -54,7 +55,7 @@ def ids(series: pl.Series) -> pl.Series:
 
 
 def numbers(series: pl.Series, *, gaps: bool = False, decimal_comma: bool = False) -> pl.Series:
-    """Numbers as float32; true and false are 1 and 0.
+    """Numbers as float64; true and false are 1 and 0.
 
     Args:
       series: numbers, text or truth values.
@@ -66,18 +67,38 @@ def numbers(series: pl.Series, *, gaps: bool = False, decimal_comma: bool = Fals
     """
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Boolean, pl.Null)):
         raise BadCell(None, f"holds {series.dtype}, not numbers; convert it")
-    values = series.cast(pl.Float32, strict=False)
+    values = series.cast(pl.Float64, strict=False)
     if series.dtype == pl.String and values.has_nulls():
         text = series.str.to_lowercase().replace(_TRUTH)
         if decimal_comma:
             text = _with_point(text)
-        values = text.cast(pl.Float32, strict=False)
+        values = text.cast(pl.Float64, strict=False)
     values = values.fill_nan(None)
     bad = values.is_null() | ~values.is_finite()
     if gaps:
         bad &= ~_missing(series)
     _refuse(bad, "is not a number; correct it or delete the row")
     return values
+
+
+def ratings(series: pl.Series, *, decimal_comma: bool = False) -> pl.Series:
+    """Ratings as float32, in which everything is computed; see `numbers`.
+
+    Raises:
+      BadCell: a value is not a finite number, or float32 does not hold their squares or their differences.
+    """
+    exact = numbers(series, decimal_comma=decimal_comma)
+    _refuse(exact.abs() > LARGEST, f"is beyond {LARGEST:g}, where squares overflow; correct it or divide all ratings")
+    largest = exact.abs().max() or 0.0
+    spread = (exact.max() or 0.0) - (exact.min() or 0.0)
+    if 0 < spread < LEAST:
+        raise BadCell(None, f"holds values that differ by {spread:g} at most; multiply all of them")
+    if 0 < spread < DIGITS * largest:
+        raise BadCell(
+            None,
+            f"holds values that differ by {spread:g} at most around {exact.min():g}; subtract that from all of them",
+        )
+    return exact.cast(pl.Float32)
 
 
 def seconds(series: pl.Series) -> pl.Series:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.data.table import build
-from metarec_jax.data.values import MISSING, BadCell, ids, numbers, seconds
+from metarec_jax.data.values import MISSING, BadCell, ids, numbers, ratings, seconds
 
 WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
 FORMS = {  # of one whole number, as files hold it
@@ -59,11 +59,26 @@ def test_missing_ids_are_counted(missing):
 def test_numbers():
     assert numbers(pl.Series(["1", "True", "FALSE", "2.5"])).to_list() == [1, 1, 0, 2.5]
     assert numbers(pl.Series([True, False])).to_list() == [1, 0]
-    assert numbers(pl.Series(["3,5", "1,003"]), decimal_comma=True).to_list() == [3.5, np.float32(1.003)]
+    assert numbers(pl.Series(["3,5", "1,003"]), decimal_comma=True).to_list() == [3.5, 1.003]
     assert numbers(pl.Series(["1", "", "nan", None]), gaps=True).to_list() == [1, None, None, None]
     for bad in (["3,5"], ["nan"], ["like"], [float("inf")], [None]):
         with pytest.raises(BadCell, match="is not a number"):
             numbers(pl.Series(bad))
+
+
+def test_ratings_are_of_an_order_that_single_precision_holds():
+    stars = np.array([1.0, 2.5, 4.0, 5.0])
+    for scale, shift in ((1, 0), (1e-6, 0), (-20, 3), (1e6, 0), (0, 7)):
+        held = ratings(pl.Series(scale * stars + shift))
+        assert held.dtype == pl.Float32 and held.to_list() == np.float32(scale * stars + shift).tolist()
+    refused = {
+        (1e30, 0): "is beyond 1e[+]12, where squares overflow; correct it or divide all ratings",
+        (1e-42, 0): "holds values that differ by 4e-42 at most; multiply",
+        (1, 1e9): "holds values that differ by 4 at most around 1e[+]09; subtract",
+    }
+    for (scale, shift), complaint in refused.items():
+        with pytest.raises(BadCell, match=complaint):
+            ratings(pl.Series(scale * stars + shift))
 
 
 T = 1_500_000_000  # 2017-07-14 02:40:00

@@ -48,8 +48,16 @@ class Table:
         """
         return self._read(name, values.ids)
 
+    def ratings(self, name: str) -> pl.Series:
+        """A column as float32, see `values.ratings`.
+
+        Raises:
+          DataError: a value is not a number, or float32 does not hold them.
+        """
+        return self._read(name, partial(values.ratings, decimal_comma=self.decimal_comma))
+
     def numbers(self, name: str, *, gaps: bool = False) -> pl.Series:
-        """A column as float32, see `values.numbers`; with `gaps` a missing value is null, else an error.
+        """A column as float64, see `values.numbers`; with `gaps` a missing value is null, else an error.
 
         Raises:
           DataError: a value is not a finite number; the message names the first.
@@ -87,7 +95,7 @@ def ratings_frame(table: Table, columns: dict[str, str]) -> pl.DataFrame:
     """
     series = {"user": table.ids(columns["user"]), "item": table.ids(columns["item"])}
     if "rating" in columns:
-        series["rating"] = table.numbers(columns["rating"])
+        series["rating"] = table.ratings(columns["rating"])
     else:
         series["rating"] = pl.repeat(1.0, len(table.frame), dtype=pl.Float32, eager=True)
     if "timestamp" in columns:
