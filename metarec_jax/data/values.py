@@ -45,7 +45,7 @@ def ids(series: pl.Series) -> pl.Series:
         raise BadCell(None, f"holds {series.dtype}; ids must be text or whole numbers")
     text = series.cast(pl.String).str.strip_chars()
     missing = text.is_null() | text.is_in(MISSING)
-    if count := missing.sum():
+    if count := int(missing.sum()):
         _refuse(missing, f"is missing{_in_rows(count)}; fill it in or delete the row")
     if text.str.contains(".", literal=True).any():
         text = text.str.replace(_WHOLE_FLOAT, "$1$2")
@@ -128,7 +128,7 @@ def seconds(series: pl.Series) -> pl.Series:
 def _in_seconds(times: pl.Series) -> pl.Series:
     """Whole numbers in their own unit, which must be the same for all but 0."""
     size = times.abs()
-    largest = size.max() or 0
+    largest = int(size.max() or 0)
     _, unit, name = next((row for row in _UNITS if largest < row[0]), _NANOSECONDS)
     if unit > 1:
         least = 10**8 * unit  # 1973

@@ -86,9 +86,8 @@ def split_liked(liked: Ratings, *, seed: int, support: int = 10, least: int = 15
         return HeldOut(users.astype(np.int32), pad_rows(supports), pad_rows(relevant))
 
     most = min(int(counts[folds == fold].max(initial=0)) for fold in (8, 9))
-    return make_split(
-        liked, np.flatnonzero((folds < 8)[liked.user]), held_out(8), held_out(9), fewer_liked(most, everything)
-    )
+    rows, remedy = np.flatnonzero((folds < 8)[liked.user]), fewer_liked(most, everything)
+    return make_split(liked, rows, held_out(8), held_out(9), remedy=remedy)
 
 
 def fewer_liked(most: int, everything: bool) -> str:

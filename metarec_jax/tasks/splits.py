@@ -73,7 +73,7 @@ def split_users(
     ]
     rows = np.flatnonzero(training[ratings.user])
     most = min(longest(ratings, fits & (fold_of_user == fold)) for fold in (8, 9))
-    return make_split(ratings, rows, *held_out_tasks, fewer(most, query, (0,)))
+    return make_split(ratings, rows, *held_out_tasks, remedy=fewer(most, query, (0,)))
 
 
 def assign_folds(user_ids: np.ndarray, seed: int) -> np.ndarray:
@@ -169,6 +169,7 @@ def make_split(
     train_rows: np.ndarray,
     valid: HeldOut,
     test: HeldOut,
+    *,
     remedy: str = "ask for fewer query ratings or wider bounds",
 ) -> Split:
     """A split with its sha256.

@@ -49,4 +49,4 @@ def split_users_and_items(
     )
     valid, test = (held_out(ratings, *part, seed=seed, query=query, order=order) for part in parts)
     most = min(longest(ratings, *part) for part in parts)
-    return make_split(ratings, rows, valid, test, fewer(most, query, (0,)))
+    return make_split(ratings, rows, valid, test, remedy=fewer(most, query, (0,)))

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from metarec_jax.data.table import DataError
 
@@ -16,7 +16,7 @@ COMPRESSED = (*_OPENERS, ".zip")
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file, to be read as what it is when unpacked; errors while it is read are told as well.
 
     Raises:
