@@ -5,7 +5,7 @@ task, so a row adapted on the support would not be used for the query. Meta-grad
 so that an id without training examples acts like the average one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class IdTable(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Inputs -> [N, hidden[-1]]: id vector, content and context, concatenated, through a ReLU network.
+    """Inputs -> [N, hidden[-1]]: id vector, content and context, concatenated, through a network.
 
     Attributes:
       num_ids: size of the ID table.
@@ -37,6 +37,7 @@ class Encoder(nn.Module):
       hidden: widths of the layers.
       task_dim: length of one more input, a vector "task" that is 0 in every row until a learner changes it.
       use_ids: if False, only the side features are read, or the constant 1 where there are none.
+      activation: of every layer.
     """
 
     num_ids: int
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
     hidden: Sequence[int] = (64, 64)
     task_dim: int = 0
     use_ids: bool = True
+    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
@@ -58,7 +60,7 @@ class Encoder(nn.Module):
         inputs += [jnp.broadcast_to(vector, (len(x.id), len(vector))) for vector in of_task]
         hidden = jnp.concatenate(inputs or [jnp.ones((len(x.id), 1))], -1)
         for layer, width in enumerate(self.hidden):
-            hidden = nn.relu(nn.Dense(width, name=f"layer_{layer}")(hidden))
+            hidden = self.activation(nn.Dense(width, name=f"layer_{layer}")(hidden))
         return hidden
 
 
@@ -75,12 +77,12 @@ class RatingNet(nn.Module):
     hidden: Sequence[int] = (64, 64)
     task_dim: int = 0
     use_ids: bool = True
+    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: Inputs) -> Array:
-        encoder = Encoder(
-            self.num_ids, self.id_dim, self.side_dim, self.hidden, self.task_dim, self.use_ids, name="encoder"
-        )
+        parts = (self.id_dim, self.side_dim, self.hidden, self.task_dim, self.use_ids, self.activation)
+        encoder = Encoder(self.num_ids, *parts, name="encoder")
         rating = nn.Dense(1, name="head")(encoder(x))
         if self.use_ids:
             rating += IdTable(self.num_ids, 1, scale=0.0, name="id_bias")(x.id)

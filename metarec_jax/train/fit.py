@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from absl import logging
 from tqdm import tqdm
 
 from metarec_jax.train import checkpoint, loop, step
@@ -18,6 +19,8 @@ from metarec_jax.train.optimisers import adam
 from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store
 from metarec_jax.types import Array, Learner, Params, Tasks
+
+UNSOLVED = 0.1  # of "residual", a metric of losses with an implicit gradient; from here on it is said to be far off
 
 
 class Journal(NamedTuple):
@@ -144,10 +147,22 @@ def proceed(compiled: step.TrainSteps, tasks: Tasks, run: loop.Run, journal: Jou
         disable=None if journal.progress else True,
     )
 
+    warned = False
+
     def on_steps(run: loop.Run, progress: loop.Progress) -> None:
+        nonlocal warned
         seconds = round(time.perf_counter() - begun, 3)
         record = {"seed": journal.seed, "name": journal.name, "step": progress.step, "loss": progress.loss}
-        store.log(record | {valid: journal.sign * float(progress.valid), "seconds": seconds})
+        store.log(record | progress.metrics | {valid: journal.sign * float(progress.valid), "seconds": seconds})
+        if progress.metrics.get("residual", 0.0) > UNSOLVED and not warned:
+            warned = True
+            logging.warning(
+                "%s, seed %d: %.0f%% of the inner problem's slope is left where the inner loop ends. The meta-gradient "
+                "holds at the solution only: raise inner_steps, or lower inner_lr where it jumps about.",
+                journal.name,
+                journal.seed,
+                100 * progress.metrics["residual"],
+            )
         store.save(path, checkpoint.encode(run, {"name": journal.name, "seed": journal.seed}))
         value, best = journal.sign * progress.valid, journal.sign * float(run.best_value)
         bar.set_postfix({valid: f"{value:.4f}", "best": f"{best:.4f}"}, refresh=False)

@@ -34,6 +34,7 @@ class Progress(NamedTuple):
     step: int
     loss: float  # mean over the steps since the validation before
     valid: float  # validation value, lower is better
+    metrics: dict[str, float]  # what else the loss says, means over the same steps
 
 
 class TrainingError(RuntimeError):
@@ -95,7 +96,8 @@ def train(
         before = int(run.state.step)
         state, metrics = train_steps(tasks.data, run.state, root)
         run = run._replace(state=place(state))
-        loss = float(metrics["loss"].mean())
+        means = {name: float(values.mean()) for name, values in metrics.items()}
+        loss = means.pop("loss")
         if not np.isfinite(loss):
             raise TrainingError(
                 f"the training loss became {loss} between steps {before} and {int(run.state.step)}; lower the inner "
@@ -103,7 +105,7 @@ def train(
             )
         value = validate(run.state.params)
         run = _keep_best(run, value)
-        on_steps(run, Progress(int(run.state.step), loss, value))
+        on_steps(run, Progress(int(run.state.step), loss, value, means))
     return run
 
 

@@ -1,6 +1,7 @@
 """Every recipe, with its defaults, on a small table with side features: it builds and can be trained."""
 
 import functools
+import importlib
 
 import chex
 import jax
@@ -90,3 +91,9 @@ def test_recipes_are_called_by_name_with_other_defaults():
         recipes.maml(lr=0.1)
     with pytest.raises(ValueError, match="gp has no 'x'; it has rank"):
         recipes.gp(x=1)
+
+
+@pytest.mark.parametrize("module", ["maml", "maml_plus_plus", "imaml", "melu"])
+def test_what_differs_from_the_paper_is_said(module):
+    said = importlib.import_module(f"metarec_jax.learners.gradient.{module}").__doc__
+    assert "iffers from" in said and ("prior_count" in said or module == "melu")

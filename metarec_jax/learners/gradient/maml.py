@@ -5,6 +5,11 @@ min over theta of the sum over tasks of L_query(theta - alpha grad L_support(the
 that the inner loop reads. FOMAML drops the second-order term (section 5.2 of the paper).
 
 In training, a few steps of plain gradient descent on dense layers are computed in low-rank form (see `low_rank`).
+
+Differs from the paper: `prior_count` in the inner loss, here and in the relatives of MAML that refer to this file. The
+recipes of ratings have 5, with which an inner step on n ratings is n / (n + 5) of the paper's; 0 is the paper's. The
+inner loop leaves tables of ids as they are. The outer loop's Adam has a cosine schedule and clips the meta-gradient
+(`train.optimisers`).
 """
 
 from collections.abc import Callable

@@ -9,6 +9,9 @@ Of the paper's changes to MAML, those that do not concern batch normalisation:
 - Derivative-order annealing: first-order gradients in the first `first_order_steps` training steps.
 (The cosine schedule of the outer rate, another of them, is that of every learner: see `train.optimisers.adam`.)
 
+Differs from the paper: the recipe has no derivative-order annealing (`first_order_steps` is 0 unless it is given); what
+concerns batch normalisation is left out; the inner loss may have a `prior_count` (see `maml`).
+
 Easily got wrong: the weights must keep summing to 1, or annealing changes the outer rate; and after annealing the loss
 must be MAML's. The authors' code stops the early weights at 0.03 / K; here they reach 0.
 """

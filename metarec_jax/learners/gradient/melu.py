@@ -15,7 +15,9 @@ The PUBLISHED configuration differs from a configuration that one would choose t
 - Its inner rate is 5e-6 with one step (outer Adam 5e-5, 32 tasks a step). With errors of about a star the weights move
   by a few millionths. ADAPTATION HARDLY CHANGES A PREDICTION, and what is measured is a content model that was trained
   on all users.
-Both are kept here: `melu` on this package's network and rates, and the recipe `melu_published`.
+Both are kept here: `melu` on this package's network and rates, and the recipe `melu_published`. The recipe differs from
+what was published too: it trains on the benchmark's episodes (there a user's query is ten ratings, and the support all
+others), by Adam with a cosine schedule, and on ratings in standard units, in which its inner rate is meant.
 """
 
 from typing import Any

@@ -9,11 +9,14 @@ import optax
 import pytest
 
 from metarec_jax import objectives
+from metarec_jax.data.synthetic.gaussian_world import make_world
 from metarec_jax.learners.gradient.imaml import imaml
 from metarec_jax.learners.gradient.inner_loop import descend
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.ops.rows import map_rows
+from metarec_jax.recipes import RECIPES
+from metarec_jax.tasks.users import training_tasks
 from metarec_jax.types import Episode, Examples, Inputs
 
 LAM = 0.7
@@ -78,6 +81,38 @@ def test_gradient_on_ridge_regression_is_that_of_the_closed_form():
         solution = jax.jit(rule.adapt)(params, episode.support)["w"]
         direct = jax.grad(lambda p: query_loss_at(solution, p, episode))(params)["id_scale"]
         assert np.abs(direct - exact[0]["id_scale"]).max() > 1e-2  # what is missed if the solution is held constant
+
+
+def test_residual_is_the_slope_that_is_left():
+    """Over that at the start, on ridge regression; nothing without a support."""
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        episode, w = task(rng), rng.normal(size=4)
+        params = {"w": jnp.asarray(w), "id_scale": jnp.ones(4)}
+
+        def residual(steps: int, episode: Episode = episode) -> float:
+            rule = imaml(Scaled(), objectives.squared_error, lam=LAM, lr=0.15, steps=steps)
+            return float(rule.loss(params, episode, jax.random.key(0))[1]["residual"])
+
+        x, y = (np.asarray(leaf)[:6] for leaf in (episode.support.x, episode.support.y))
+        slopes, at = [], w
+        for _ in range(4):
+            slopes.append(x.T @ (x @ at - y) / 3 + LAM * (at - w))
+            at = at - 0.15 * slopes[-1]
+        np.testing.assert_allclose(residual(3), np.linalg.norm(slopes[3]) / np.linalg.norm(slopes[0]), rtol=1e-9)
+        empty = episode._replace(support=map_rows(lambda leaf: leaf[:0], episode.support))
+        assert residual(3, empty) == 0.0
+
+
+def test_the_recipe_s_defaults_come_close_to_the_inner_solution():
+    """On ten ratings a user."""
+    ratings = make_world(0, users=40, items=20, ratings_per_user=20, dims=2).ratings
+    tasks = training_tasks(ratings, support=10, query=5)
+    rule = RECIPES["imaml"].build(ratings).method
+    batch = jax.jit(jax.vmap(tasks.sample, (None, 0)))(tasks.data, jax.random.split(jax.random.key(0), 8))
+    params = jax.jit(rule.init)(jax.random.key(1), jax.tree.map(lambda leaf: leaf[0], batch))
+    loss = jax.jit(jax.vmap(lambda episode: rule.loss(params, episode, jax.random.key(2))))
+    assert loss(batch)[1]["residual"].mean() < 0.05
 
 
 @pytest.mark.parametrize("damping", [0.0, 3.0])
