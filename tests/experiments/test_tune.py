@@ -12,7 +12,7 @@ from helpers import call, write_ratings
 
 from experiments import tune, user_cold_start
 from experiments.main import protocol
-from experiments.measure import Plan, make_plan, seen_before
+from experiments.measure import Plan, make_plan
 from metarec_jax.benchmarks import user_cold_start as cold_users
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.recipes import RECIPES
@@ -21,12 +21,18 @@ from metarec_jax.recipes.metric import build_protonet
 from metarec_jax.recipes.space import Between
 from metarec_jax.report import results
 from metarec_jax.search import study as search
-from metarec_jax.search.tuned import Tuned, read_tuned
+from metarec_jax.search.tuned import read_tuned
 from metarec_jax.tasks.splits import split_users
 
 TRIALS, STEPS = 3, 20
+
+
 NAMES = ["user_mean", "popularity", "protonet"]  # a rating, a score, a learner
+
+
 TASKS = ["--shots=0,4", "--query=3"]
+
+
 SPACE = {"outer_lr": Between(3e-3, 3e-2), "prior_count": Between(0.5, 20.0)}
 
 
@@ -224,22 +230,6 @@ def test_the_command_line_overrides_the_file(finished, ratings):
     assert dict(found["maml"].changes) == {}
 
 
-@pytest.mark.parametrize(
-    ("dataset", "seeds", "hashes", "others"),
-    [
-        ("x", [7], "abc", ""),
-        ("x", [6, 7, 8], ["def", "abc", "012"], "of seed 6, 8,"),
-        ("x", [6], "def", "of seed 6,"),
-        ("y", [6, 7], ["def", "abc"], ""),  # of another data set no user was seen
-    ],
-)
-def test_it_is_said_of_which_seeds_test_users_were_seen_in_tuning(dataset, seeds, hashes, others):
-    tuned = Tuned("x", "abc", 7, {}, {}, "")
-    line = seen_before("mine.json", tuned, {"dataset": {"name": dataset}, "seeds": seeds, "split": {"sha256": hashes}})
-    assert others in line and bool(line) == bool(others)
-    assert not line or line.startswith("mine.json was tuned on one split, that of seed 7.")
-
-
 def test_another_file_is_another_run(finished, ratings, tmp_path):
     path = tmp_path / "mine.json"
     path.write_bytes((finished / "tuned.json").read_bytes())
@@ -251,6 +241,8 @@ def test_another_file_is_another_run(finished, ratings, tmp_path):
 
 
 GOOD = {"schema": 1, "question": "user_cold_start", "dataset": {"name": "x"}, "split": "", "seed": 0, "methods": {}}
+
+
 BROKEN = {
     "no json": ("{", ["is damaged", "tune.py"]),
     "a list": ([], ["is damaged"]),

@@ -6,11 +6,8 @@ bytes. Kills need a process of their own; the rest runs here, with the flags par
 
 import itertools
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -20,32 +17,25 @@ import numpy as np
 import polars as pl
 import pytest
 from helpers import write_ratings
+from plain_metrics import plain_metrics
+from user_cold_start_runs import everything_below, start
 
-from experiments import user_cold_start as experiment
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.recipes import RECIPES, classical
 from metarec_jax.report import results
 from metarec_jax.tasks.split_file import read_split
 from metarec_jax.types import Baseline
 
-ROOT = Path(__file__).parents[2]
 SHOTS, QUERY, STEPS = (0, 2, 4), 3, 40
+
+
 SMALL = ["--shots=0,2,4", f"--query={QUERY}", f"--steps={STEPS}"]
+
+
 BASELINE_NAMES = ["item_mean", "popularity"]  # one predicts ratings, the other scores
+
+
 LEARNER_NAMES = ["protonet", "maml", "ridge", "cnp"]  # one of each family
-
-
-def start(*arguments: str, program: tuple[str, ...] = ("-m", "experiments.user_cold_start")):
-    """The experiment as a process of its own, on one device."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 class Finished(NamedTuple):
@@ -76,29 +66,6 @@ def finished(tmp_path_factory):
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     return Finished(folder, base / "mine.csv", arguments, output)
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """run(*arguments) -> (exit code, standard output, error): the experiment in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code, error = 0, ""
-        try:
-            experiment.main(["user_cold_start.py", *arguments])
-        except SystemExit as end:
-            code, error = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
-        return code, capsys.readouterr().out, error
-
-    return run
-
-
-def everything_below(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-# ------------------------------------------------------------------------------------------------ a complete run
 
 
 def test_results_follow_the_schema_and_say_what_was_run(finished):
@@ -148,6 +115,7 @@ def test_each_prediction_stands_beside_its_own_user_and_item(finished, run, monk
         lambda train: {},
         lambda params, support: jnp.sum(support.y * support.mask),
         lambda total, x: x.id + 1000 * total,
+        output="score",  # ratings would come in standard units
     )
     monkeypatch.setitem(RECIPES, "constant", classical(tracer, [{}])._replace(name="constant"))
     arguments = [f"--ratings={finished.ratings}", "--learners=none", "--baselines=constant", "--query=3"]
@@ -161,40 +129,6 @@ def test_each_prediction_stands_beside_its_own_user_and_item(finished, run, monk
     for k, user, item, prediction in frame.select("shots", "user", "item", "prediction").iter_rows():
         support = revealed[user] if k == "all" else revealed[user][: int(k)]
         assert prediction == number[item] + 1000 * sum(support)
-
-
-def plain_auc(frame: pl.DataFrame) -> float:
-    rating, prediction = frame["target"].to_list(), frame["prediction"].to_list()
-    pairs = [(i, j) for i, j in itertools.permutations(range(len(rating)), 2) if rating[i] > rating[j]]
-    won = [(prediction[i] > prediction[j]) + (prediction[i] == prediction[j]) / 2 for i, j in pairs]
-    return sum(won) / len(won) if won else float("nan")
-
-
-def plain_ndcg(frame: pl.DataFrame, k: int) -> float:
-    """Averaged over every order of the rows with a stable sort, which breaks ties in all ways."""
-    gain = 2.0 ** frame["target"].to_numpy() - 1  # of ratings 1..5
-    if len(set(gain)) == 1:
-        return float("nan")
-    discount = np.where(np.arange(len(gain)) < k, 1 / np.log2(np.arange(len(gain)) + 2.0), 0)
-    orders = [np.array(order) for order in itertools.permutations(range(len(gain)))]
-    score = -frame["prediction"].to_numpy()
-    dcg = [gain[order[np.argsort(score[order], kind="stable")]] @ discount for order in orders]
-    return float(np.mean(dcg) / (np.sort(gain)[::-1] @ discount))
-
-
-def plain_metrics(frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Metric -> one value a task, NaN where undefined, in plain Python."""
-    tasks = [task for _, task in frame.group_by("task", maintain_order=True)]
-    errors = [(task["prediction"].cast(float) - task["target"].cast(float)).to_numpy() for task in tasks]
-    relevant = [(task["target"] >= 4).mean() for task in tasks]  # a query of 3 is shorter than 5
-    return {
-        "rmse": np.array([np.mean(error**2) for error in errors]),
-        "mae": np.array([np.mean(np.abs(error)) for error in errors]),
-        "auc": np.array([plain_auc(task) for task in tasks]),
-        "ndcg@5": np.array([plain_ndcg(task, 5) for task in tasks]),
-        "precision@5": np.array([share if share else np.nan for share in relevant]),
-        "ndcg@10": np.array([plain_ndcg(task, 10) for task in tasks]),
-    }
 
 
 def test_every_figure_can_be_worked_out_again_from_the_predictions(finished):
@@ -276,8 +210,6 @@ def test_several_seeds_are_several_splits_in_one_table(finished, run):
     assert found["rows"][1]["metrics"]["rmse"]["per_seed"][0] == pytest.approx(one)
 
 
-# --------------------------------------------------------------------------------------------------------- kills
-
 KILLED_IN_A_SAVE = """
 import os, signal, sys
 from experiments import user_cold_start as experiment
@@ -297,6 +229,7 @@ experiment.main()
 """
 
 
+@pytest.mark.slow
 def test_two_kills_lead_to_the_same_bytes(finished, tmp_path):
     folder = tmp_path / "killed"
     arguments = [f"--flagfile={finished.folder / 'flags.txt'}", f"--workdir={folder}"]
@@ -336,180 +269,12 @@ def untimed(record: dict) -> dict:
     return {key: value for key, value in record.items() if key != "seconds"}
 
 
-# -------------------------------------------------------------------------------------------------------- errors
-
-HEADER = "user,item,rating\n"
-ROWS = "".join(f"u{user},i{item},{1 + (user + item) % 5}\n" for user in range(60) for item in range(8))
-FILES = {
-    "good.csv": HEADER + ROWS,
-    "column.csv": ("person,item,rating\n") + ROWS,
-    "letters.csv": HEADER + "u1,i9,good\n" + ROWS,
-    "missing.csv": HEADER + "u1,i9,\n" + ROWS,
-    "nan.csv": HEADER + "u1,i9,nan\n" + ROWS,
-    "twice.csv": HEADER + ROWS + "u7,i3,4\n",
-    "nobody.csv": HEADER + ROWS + ",i3,4\n",
-    "wide.csv": HEADER + ROWS + "u7,i9,4,5\n",
-    "same.csv": HEADER + "".join(f"u{user},i{item},1\n" for user in range(60) for item in range(8)),
-    "chosen.csv": "user,item\nu1,i1\n",
-    "bare.csv": ROWS,
-    "empty.csv": "",
-    "good.xls": "",
-    "header.csv": HEADER,
-    "few.csv": HEADER + "u1,i1,3\nu1,i2,4\nu2,i1,5\n",
-    "split.csv": "user,item,rating,role\nu1,i1,3,train\n",
-    "other.csv": "user,item,rating,role\nu0,i1,2,train\nu1,i1,4,valid_query\nu2,i1,4,test_query\n",
-}
-GOOD = "--ratings=good.csv"
-CASES = {
-    "missing file": (["--ratings=none.csv"], ["none.csv", "cannot be read", "check the path"]),
-    "another extension": (["--ratings=good.xls"], ["good.xls", "use a .csv, .tsv", ".parquet"]),
-    "wrong column": (
-        ["--ratings=column.csv"],
-        ["column.csv", "no column 'user'", "'person'", "--columns=user=person,item=item"],
-    ),
-    "wrong named column": (
-        [GOOD, "--columns=user=uid"],
-        ["good.csv", "no column 'uid'", "--columns=user=user,item=item"],
-    ),
-    "columns that do not read": ([GOOD, "--columns=uid"], ["'uid'", "user=uid,item=isbn"]),
-    "not a number": (["--ratings=letters.csv"], ["letters.csv", "line 2", "'good'", "correct it or delete the row"]),
-    "no rating": (["--ratings=missing.csv"], ["missing.csv", "line 2", "rating", "correct it or delete the row"]),
-    "nan rating": (["--ratings=nan.csv"], ["nan.csv", "line 2", "'nan'", "correct it or delete the row"]),
-    "rated twice": (["--ratings=twice.csv"], ["twice.csv", "user u7", "item i3", "keep one"]),
-    "no user": (["--ratings=nobody.csv"], ["nobody.csv", "line 482", "user", "fill it in or delete the row"]),
-    "a field too many": (["--ratings=wide.csv"], ["wide.csv", "line 482", "4 fields where 3", "correct or delete"]),
-    "empty file": (["--ratings=empty.csv"], ["empty.csv", "empty"]),
-    "all the same": (["--ratings=same.csv"], ["same.csv", "every rating is 1", "catalogue_ranking.py ranks what was"]),
-    "no ratings": (["--ratings=chosen.csv"], ["chosen.csv", "no column 'rating'", "catalogue_ranking.py ranks"]),
-    "no header": (["--ratings=bare.csv"], ["bare.csv", "looks like data", "--columns=user=1,item=2,rating=3"]),
-    "header only": (["--ratings=header.csv"], ["header.csv", "no ratings"]),
-    "too few users": (["--ratings=few.csv"], ["few.csv", "the split has no", "ask for wider bounds"]),
-    "k too large": (
-        [GOOD, "--shots=0,50"],
-        ["50 support + 3 query", "good.csv", "works is 8, for example --query=3 --shots=0,5"],
-    ),
-    "query too large": ([GOOD, "--query=9"], ["the split has no", "works is 8, for example --query=4 --shots=0,4"]),
-    "time without timestamps": ([GOOD, "--order=time"], ["good.csv has no timestamps", "use random order"]),
-    "wrong k": ([GOOD, "--shots=0,many"], ["--shots", "'many'", "nor 'all'"]),
-    "negative k": ([GOOD, "--shots=-1"], ["--shots", "'-1'", "nor 'all'"]),
-    "strange digit": ([GOOD, "--shots=²"], ["--shots", "'²'", "nor 'all'"]),
-    "no k": ([GOOD, "--shots="], ["--shots", "a number"]),
-    "learner": ([GOOD, "--learners=x"], ["--learners", "'x'", "maml"]),
-    "one bad learner": ([GOOD, "--learners=maml,mamml"], ["--learners", "'mamml'", "maml"]),
-    "baseline": ([GOOD, "--baselines=x"], ["--baselines", "'x'", "item_mean", "transfer"]),
-    "nothing to run": ([GOOD, "--learners=none", "--baselines=none"], ["nothing to run"]),
-    "set without a dot": ([GOOD, "--set=lr=1"], ["--set=lr=1", "NAME.KEY=VALUE"]),
-    "set unknown key": ([GOOD, "--set=maml.x=1"], ["--set", "maml has no 'x'", "inner_lr"]),
-    "set not a number": ([GOOD, "--set=maml.inner_lr=abc"], ["--set", "maml.inner_lr='abc'", "float"]),
-    "set too small": ([GOOD, "--set=maml.width=0"], ["--set", "maml.width=0", "at least 1"]),
-    "set not finite": ([GOOD, "--set=maml.outer_lr=nan"], ["--set", "maml.outer_lr=nan", "0 or above"]),
-    "set negative": ([GOOD, "--set=maml.prior_count=-1"], ["--set", "maml.prior_count=-1", "0 or above"]),
-    "set of a method not run": ([GOOD, "--learners=maml", "--set=ridge.dim=3"], ["'ridge' is not run", "maml"]),
-    "data set": (["--dataset=x"], ["--dataset=x", "ml-100k"]),
-    "order": ([GOOD, "--order=x"], ["--order=x", "random", "time"]),
-    "not a number flag": ([GOOD, "--query=many"], ["--query=many"]),
-    "below the bound": ([GOOD, "--query=0"], ["--query=0", "an integer in the range [1, 2147483647]"]),
-    "unknown flag": ([GOOD, "--quary=5"], ["'quary'", "query"]),
-    "no flag": ([GOOD, "ml-1m"], ["'ml-1m' is not a flag", "--name=value"]),
-    "columns without ratings": (["--columns=user=uid"], ["--columns needs --ratings"]),
-    "duplicates without ratings": (["--duplicates=last"], ["--duplicates needs --ratings"]),
-    "dataset with ratings": ([GOOD, "--dataset=ml-1m"], ["--dataset is replaced by --ratings"]),
-    "bounds with a split": ([GOOD, "--split=split.csv", "--min_ratings=5"], ["--min_ratings is decided by --split"]),
-    "seeds with a split": ([GOOD, "--split=split.csv", "--seeds=2"], ["--seeds above 1", "--split"]),
-    "parallel with one device": ([GOOD, "--parallel=pmap"], ["--parallel needs --devices above 1"]),
-    "steps of nobody": ([GOOD, "--steps=5", "--learners=none", "--baselines=constant"], ["--steps", "trained"]),
-    "missing split": ([GOOD, "--split=none.csv"], ["none.csv", "cannot be read"]),
-    "split without parts": ([GOOD, "--split=split.csv"], ["split.csv", "no row has the role valid_query"]),
-    "split of other data": ([GOOD, "--split=other.csv"], ["other.csv", "line 3", "i1", "u1", "not in good.csv"]),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_mistake_is_one_line_with_the_remedy_and_leaves_nothing(run, tmp_path, name):
-    for file, content in FILES.items():
-        (tmp_path / file).write_text(content)
-    arguments, words = CASES[name]
-    code, output, error = run("--query=3", "--shots=0,2", "--workdir=work", *arguments)
-    assert (code, output) == (1, "") and error.startswith("error: ") and "\n" not in error, error
-    for word in words:
-        assert word in error, error
-    assert set(os.listdir(tmp_path)) == set(FILES)
-
-
-def test_a_wrong_flag_on_the_command_line(tmp_path):
-    """The way from the shell: one line on the standard error, exit code 1."""
-    process = start(tmp_path, "--dataset=x", f"--workdir={tmp_path / 'work'}")
-    output, errors = process.communicate()
-    assert process.returncode == 1 and output == ""
-    assert errors.startswith("error: ") and errors.count("\n") == 1 and "ml-100k" in errors
-    assert not (tmp_path / "work").exists()
-
-
-def test_a_mended_mistake_may_use_the_same_work_directory(run, tmp_path):
-    (tmp_path / "good.csv").write_text(FILES["good.csv"])
-    quick = ["--learners=none", "--baselines=constant", "--query=3", "--workdir=work"]
-    assert run("--ratings=god.csv", "--shots=0", *quick)[0] == 1
-    assert run(GOOD, "--shots=50", *quick)[0] == 1
-    code, output, error = run(GOOD, "--shots=0", *quick)
-    assert code == 0 and "constant" in output, error
-
-
-def test_a_run_that_diverges_names_the_learner_or_the_loss(run, tmp_path):
-    (tmp_path / "good.csv").write_text(FILES["good.csv"])
-    arguments = [GOOD, *SMALL, "--learners=fomaml", "--baselines=none", "--set=fomaml.inner_lr=1e30"]
-    code, _, error = run(*arguments, "--workdir=work")
-    assert code == 1 and error.startswith("error: ") and "\n" not in error
-    assert "learning rate" in error and "lower" in error
-    assert not (tmp_path / "work" / "results.json").exists()
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_prediction_that_is_no_number_stops_the_run(run, tmp_path, monkeypatch, value):
-    (tmp_path / "good.csv").write_text(FILES["good.csv"])
-    broken = Baseline(
-        lambda train: {}, lambda params, support: params, lambda fast, x: jnp.where(x.id == 3, value, 3.0)
-    )
-    monkeypatch.setitem(RECIPES, "item_mean", classical(broken, [{}])._replace(name="item_mean"))
-    code, _, error = run(GOOD, "--shots=2", "--query=5", "--learners=none", "--baselines=item_mean", "--workdir=work")
-    assert code == 1 and error.startswith(f"error: item_mean predicts {value} for task u") and "\n" not in error
-    assert not list(tmp_path.rglob("predictions.parquet")) and not list(tmp_path.rglob("results.json"))
-
-
-def foreign(kind: str, work: Path) -> None:
-    """A work directory that is none of ours."""
-    if kind == "file":
-        work.write_text("not a directory")
-        return
-    work.mkdir()
-    if kind == "other experiment":
-        (work / "flags.txt").write_text("# experiments/online.py\n--seed=0\n")
-    else:
-        (work / "thesis.tex").write_text("do not touch")
-
-
-@pytest.mark.parametrize("kind", ["file", "other experiment", "other files"])
-def test_a_work_directory_of_something_else_is_left_alone(run, tmp_path, kind):
-    (tmp_path / "good.csv").write_text(FILES["good.csv"])
-    foreign(kind, tmp_path / "work")
-    before = everything_below(tmp_path)
-    code, _, error = run(GOOD, *SMALL, "--workdir=work")
-    assert code == 1 and error.startswith("error: work ") and "choose another --workdir" in error
-    assert everything_below(tmp_path) == before
-
-
 def test_a_work_directory_of_other_flags_names_them(finished, run):
     before = everything_below(finished.folder)
     code, _, error = run(*finished.arguments, "--seed=1", f"--workdir={finished.folder}")
     assert code == 1 and error.startswith(f"error: {finished.folder} ") and "\n" not in error
     assert "--seed=1" in error and "--seed=0" in error and "choose another --workdir" in error
     assert everything_below(finished.folder) == before
-
-
-def test_a_work_directory_that_cannot_be_made(run, tmp_path):
-    (tmp_path / "good.csv").write_text(FILES["good.csv"])
-    quick = ["--learners=none", "--baselines=constant", "--query=3", "--shots=0"]
-    code, _, error = run(GOOD, *quick, "--workdir=good.csv/work")
-    assert code == 1 and error.startswith("error: ") and "good.csv" in error and "\n" not in error
 
 
 def test_a_checkpoint_that_was_cut_is_named_with_the_remedy(finished, run, tmp_path):

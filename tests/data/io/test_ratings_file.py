@@ -11,15 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarec_jax.data.io.ratings_file import COLUMNS, parse_columns, read_blocks, read_ratings
+from metarec_jax.data.io.ratings_file import parse_columns, read_blocks, read_ratings
 from metarec_jax.data.table import DataError, Ratings, build
 from metarec_jax.data.values import MISSING
 
 GOOD = "user,item,rating,timestamp\na,x,3.5,10\nb,x,1,9\na,y,2,5\n"
+
+
 # Ids as people write them: anything printable; the reader strips blanks at the ends.
 IDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=6).filter(
     lambda text: text not in MISSING
 )
+
+
 ROWS = st.lists(
     st.tuples(IDS, IDS, st.floats(-1e3, 1e3, width=32), st.integers(-(2**36), 2**36)),
     min_size=1,
@@ -181,32 +185,6 @@ def test_times_that_cannot_be_read_are_left_out_until_they_are_used(tmp_path):
     assert known.timestamp.tolist() == [10, 0] and known.untimed == ""
 
 
-NUMBERED = {"user": "1", "item": "2", "rating": "3", "timestamp": "4"}
-
-
-@pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::"])
-def test_a_file_without_a_header_keeps_its_first_row_and_columns_go_by_number(tmp_path, separator):
-    text = GOOD.partition("\n")[2].replace(",", separator)
-    path = saved(tmp_path, text, "r.dat" if separator == "::" else "r.csv")
-    with pytest.raises(DataError, match=r"first line \(a, x, 3.5, 10\) looks like data, so columns go by number; "):
-        read_ratings(path)
-    with pytest.raises(DataError, match="choose with --columns=user=1,item=2,rating=3,timestamp=4"):
-        read_ratings(path, {"user": "a", "item": "x", "rating": "3.5"})
-    assert_same(read_ratings(path, NUMBERED), read_ratings(saved(tmp_path, GOOD, "good.csv")))
-    path.write_text(path.read_text() + separator.join(["b", "y", "many", "3"]))
-    with pytest.raises(DataError, match="line 4: 3 'many' is not a number"):
-        read_ratings(path, NUMBERED)
-
-
-def test_columns_of_a_file_with_a_header_go_by_number_too_but_by_name_first(tmp_path):
-    path = saved(tmp_path, "2,who,what,stars\n1,a,x,3.5\n2,b,x,1\n")
-    table = read_ratings(path, {"user": "who", "item": "3", "rating": "4"})
-    assert table.user_ids.tolist() == ["a", "b"] and table.rating.tolist() == [3.5, 1]
-    with pytest.raises(DataError, match="column 'what' is given to user and item"):
-        read_ratings(path, {"user": "what", "item": "3", "rating": "4"})
-    assert read_ratings(path, {"user": "2", "item": "what", "rating": "stars"}).user_ids.tolist() == ["1", "2"]
-
-
 def compressed(path: Path) -> list[Path]:
     """The file as .gz, .bz2 and .zip."""
     content, paths = path.read_bytes(), []
@@ -242,39 +220,6 @@ def test_what_cannot_be_unpacked_is_one_line(tmp_path):
         read_ratings(zipped)
     with pytest.raises(DataError, match="none.csv.gz: cannot be read .*No such file"):
         read_ratings(tmp_path / "none.csv.gz")
-
-
-def test_a_typed_header_of_recbole_needs_no_columns(tmp_path):
-    text = 'user_id:token\titem_id:token\trating:float\ttimestamp:float\nb\t"x\t1\t9\na\ty\t2\t5.0\n'
-    for name in ("r.inter", "r.data"):
-        table = read_ratings(saved(tmp_path, text, name))
-        assert table.item_ids.tolist() == ['"x', "y"] and table.timestamp.tolist() == [5, 9]
-    assert read_ratings(tmp_path / "r.inter", {"user": "item_id", "item": "user_id"}).user_ids.tolist() == ['"x', "y"]
-
-
-@pytest.mark.parametrize(
-    ("header", "suggestion"),
-    [
-        ("userId,movieId,rating,timestamp", "user=userId,item=movieId,rating=rating,timestamp=timestamp"),
-        ("User , Item,Rating,x", "user=User,item=Item,rating=Rating"),
-        ("reviewerID,asin,overall,unixReviewTime", "user=reviewerID,item=asin,rating=overall,timestamp=unixReviewTime"),
-        ("a,b,c,d", "user=NAME,item=NAME,rating=NAME"),
-    ],
-)
-def test_all_missing_columns_are_named_at_once_with_what_to_write(tmp_path, header, suggestion):
-    path = saved(tmp_path, header + "\n1,2,3,4\n")
-    with pytest.raises(
-        DataError, match=rf"no column 'user' for the user, 'item' for the item.*={suggestion}\."
-    ) as caught:
-        read_ratings(path)
-    if "NAME" not in suggestion:
-        assert read_ratings(path, parse_columns(suggestion)).rating.tolist() == [3]
-    assert "\n" not in str(caught.value)
-
-
-def test_many_columns_are_not_all_shown(tmp_path):
-    with pytest.raises(DataError, match="'c11' and 488 more;"):
-        read_ratings(saved(tmp_path, ",".join(f"c{number}" for number in range(500)) + "\n"))
 
 
 def test_without_ratings_everything_is_rated_1_where_that_will_do(tmp_path):
@@ -336,36 +281,6 @@ def test_a_spoilt_rating_is_found_on_its_line(tmp_path_factory, rows, data):
         read_ratings(path)
 
 
-NAMES = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=","), min_size=1, max_size=8)
-
-
-@given(columns=st.dictionaries(st.sampled_from(COLUMNS), NAMES).filter(lambda d: len({*d.values()}) == len(d)))
-def test_parse_columns_inverts_its_notation(columns):
-    assert parse_columns(",".join(f"{key}={name}" for key, name in columns.items())) == columns
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("user", "'user' is not of the form key=column"),
-        ("user=", "not of the form"),
-        ("=uid", "not of the form"),
-        ("user=a,,item=b", "'' is not of the form"),
-        ("user=a,user=b", "user is given twice, as 'a' and 'b'"),
-        ("users=a", "unknown key 'users'; the keys are user, item, rating, timestamp"),
-        ("user=a,item=a", "column 'a' of the file is given to more than one key"),
-    ],
-)
-def test_parse_columns_refuses(text, message):
-    with pytest.raises(DataError, match=message):
-        parse_columns(text)
-
-
-def test_read_ratings_checks_its_columns_argument(tmp_path):
-    with pytest.raises(DataError, match="unknown key 'stars'"):
-        read_ratings(saved(tmp_path, GOOD), {"stars": "rating"})
-
-
 # Pieces that make files nearly right, which finds more than bytes drawn blindly.
 PIECES = st.sampled_from(
     [b"user,item,rating", b"a", b"1", b"2.5", b",", b"\n", b"\r", b'"', b"\xff", b"\xc3\xa9", b" ", b"\x00", b"#"]
@@ -382,13 +297,3 @@ def test_any_content_gives_a_table_or_a_data_error(tmp_path_factory, head, piece
         assert "fuzz.csv" in str(error) and "\n" not in str(error)
     else:
         assert np.isfinite(table.rating).all() and all(table.user_ids) and all(table.item_ids)
-
-
-@given(st.text(st.sampled_from("user,item=rating \t"), max_size=30))
-def test_any_text_for_columns_gives_a_dict_or_a_data_error(text):
-    try:
-        columns = parse_columns(text)
-    except DataError as error:
-        assert "\n" not in str(error)
-    else:
-        assert set(columns) <= set(COLUMNS) and all(columns.values())
