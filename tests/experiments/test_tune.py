@@ -297,7 +297,3 @@ def test_a_mistake_is_one_line_with_the_remedy(ratings, tmp_path, monkeypatch, n
     message = refused(tune, f"--ratings={ratings}", *arguments, "--query=3", "--workdir=work")
     for word in words:
         assert word in message, message
-
-
-def test_a_tuned_file_that_is_missing(ratings):
-    assert "none.json cannot be read" in refused(user_cold_start, f"--ratings={ratings}", "--tuned=none.json")

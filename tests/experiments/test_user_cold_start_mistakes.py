@@ -101,6 +101,7 @@ CASES = {
     "seeds with a split": ([GOOD, "--split=split.csv", "--seeds=2"], ["--seeds above 1", "--split"]),
     "parallel with one device": ([GOOD, "--parallel=pmap"], ["--parallel needs --devices above 1"]),
     "steps of nobody": ([GOOD, "--steps=5", "--learners=none", "--baselines=constant"], ["--steps", "trained"]),
+    "missing tuned file": ([GOOD, "--tuned=none.json"], ["none.json", "cannot be read"]),
     "missing split": ([GOOD, "--split=none.csv"], ["none.csv", "cannot be read"]),
     "split without parts": ([GOOD, "--split=split.csv"], ["split.csv", "no row has the role valid_query"]),
     "split of other data": ([GOOD, "--split=other.csv"], ["other.csv", "line 3", "i1", "u1", "not in good.csv"]),
