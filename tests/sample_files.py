@@ -81,7 +81,9 @@ def ratings_kinds() -> dict[str, Kind]:
     return {
         "csv": single("r.csv", as_file(FRAME.write_csv), read_ratings),
         "tsv": single("r.tsv", tabbed, read_ratings),
+        "parquet": single("r.parquet", as_file(FRAME.write_parquet), read_ratings),
         "split": single("s.csv", split_content(TABLE, split, ".csv"), lambda path: read_split(path, TABLE)),
+        "parquet split": single("s.parquet", split_content(TABLE, split), lambda path: read_split(path, TABLE)),
     }
 
 

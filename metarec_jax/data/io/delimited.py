@@ -17,6 +17,7 @@ import polars as pl
 from metarec_jax.data.io.file_table import Table
 from metarec_jax.data.io.opened import opened
 from metarec_jax.data.table import DataError
+from metarec_jax.ops.untrusted import DamagedError, parquet_frame
 
 _PREAMBLE = 100  # lines in which a file's comments end and its records begin
 _UNIT = "\x1f"  # replaces separators of several characters, which polars does not support
@@ -54,8 +55,8 @@ def read_text(
 def read_parquet(path: Path) -> Table:
     """Read a Parquet file, whose rows count from 1. Raises DataError where it is missing or not Parquet."""
     try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        frame = parquet_frame(path)
+    except (OSError, DamagedError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]}).") from error
     return Table(path, frame, lambda row: f"row {row + 1}")
 
