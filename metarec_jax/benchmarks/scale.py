@@ -26,6 +26,7 @@ from metarec_jax.eval import intervals, predict, streaming
 from metarec_jax.eval.metrics import by_name
 from metarec_jax.priors.statistics import naming
 from metarec_jax.recipes.base import Built, Recipe, example, hyperparameters
+from metarec_jax.tasks.catalogue import default_threshold
 from metarec_jax.train import checkpoint, distributed, loop
 from metarec_jax.train.config import Config
 from metarec_jax.train.optimisers import adam
@@ -210,7 +211,7 @@ def _test(
         rng = np.random.default_rng(config.seed)
         some = np.sort(rng.choice(len(asked.names), config.test_users, replace=False))
         asked = streaming.HeldOutUsers(asked.names[some], lambda own, size: todo.test.blocks(some[own], size))
-    liked = todo.train.scale.liked if config.test == "catalogue" else None
+    liked = default_threshold(todo.train) if config.test == "catalogue" else None
     content, sizes = todo.train.item_features.values, streaming.Sizes(items=config.items)
     own = len(distributed.share_of(len(asked.names)))
     with tqdm(total=own, desc="test", unit="user", disable=None if shown else True) as bar:

@@ -177,7 +177,7 @@ OF_ONE_TASK = {
     "squared_error": metrics.squared_error,
     "absolute_error": metrics.absolute_error,
     "auc": metrics.auc,
-    "ndcg": lambda *task: metrics.ndcg(*task, 2),
+    "ndcg": lambda *task: metrics.ndcg(*task, 2, FIVE),
     "precision": lambda *task: metrics.precision(*task, 2, 4.0),
     "accuracy": lambda outputs, classes, mask: metrics.accuracy(jnp.stack([outputs, 9 - outputs], 1), classes, mask),
 }
@@ -201,7 +201,7 @@ def test_nan_among_tasks_is_refused_by_the_number_of_the_task():
     prediction, rating = np.full((3, 4), 3.0), np.full((3, 4), 4.0)
     prediction[1, 2] = np.nan
     with pytest.raises(ValueError, match="of task 1 is NaN"):
-        metrics.per_task(prediction, rating, np.ones((3, 4)), 4.0)
+        metrics.per_task(prediction, rating, np.ones((3, 4)), FIVE)
     mask = np.ones((3, 4))
     mask[1, 2] = 0
-    assert metrics.per_task(prediction, rating, mask, 4.0)["rmse"].tolist() == [1, 1, 1]
+    assert metrics.per_task(prediction, rating, mask, FIVE)["rmse"].tolist() == [1, 1, 1]
