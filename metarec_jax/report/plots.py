@@ -95,8 +95,8 @@ def _shots_panel(axis: Axes, results: Results, metric: str, styles: dict[str, di
         heights += means
         band = [(i, f["low"], f["high"]) for i, f in points if name in learners and r.defined(f["low"])]
         if band:
-            ks, low, high = zip(*band, strict=True)
-            axis.fill_between(ks, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
+            places, low, high = zip(*band, strict=True)
+            axis.fill_between(places, low, high, color=styles[name]["color"], alpha=0.08, linewidth=0)
     axis.set_xticks(range(len(ks)), [str(k) for k in ks])
     axis.set_ylim(*_limits(heights))
     dress(axis, f"{by_name(metric).label} on test tasks", "K, ratings in the support set", by_name(metric).direction)

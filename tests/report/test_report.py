@@ -249,6 +249,24 @@ def test_figure_leaves_out_weak_baselines_and_does_not_follow_an_outlier():
     assert plots.curves_figure(found).axes[0].get_ylim()[1] < 10
 
 
+def test_every_line_has_a_point_at_each_k_where_its_method_was_measured():
+    """Other methods with fewer Ks and bands of their own take nothing from it."""
+    found = make_results()
+    ks = {"all": (0, 3, 5, 10), "some": (3, 10), "last": (0, 3, 5, 10)}
+    for name, own in ks.items():
+        for k in own:
+            row = {"name": name, "kind": "learner", "shots": k, "settings": {}}
+            found["rows"].append(row | {"metrics": {"rmse": measured(1.0 + k / 100)}})
+    axis = plots.curves_figure(found).axes[0]
+    places = [label.get_text() for label in axis.get_xticklabels()]
+    assert places == ["0", "3", "5", "10"]
+    for line in axis.lines:
+        if line.get_label() in ks:
+            own = ks[line.get_label()]
+            assert [places[int(x)] for x in line.get_xdata()] == list(map(str, own))
+            np.testing.assert_allclose(line.get_ydata(), [1.0 + k / 100 for k in own])
+
+
 def test_a_trained_baseline_looks_like_a_baseline_in_the_learning_curves():
     found = make_results()
     for i in range(5):
