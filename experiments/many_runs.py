@@ -25,13 +25,13 @@ RESULTS = "results.json"
 
 def work(options: Options) -> None:
     """Train, write and print; or print what an earlier run found."""
-    text = options.stamp(door.data_idle(options))
     benchmark = user_cold_start(door.whole_numbers("shots", options.shots), options.query)
     trained = [name for name, recipe in benchmark.recipes.items() if recipe.training]
     recipe = benchmark.recipes[learner.named(options, trained)]
     recipe = recipe if options.steps is None else recipe.configured(steps=options.steps)
     vary = varied(options.vary)
     plan(recipe, vary, options.seeds)  # before anything is read
+    text = options.stamp(door.data_idle(options))
     store = door.open_workdir(options, text, f"{door.label(options)}-{recipe.name}", "out")
     content = store.load_json(RESULTS, "delete it, and the same command trains again.")
     if content is None:

@@ -162,6 +162,7 @@ ITEM = {
 LEARNERS = METRIC | GRADIENT | CLOSED_FORM | MODEL | ITEM
 # Their update is not the gradient of their loss: the learner's own tests say what it is.
 FIRST_ORDER = {"fomaml", "melu_content", "reptile"}
+CONSTANT_TARGET = {"tanp"}  # a part of the loss compares with what is taken as a constant: no slope of a loss either
 # Their update takes inner steps on the newest examples, which is not adapting to all of them.
 STEPWISE = {"maml", "maml_3_steps", "fomaml", "anil", "melu", "melu_content", "reptile", "transfer"}
 LEARNT_VARIANCE = {"cnp", "anp"}  # of a network, not of a posterior: it need not fall with every rating

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut, Method, Trained
+from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import Shots, grid_search
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.priors.statistics import naming
@@ -120,7 +121,11 @@ def warn(benchmark: Benchmark, fold: Fold, name: str, reached: float, tasks: Ite
       where: what the sentence calls these Ks.
     """
     metric, train, tasks = benchmark.metrics[0], fold.tables["train"], list(tasks)
-    if metric.name != "rmse" or not all(hasattr(at_k.tasks, "query") for at_k in tasks):
+    if (
+        metric.name != "rmse"
+        or not isinstance(train, Ratings)
+        or not all(hasattr(at_k.tasks, "query") for at_k in tasks)
+    ):
         return ""
     constant = np.mean([metric.mean(_of_constant(at_k.tasks.query, train.units[0])) for at_k in tasks])
     if reached <= 1.001 * constant:

@@ -12,7 +12,7 @@ from metarec_jax.benchmarks import HeldOut, user_cold_start
 from metarec_jax.benchmarks.fitting import value
 from metarec_jax.eval.grid_search import grid_search
 from metarec_jax.eval.predict import PredictionError, predict_tasks
-from metarec_jax.types import Baseline, Episode, Examples, Inputs
+from metarec_jax.types import Baseline, Episode, Examples, Inputs, Scale
 
 SHOTS = [0, 3, 5]
 
@@ -50,7 +50,7 @@ def best_at(output="rating", fitted=None):
 
 
 def tuned(grid, baseline=None):
-    held_out = {k: HeldOut(tasks, np.arange(20)) for k, tasks in valid_tasks().items()}
+    held_out = {k: HeldOut(tasks, np.arange(20), Scale(1.0, 5.0)) for k, tasks in valid_tasks().items()}
     judge = functools.partial(value, user_cold_start())
     return list(grid_search("toy", baseline or best_at(), [{"at": at} for at in grid], None, held_out, judge))
 

@@ -119,7 +119,7 @@ ERRORS = {
     ("--stepps=5",): ["stepps", "Unknown"],
     ("--dataset=ml-100k",): ["dataset", "Unknown"],
     ("maml",): ["'maml' is not a flag"],
-    ("--workdir=taken",): ["taken", "is not a work directory of sinusoid"],
+    ("--workdir=taken",): ["taken", "is not a work directory"],
 }
 
 

@@ -281,7 +281,7 @@ def test_a_wrong_file_is_one_line_that_names_file_method_and_key(ratings, tmp_pa
 MISTAKES = {
     "method": (["--methods=mamml"], ["--methods", "'mamml'", "maml"]),
     "nothing": (["--methods=none"], ["nothing to tune"]),
-    "no trials": (["--trials=0"], ["--trials=0", "positive"]),
+    "no trials": (["--trials=0"], ["--trials=0", "in the range [1, "]),
     "steps of nobody": (["--methods=bias", "--steps=5"], ["--steps needs a method that is trained"]),
     "data set and ratings": (["--dataset=ml-1m"], ["--dataset is replaced by --ratings"]),
     "unknown flag": (["--trails=3"], ["'trails'"]),

@@ -50,11 +50,14 @@ def test_nothing_is_written_before_there_is_something_to_keep(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+RECORD = {"seed": 0, "name": "maml", "seconds": 0.5}
+
+
 @pytest.mark.parametrize(
     "write",
     [
         lambda store: store.save("data.json", b"{}"),
-        lambda store: store.log({"seed": 0, "name": "maml", "step": 1}),
+        lambda store: store.log(RECORD | {"step": 1}),
         lambda store: store.rewind(0, "maml", 1),
         lambda store: store.drop("seed_0"),
     ],
@@ -65,7 +68,7 @@ def test_the_second_of_two_runs_is_told_whatever_it_wants_to_write(tmp_path, wri
     write(first)
     with pytest.raises(StoreError, match="another run is at work in .*work; wait for its end or choose another --work"):
         write(second)
-    first.log({"seed": 0, "name": "maml", "step": 2})
+    first.log(RECORD | {"step": 2})
     first.close()
     second.save("other", b"")  # and the second knows what the first has logged
     assert second.records == first.records != []
