@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import pytest
 from helpers import random_table, slow_but
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metarec_jax.benchmarks.ratings import user_cold_start
 from metarec_jax.data.table import Ratings
@@ -79,6 +81,18 @@ def test_every_method_starts_alike_in_any_unit(name):
         found.append(predictions if method.output == "score" else (predictions - shift) / scale)
     for predictions in found[1:]:
         np.testing.assert_allclose(predictions, found[0], rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(["bias", "item_knn", "als", "gp", "ridge"]), st.floats(0.01, 1e3), st.floats(-10.0, 10.0))
+def test_predictions_follow_any_line(name, scale, deviations):
+    """What is fitted to scale r + shift predicts the same, so moved, whatever both are."""
+    shift, (_, spread) = scale * deviations, TABLE.units
+    found = []
+    for table in (TABLE, as_line(scale, shift)):
+        method, params, episode = *built(name, table)[:2], task(table)
+        found.append(np.asarray(method.predict(method.adapt(params, episode.support), episode.query.x)))
+    np.testing.assert_allclose((found[1] - shift) / scale, found[0], atol=2e-3 * spread)
 
 
 def test_variance_and_updates_are_in_rating_units():
