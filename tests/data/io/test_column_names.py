@@ -1,29 +1,12 @@
 """Which column is what: by name, by number, by a typed header, by --columns."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ratings_texts import GOOD, assert_same, saved
 
 from metarec_jax.data.io.ratings_file import COLUMNS, parse_columns, read_ratings
-from metarec_jax.data.table import DataError, Ratings
-
-GOOD = "user,item,rating,timestamp\na,x,3.5,10\nb,x,1,9\na,y,2,5\n"
-
-
-def saved(tmp_path: Path, text: str | bytes, name: str = "ratings.csv") -> Path:
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-def assert_same(a: Ratings, b: Ratings) -> None:
-    assert a.sha256 == b.sha256
-    for field in ("user", "item", "rating", "timestamp", "user_ids", "item_ids"):
-        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
-
+from metarec_jax.data.table import DataError
 
 NUMBERED = {"user": "1", "item": "2", "rating": "3", "timestamp": "4"}
 

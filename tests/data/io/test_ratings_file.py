@@ -10,13 +10,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ratings_texts import GOOD, assert_same, saved
 
 from metarec_jax.data.io.ratings_file import parse_columns, read_blocks, read_ratings
-from metarec_jax.data.table import DataError, Ratings, build
+from metarec_jax.data.table import DataError, build
 from metarec_jax.data.values import MISSING
-
-GOOD = "user,item,rating,timestamp\na,x,3.5,10\nb,x,1,9\na,y,2,5\n"
-
 
 # Ids as people write them: anything printable; the reader strips blanks at the ends.
 IDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=6).filter(
@@ -30,18 +28,6 @@ ROWS = st.lists(
     max_size=20,
     unique_by=lambda row: row[:2],
 )
-
-
-def saved(tmp_path: Path, text: str | bytes, name: str = "ratings.csv") -> Path:
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-def assert_same(a: Ratings, b: Ratings) -> None:
-    assert a.sha256 == b.sha256
-    for field in ("user", "item", "rating", "timestamp", "user_ids", "item_ids"):
-        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
 
 
 def test_reads_csv_in_time_order(tmp_path):
