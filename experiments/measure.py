@@ -59,8 +59,6 @@ def measure(options: Options, benchmark: Benchmark, shown: type[Result] = Result
     store = main.open_workdir(options, plan.stamp, main.label(options))
     result = done(store, shown) or fresh(options, benchmark, plan, store)
     print(result.table())
-    if plan.tuned is not None and (line := seen_before(options.tuned, plan.tuned, result.content)):
-        print(f"\n{line}")
     print(f"\nAll of it, with other metrics and plots: {store.folder / 'report.html'}")
 
 
@@ -90,6 +88,8 @@ def fresh(options: Options, benchmark: Benchmark, plan: Plan, store: FolderStore
         on_method=lambda name, seed, seconds: logging.info("%s, seed %d: %.1f s", name, seed, seconds),
     )
     result.content["timing"] = {"load": round(seconds, 2)} | result.content["timing"]
+    if plan.tuned is not None and (sentence := seen_before(options.tuned, plan.tuned, result.content)):
+        result.content["warnings"].append(sentence)
     result.write(store.folder)
     return result
 
@@ -168,7 +168,7 @@ def log_tuned(options: Options, plan: Plan, dataset: str) -> None:
 
 
 def seen_before(path: str, tuned: Tuned, content: Mapping[str, Any]) -> str:
-    """A line for below a table where settings were chosen by users who are test users in it; empty where they were not.
+    """A sentence where settings were chosen by users who are test users of the table; empty where they were not.
 
     Args:
       path: of the file of settings.
