@@ -1,8 +1,8 @@
 """One compiled run on a laptop, the same program on a pod: meta-training over devices and hosts.
 
-    scripts/run.sh experiments/scale.py --learner=maml --out=runs/scale
+    scripts/run.sh experiments/scale.py --learner=maml_network --out=runs/scale
     scripts/run.sh experiments/scale.py --devices=8 --parallel=shard_map --out=runs/eight
-    scripts/launch_local.sh 2 experiments/scale.py --learner=maml --out=runs/two
+    scripts/launch_local.sh 2 experiments/scale.py --learner=maml_network --out=runs/two
     srun scripts/run.sh experiments/scale.py --cluster --out=runs/pod   # SLURM, Open MPI or a TPU pod tell the rest
     scripts/run.sh experiments/scale.py --columns_dir=columns --id_tables=rows --out=runs/large   # see docs/scale.md
 
@@ -89,7 +89,7 @@ def show(results: dict[str, Any], folder: Path) -> None:
 
 
 FLAGS = ("dataset", "data_dir", "learner", "steps", "support", "query", "seed", "out", *DEVICES, *SCALE)
-DEFAULTS = {"learner": "maml", "steps": 500, "query": 10}
+DEFAULTS = {"learner": "maml_network", "steps": 500, "query": 10}
 main = Experiment("scale", __doc__, FLAGS, work, DEFAULTS)
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def recommendation(train: Ratings, options: Options) -> Work:
 
 def sinusoid(options: Options) -> Work:
     """The sinusoid experiment's MAML."""
-    recipe = RECIPES["maml"]
+    recipe = RECIPES["maml_network"]
     own, outer = hyperparameters(recipe)
     tasks = sinusoids(support=options.support, query=TRAINING_QUERY)
     inner = {"inner_lr": own["lr"], "prior_count": 0.0}

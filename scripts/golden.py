@@ -72,12 +72,13 @@ COMMANDS = {
     "texts": "experiments.few_shot_text --dataset=clinc150 --features=ngrams --steps=20 --episodes=40 --shots=1",
     "pictures": "experiments.omniglot --learners=protonet,maml --steps=3 --episodes=16 --ways=5 --shots=1 --query=5",
     "sinusoid": "experiments.sinusoid --methods=maml,cavia,imaml --steps=10 --tasks=50",
-    "scale": "experiments.scale --learner=maml --steps=20 --every=10 --test=catalogue --test_users=20",
-    "scale_devices": "experiments.scale --learner=maml --steps=20 --every=10 --devices=2 --parallel=shard_map",
-    "scale_rows": "experiments.scale --learner=protonet --steps=20 --every=10 --id_tables=rows",
+    "scale": "experiments.scale --learner=maml_network --steps=20 --every=10 --test=catalogue --test_users=20",
+    "scale_devices": "experiments.scale --learner=maml_network --steps=20 --every=10 --devices=2 --parallel=shard_map",
+    "scale_rows": "experiments.scale --learner=protonet_levels --steps=20 --every=10 --id_tables=rows",
     "scale_columns": "scripts.make_columns --ratings=ratings.csv --out=columns ; "
-    "experiments.scale --columns_dir=columns --learner=maml --steps=20 --every=10 --test=ratings --fit_users=100",
-    "many_runs": "experiments.many_runs --learner=maml --steps=10 --seeds=2 --vary=inner_lr=0.03,0.1",
+    "experiments.scale --columns_dir=columns --learner=maml_network --steps=20 --every=10 --test=ratings"
+    " --fit_users=100",
+    "many_runs": "experiments.many_runs --learner=maml_network --steps=10 --seeds=2 --vary=inner_lr=0.03,0.1",
     "tune": "experiments.tune --trials=2 --steps=20 --methods=ridge,bias,maml --shots=0,5",
     "export": "experiments.export --learner=ridge --steps=10",
 }

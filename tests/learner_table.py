@@ -17,7 +17,7 @@ from metarec_jax.learners.closed_form.logistic import logistic
 from metarec_jax.learners.closed_form.multimodal_ridge import ContentTaste, multimodal_ridge
 from metarec_jax.learners.closed_form.r2d2 import r2d2
 from metarec_jax.learners.closed_form.refined_r2d2 import refined_r2d2
-from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.learners.gradient.anil import anil
 from metarec_jax.learners.gradient.cavia import cavia
 from metarec_jax.learners.gradient.imaml import imaml
@@ -40,8 +40,10 @@ from metarec_jax.learners.metric.nlba import nlba
 from metarec_jax.learners.metric.protonet import protonet, protonet_ratings
 from metarec_jax.learners.metric.refined_protonet import refined_protonet
 from metarec_jax.learners.metric.relation import Comparator, relation, relation_ratings
+from metarec_jax.learners.metric.taste_prototypes import taste_prototypes
 from metarec_jax.learners.ranking.neighbour_encoder import neighbour_encoder
 from metarec_jax.learners.ranking.set_encoder import set_encoder
+from metarec_jax.learners.wrappers.known_support import known_support
 from metarec_jax.learners.wrappers.neighbour_residuals import neighbour_residuals
 from metarec_jax.learners.wrappers.tied_head import tied_head
 from metarec_jax.models.choice import ChoicePrior
@@ -51,6 +53,8 @@ from metarec_jax.models.history import History, HistoryTerm
 from metarec_jax.models.neighbours import NeighbourLists, Votes
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
 from metarec_jax.models.set_encoder import SetEncoder
+from metarec_jax.models.trust import ItemNoise, TasteRating, TrustedTaste
+from metarec_jax.params import named
 from metarec_jax.priors.neighbours import count_neighbours
 
 ITEMS = 40
@@ -63,6 +67,14 @@ def rating_net(**parts) -> RatingNet:
 
 def taste_net() -> TasteNet:
     return TasteNet(ITEMS, mean=3.5, dim=6)
+
+
+def trusted_net() -> TrustedTaste:
+    return TrustedTaste(taste_net(), content=2)
+
+
+def fixed_in_taste(path: tuple[str, ...]) -> bool:
+    return not named("weights")(path)
 
 
 def encoder() -> Encoder:
@@ -96,12 +108,21 @@ METRIC = {
     "relation_ratings": lambda: relation_ratings(
         taste_net(), Comparator((8,)), objectives.squared_error, levels=LEVELS
     ),
+    "taste_prototypes": lambda: taste_prototypes(
+        trusted_net(), objectives.squared_error, prior=ChoicePrior(ITEMS, 6, width=4), item_noise=ItemNoise(ITEMS)
+    ),
     "lwa": lambda: lwa(taste_net(), objectives.squared_error, prior_count=2.0),
     "nlba": lambda: nlba(taste_net(), objectives.squared_error, hidden=16, prior_count=2.0),
 }
 GRADIENT = {
     "maml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
     "maml_3_steps": lambda: maml(rating_net(), objectives.squared_error, lr=0.05, steps=3),
+    "maml_on_taste": lambda: known_support(
+        maml(TasteRating(trusted_net()), objectives.squared_error, lr=1.0, steps=3, shared=fixed_in_taste),
+        ChoicePrior(ITEMS, 6, width=4),
+        ItemNoise(ITEMS),
+        named("weights"),
+    ),
     "fomaml": lambda: maml(rating_net(), objectives.squared_error, lr=0.1, steps=2, first_order=True),
     "anil": lambda: anil(rating_net(), objectives.squared_error, lr=0.1, steps=2, prior_count=2.0),
     "melu": lambda: melu(rating_net(), objectives.squared_error, lr=0.1, prior_count=2.0),
@@ -123,7 +144,7 @@ CLOSED_FORM = {
     "attentive_ridge": lambda: attentive_ridge(
         taste_net(),
         objectives.squared_error,
-        keys=Keys(ITEMS, 4),
+        keys=Keys(ITEMS, 4, width=4),
         prior=ChoicePrior(ITEMS, 6, width=4),
         item_noise=ItemNoise(ITEMS),
     ),

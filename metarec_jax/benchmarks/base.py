@@ -34,7 +34,9 @@ class Fold:
     seed: int
     # "train" is what methods are built for; "all" the table that the split is of; others that stages train on.
     tables: Mapping[str, Any]
-    tasks: Callable[[Any], Tasks]  # training tasks of a table, or of whatever else a benchmark's own `fit` trains on
+    # Training tasks of a table, or of whatever else a benchmark's own `fit` trains on; with folds=True those that
+    # `train.cross_fit` reads.
+    tasks: Callable[..., Tasks]
     held_out: Callable[[str], Mapping[Key, HeldOut]]  # of "valid" or "test", made when first asked for
     folder: str  # in the store
     split: Split | None = None

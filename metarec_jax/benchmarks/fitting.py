@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,11 +14,12 @@ from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import Shots, grid_search
 from metarec_jax.eval.predict import PredictionError
 from metarec_jax.priors.statistics import naming
-from metarec_jax.recipes.base import Recipe, Stage, hyperparameters
+from metarec_jax.recipes.base import Built, Recipe, Stage, hyperparameters
+from metarec_jax.train.cross_fit import deviating, from_starts, started, whole, zero
 from metarec_jax.train.fit import Journal, fit
 from metarec_jax.train.sharding import Sharding
 from metarec_jax.train.store import Store
-from metarec_jax.types import Array, Examples, Params
+from metarec_jax.types import Array, Examples, Learner, Params, Tasks
 
 
 def value(benchmark: Benchmark, name: str, method: Method, params: Params, held_out: HeldOut) -> float:
@@ -64,12 +66,42 @@ def choose(benchmark: Benchmark, recipe: Recipe, fold: Fold) -> Iterator[tuple[T
         yield Trained(recipe.baseline, best.params, best.settings, warning=warning), list(best.values)
 
 
+class Ready(NamedTuple):
+    """A learner ready for training."""
+
+    learner: Learner
+    tasks: Tasks
+    params: Params | None  # where training starts
+    whole: Callable[[Params], Params]  # parameters in training -> those that the method is used with
+    rates: dict[str, float] | None  # see `optimisers.adam`
+    to_the_end: bool  # whether the last parameters count, and not those of the best validation value
+
+
+def ready(built: Built, fold: Fold, table: str) -> Ready:
+    """What is trained of a recipe's method, on the tasks of a table of the fold: where it starts from a fit, its
+    deviation from that, cross-fitted."""
+    learner, rates = in_training(built), built.rates
+    if built.start is None:
+        return Ready(learner, fold.tasks(table), built.params, lambda params: params, rates, False)
+    tasks = from_starts(fold.tasks(table, folds=True), built.start)
+    return Ready(learner, tasks, zero(built.params, built.start), partial(whole, built.params), rates, True)
+
+
+def in_training(built: Built) -> Learner:
+    """The learner that is trained of a recipe's method."""
+    return built.method if built.start is None else deviating(built.method, built.params)
+
+
+def sample_of(built: Built, fold: Fold, table: str) -> Callable:
+    """What draws the training episodes of `ready`."""
+    return fold.tasks(table).sample if built.start is None else started(fold.tasks(table, folds=True).sample)
+
+
 def train(
     benchmark: Benchmark, recipe: Recipe, fold: Fold, store: Store, *, sharding: Sharding | None, progress: bool
 ) -> Trained:
-    """Meta-train a learner on a fold, stage after stage, with early stopping on the validation tasks, going on from the
-    store's checkpoint."""
-    sharding = sharding or Sharding()
+    """Meta-train a learner on a fold, stage after stage, going on from the store's checkpoint: with early stopping on
+    the validation tasks, or, from a cross-fitted start, to the end, and back to the start where that was better."""
     own, config = hyperparameters(recipe)
     params, stages = None, [stage for stage in recipe.stages if stage.steps(config)]
     for stage in stages:
@@ -78,30 +110,55 @@ def train(
         build = partial(recipe.build, fold.tables[stage.table], *first, **own)
         with naming(recipe.name):
             built = build()
+            todo = ready(built, fold, stage.table)
         metric, name = benchmark.validating(built.method.output), stage_name(stage, fold.label(recipe.name))
 
-        def validate(params: Params, method: Method = built.method) -> float:
+        def validate(params: Params, method: Method = built.method, todo: Ready = todo) -> float:
             every_k = watched(fold).values()
-            return float(np.mean([value(benchmark, recipe.name, method, params, at_k) for at_k in every_k]))
+            return float(np.mean([value(benchmark, recipe.name, method, todo.whole(params), at_k) for at_k in every_k]))
 
         folder = fold.place(recipe.name) + ("" if stage.table == "train" else f"/{stage.table}")
         ended = fit(
-            built.method,
-            fold.tasks(stage.table),
-            outer,
+            todo.learner,
+            todo.tasks,
+            outer.bounded(owners(fold.tables[stage.table])),
             key=stream(fold.seed, name),
-            params=built.params,
-            rates=built.rates,
+            params=todo.params,
+            rates=todo.rates,
             validate=validate,
-            keep_last=stage.keep_last,
-            sharding=sharding,
+            keep_last=stage.keep_last or todo.to_the_end,
+            sharding=sharding or Sharding(),
             journal=Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
         )
-        params = ended.params
+        params, reached = todo.whole(ended.params), float(ended.run.best_value)
+        if built.start is not None:
+            params = kept(benchmark, recipe.name, built, params, watched(fold))
+            reached = validate(ended.params)
     warning = ""
     if recipe.output == "rating":
-        warning = warn(benchmark, fold, recipe.name, float(ended.run.best_value), watched(fold).values())
+        warning = warn(benchmark, fold, recipe.name, reached, watched(fold).values())
     return Trained(built.method, params, own | vars(config), build, warning)
+
+
+def owners(table: Any) -> int:
+    """How many owners of tasks a training table has."""
+    return table.num_users if isinstance(table, Ratings) else 1
+
+
+def kept(benchmark: Benchmark, name: str, built: Built, params: Params, held_out: Mapping[Shots, HeldOut]) -> Params:
+    """The parameters after training, or those it started from where they are better on the validation tasks by more
+    than a standard error."""
+    metric = benchmark.validating(built.method.output)
+
+    def values(params: Params) -> np.ndarray:
+        found = (benchmark.measure(name, built.method, params, at_k, (metric,)) for at_k in held_out.values())
+        return metric.sign * np.concatenate([own[metric.name] for own in found])
+
+    worse, owner = values(params) - values(built.params), np.concatenate([at_k.users for at_k in held_out.values()])
+    defined = np.isfinite(worse)
+    _, index = np.unique(owner[defined], return_inverse=True)
+    of_owner = np.bincount(index, worse[defined]) / np.bincount(index)  # the mean over K
+    return built.params if of_owner.mean() > of_owner.std() / len(of_owner) ** 0.5 else params
 
 
 def watched(fold: Fold) -> Mapping[Shots, HeldOut]:

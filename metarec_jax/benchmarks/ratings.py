@@ -17,6 +17,7 @@ from metarec_jax.eval import metrics
 from metarec_jax.eval.grid_search import Shots
 from metarec_jax.eval.metrics import RATING, Metric
 from metarec_jax.eval.predict import PredictionError, mean_squared_errors, predict_tasks
+from metarec_jax.priors.folds import user_folds
 from metarec_jax.recipes import ITEM_RECIPES, RECIPES
 from metarec_jax.tasks import splits
 from metarec_jax.tasks.episodes import episodes
@@ -25,7 +26,7 @@ from metarec_jax.tasks.user_episodes import Order
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.tasks.users_and_items import split_users_and_items
 from metarec_jax.train.store import Store
-from metarec_jax.types import Params
+from metarec_jax.types import Params, Tasks
 
 # RMSE validates, and nDCG@5 where there are only scores.
 METRICS = tuple(sorted(RATING, key=lambda metric: metric.name not in ("rmse", "ndcg@5")))
@@ -86,9 +87,12 @@ def rating_fold(
 
     support = max((k for k in shots if isinstance(k, int)), default=20) or 1
     room = (ratings.num_users, len(ratings.rating))  # the same for every seed
-    tasks = functools.cache(
-        lambda table: training_tasks(train, support=support, query=query, order=order, unseen=unseen, room=room)
-    )
+    sizes = {"support": support, "query": query, "order": order, "unseen": unseen, "room": room}
+
+    @functools.cache
+    def tasks(table: str, folds: bool = False) -> Tasks:
+        return training_tasks(train, **sizes, folds=user_folds(train) if folds else None)
+
     tables = {"train": train, "all": ratings}
 
     def check() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from metarec_jax.data.table import Ratings
 from metarec_jax.priors import gp_population
 from metarec_jax.priors.bias import content_weights, fit_biases
+from metarec_jax.priors.folds import rotation
 from metarec_jax.priors.gp_features import content_scale, gp_features
 from metarec_jax.priors.gp_penalties import group_penalties
 from metarec_jax.priors.gp_population import em_step, population_weights, user_evidence
@@ -78,6 +79,14 @@ def fit(
     }
 
 
+def rotated(fitted: Params, target: Params, counts: np.ndarray) -> Params:
+    """The same process with other coordinates of its weights, in which its features are as near as can be to those of
+    `target`, item by item in proportion to its ratings `counts` [I]. The prior N(0, I) of the weights stays as it is.
+    """
+    turn = jnp.asarray(rotation(np.asarray(fitted["phi"]), np.asarray(target["phi"]), counts))
+    return fitted | {name: fitted[name] @ turn for name in ("phi", "content_phi", "intercept", "population")}
+
+
 def item_means(train: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Expected ratings [I] of an average user, the users' biases [U], and weights [F] of the content for the former.
 
@@ -112,13 +121,13 @@ def fitted_gp(train: Ratings, **settings: float) -> Params:
     return _fitted(train, **_DEFAULTS | settings)
 
 
-@functools.lru_cache(maxsize=12)
+@functools.lru_cache(maxsize=32)
 def _fitted(train: Ratings, **settings: float) -> Params:
     with jax.ensure_compile_time_eval():  # the first call may come while a program is being traced
         return fit(train, **settings)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def fitted_noise(train: Ratings, **settings: float) -> np.ndarray:
     """`item_noise` [I] of the GP fitted with these settings, cached."""
     return item_noise(train, fitted_gp(train, **settings))

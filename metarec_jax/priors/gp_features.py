@@ -69,4 +69,5 @@ def gp_features(
     if rank > 0:
         values, vectors = top_eigenvectors(item_covariance(train, residual, shrink, noise), rank)
         columns.append(vectors * np.sqrt(values))
+        columns.append(np.zeros((train.num_items, rank - len(values))))  # tables of one size have features of one size
     return np.concatenate(columns, axis=1).astype(np.float32)

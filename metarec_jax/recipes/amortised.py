@@ -12,8 +12,8 @@ from metarec_jax.learners.amortised.set_transformer import set_transformer
 from metarec_jax.learners.amortised.tanp import tanp
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.recipes.base import Built, Recipe
-from metarec_jax.recipes.closed_form import start_from_gp
 from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.recipes.start import from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -21,7 +21,7 @@ from metarec_jax.types import Learner
 def build(rule: Callable[..., Learner], train: Ratings, rank: int, gp_start: bool, **settings: Any) -> Built:
     """`rule` on a taste network of `rank` that starts from a Gaussian process, or else at random."""
     rule = partial(rule, **settings)
-    return start_from_gp(train, rule, rank) if gp_start else Built(rule(TasteNet(train.num_items, dim=rank)))
+    return from_fits(train, rule, rank) if gp_start else Built(rule(TasteNet(train.num_items, dim=rank)))
 
 
 def build_process(

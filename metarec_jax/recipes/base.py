@@ -16,6 +16,7 @@ from metarec_jax.learners.wrappers.standardised import standardised, standardise
 from metarec_jax.models.recommender import RatingNet
 from metarec_jax.recipes.space import Between, Space
 from metarec_jax.train.config import Config
+from metarec_jax.train.cross_fit import Start
 from metarec_jax.types import Baseline, Episode, Examples, Inputs, Learner, Params
 
 
@@ -25,6 +26,7 @@ class Built(NamedTuple):
     method: Learner | Baseline
     params: Params | None = None  # where training starts, or what was fitted; None: at random
     rates: dict[str, float] | None = None  # see `optimisers.adam`
+    start: Start | None = None  # None: training starts from `params`, and all of them are learnt
 
 
 class Stage(NamedTuple):
@@ -99,7 +101,10 @@ def in_standard_units(recipe: Recipe) -> Recipe:
     def build(train: Ratings, **settings: Any) -> Built:
         built, units = recipe.build(train.standardised, **settings), units_of(train)
         params = None if built.params is None else with_units(built.params, units)
-        return built._replace(method=standardised(built.method, units), params=params)
+        start = built.start and built.start._replace(
+            apart=lambda: [with_units(params, units) for params in built.start.apart()]
+        )
+        return built._replace(method=standardised(built.method, units), params=params, start=start)
 
     return recipe._replace(build=build)
 

@@ -21,7 +21,6 @@ from metarec_jax.priors.choice import fitted_choice_vectors
 from metarec_jax.priors.gp import fitted_gp
 from metarec_jax.priors.history import read_history
 from metarec_jax.recipes.base import Built, Recipe, example
-from metarec_jax.recipes.closed_form import with_choice
 from metarec_jax.recipes.space import Between, OneOf
 from metarec_jax.train.config import Config
 
@@ -51,8 +50,9 @@ def build_multimodal_ridge(
     learner = multimodal_ridge(net, objectives.squared_error, spans=spans, hide=hide, prior=prior)
     params = learner.init(jax.random.key(0), example(train))
     params = start(params, fitted, 0.0, jnp.asarray(train.item_features.values), spans)
-    built = Built(on_groups(learner, seen), params, RATES)
-    return with_choice(built, fitted_choice_vectors(train)) if choice else built
+    if choice:
+        params["prior"] = params["prior"] | {"id_choice": {"table": jnp.asarray(fitted_choice_vectors(train))}}
+    return Built(on_groups(learner, seen), params, RATES)
 
 
 def build_history_ridge(

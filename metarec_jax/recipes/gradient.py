@@ -1,13 +1,15 @@
 """Learners that adapt by gradient steps, and the control that is only fine-tuned.
 
+Most of them adapt the weights of a linear taste that starts from a Gaussian process, so that a table compares rules of
+adaptation and not starts. Those whose idea is about a whole network (`transfer`, ANIL, Reptile, MeLU, PAML, MAMO, and
+`maml_network` for comparison with them) adapt one that starts at random. With one vector that is moved, ANIL is MAML.
+
 Their inner loss has a `prior_count`, 5 by default, which is in none of the papers (see `learners.gradient.maml`); only
 `melu_published` has none.
 """
 
 from collections.abc import Callable
 from functools import partial
-
-import flax.linen as nn
 
 from metarec_jax import objectives
 from metarec_jax.data.table import Ratings
@@ -22,15 +24,20 @@ from metarec_jax.learners.gradient.meta_sgd import meta_sgd
 from metarec_jax.learners.gradient.paml import paml
 from metarec_jax.learners.gradient.reptile import reptile
 from metarec_jax.learners.gradient.transfer import transfer
+from metarec_jax.learners.wrappers.known_support import known_support
+from metarec_jax.models.trust import TasteRating, TrustedTaste
+from metarec_jax.params import Path, named
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe, rating_net
+from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.recipes.start import TRUST, TRUST_SPACE, from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
 STEP_SPACE = {"inner_lr": Between(0.01, 0.3), "inner_steps": Between(1, 3), "prior_count": Between(0.5, 20.0)}
 
 
-def build_by_gradient(
+def build_on_network(
     rule: Callable[..., Learner],
     train: Ratings,
     *,
@@ -40,58 +47,99 @@ def build_by_gradient(
     id_dim: int = 32,
     width: int = 64,
 ) -> Built:
-    """`rule`, which adapts a rating network by gradient steps: MAML and its kin, transfer."""
+    """`rule`, which adapts a rating network by gradient steps, from random weights."""
     net = rating_net(train, id_dim, width)
     return Built(rule(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
+
+
+def build_on_taste(
+    rule: Callable[..., Learner],
+    train: Ratings,
+    *,
+    inner_lr: float = 4.0,
+    inner_steps: int = 5,
+    prior_count: float = 20.0,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    choice: bool = True,
+) -> Built:
+    """`rule`, which adapts the weights of a linear taste by gradient steps, from a Gaussian process; unless `choice` is
+    false, the weights start from what the choice of items says."""
+    step = {"lr": inner_lr, "steps": inner_steps, "prior_count": prior_count}
+
+    def on(net: TrustedTaste) -> Learner:
+        learner = rule(TasteRating(net), objectives.squared_error, shared=lambda path: not is_task_vector(path), **step)
+        return known_support(learner, moved=is_start, **known(train, net, choice))
+
+    return from_fits(train, on, rank, shrink=shrink, reg_population=reg_population)
+
+
+is_task_vector = named("weights")
+
+
+def is_start(path: Path) -> bool:
+    """Whether a parameter is where that vector starts, and not a rate of it."""
+    return is_task_vector(path) and "rates" not in path
 
 
 def build_cavia(
     train: Ratings,
     *,
-    inner_lr: float = 0.5,
-    inner_steps: int = 1,
-    prior_count: float = 5.0,
-    task_dim: int = 8,
-    id_dim: int = 32,
-    width: int = 64,
+    inner_lr: float = 4.0,
+    inner_steps: int = 5,
+    prior_count: float = 20.0,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
 ) -> Built:
-    """CAVIA with a context of `task_dim` numbers a user."""
-    net = rating_net(train, id_dim, width, task_dim=task_dim)
-    return Built(cavia(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, prior_count=prior_count))
+    """CAVIA, whose context is the vector of weights; it starts from 0 for everybody, and so without the choice."""
+    rule = {"lr": inner_lr, "steps": inner_steps, "prior_count": prior_count, "context": "weights"}
+
+    def on(net: TrustedTaste) -> Learner:
+        learner = cavia(TasteRating(net), objectives.squared_error, **rule)
+        return known_support(learner, moved=is_start, **known(train, net, False))
+
+    return from_fits(train, on, rank, shrink=shrink, reg_population=reg_population)
 
 
 def build_maml_plus_plus(
     train: Ratings,
     *,
-    inner_lr: float = 0.05,
-    inner_steps: int = 3,
-    prior_count: float = 5.0,
-    anneal_steps: int = 500,
-    id_dim: int = 32,
-    width: int = 64,
+    inner_lr: float = 4.0,
+    inner_steps: int = 5,
+    prior_count: float = 20.0,
+    anneal_steps: int = 100,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    choice: bool = True,
 ) -> Built:
     """MAML++; the multi-step loss is MAML's after `anneal_steps` training steps."""
     rule = partial(maml_plus_plus, anneal_steps=anneal_steps)
     step = {"inner_lr": inner_lr, "inner_steps": inner_steps, "prior_count": prior_count}
-    return build_by_gradient(rule, train, **step, id_dim=id_dim, width=width)
+    process = {"rank": rank, "shrink": shrink, "reg_population": reg_population}
+    return build_on_taste(rule, train, **step, **process, choice=choice)
 
 
 def build_imaml(
     train: Ratings,
     *,
-    lam: float = 5.0,
-    inner_lr: float = 0.05,
-    inner_steps: int = 10,
+    lam: float = 0.06,
+    inner_lr: float = 2.0,
+    inner_steps: int = 20,
     cg_steps: int = 5,
-    prior_count: float = 5.0,
-    id_dim: int = 32,
-    width: int = 64,
+    prior_count: float = 20.0,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    choice: bool = True,
 ) -> Built:
-    """iMAML, whose memory does not depend on `inner_steps`, on a smooth network, without which it has no solution to
-    find (see `imaml`); 3% of the inner problem's slope is left on MovieLens-100K."""
-    net = rating_net(train, id_dim, width, activation=nn.silu)
-    inner = {"lam": lam, "lr": inner_lr, "steps": inner_steps, "cg_steps": cg_steps, "prior_count": prior_count}
-    return Built(imaml(net, objectives.squared_error, **inner))
+    """iMAML, whose pull to the start is the prior of the process: its solution is a ridge regression."""
+    rule = partial(imaml, lam=lam, cg_steps=cg_steps)
+    step = {"inner_lr": inner_lr, "inner_steps": inner_steps, "prior_count": prior_count}
+    process = {"rank": rank, "shrink": shrink, "reg_population": reg_population}
+    return build_on_taste(rule, train, **step, **process, choice=choice)
 
 
 def build_melu_published(train: Ratings, *, inner_lr: float = 5e-6, inner_steps: int = 1) -> Built:
@@ -101,34 +149,33 @@ def build_melu_published(train: Ratings, *, inner_lr: float = 5e-6, inner_steps:
     return Built(melu(net, objectives.squared_error, lr=inner_lr, steps=inner_steps, first_order=True))
 
 
-SPACE = OUTER_SPACE | STEP_SPACE
+NETWORK_SPACE = OUTER_SPACE | STEP_SPACE
+SPACE = TRUST_SPACE | {"inner_lr": Between(1.0, 10.0), "inner_steps": Between(3, 8), "prior_count": Between(5.0, 50.0)}
 RECIPES: dict[str, Recipe] = {
-    "transfer": Recipe(partial(build_by_gradient, transfer), kind="baseline", space=SPACE),
-    "fomaml": Recipe(partial(build_by_gradient, partial(maml, first_order=True)), space=SPACE),
-    "maml": Recipe(partial(build_by_gradient, maml), space=SPACE),
-    "anil": Recipe(partial(build_by_gradient, anil), space=SPACE),
-    "melu": Recipe(partial(build_by_gradient, melu), space=SPACE),
+    "transfer": Recipe(partial(build_on_network, transfer), kind="baseline", space=NETWORK_SPACE),
+    "maml_network": Recipe(partial(build_on_network, maml), space=NETWORK_SPACE),
+    "maml": Recipe(partial(build_on_taste, maml), TRUST, space=SPACE),
+    "fomaml": Recipe(partial(build_on_taste, partial(maml, first_order=True)), TRUST, space=SPACE),
+    "meta_sgd": Recipe(partial(build_on_taste, meta_sgd), TRUST, space=SPACE),
+    "maml_plus_plus": Recipe(build_maml_plus_plus, TRUST, space=SPACE | {"anneal_steps": OneOf((1, 50, 100, 200))}),
+    "imaml": Recipe(
+        build_imaml,
+        TRUST,
+        space=SPACE | {"lam": Between(0.02, 0.3), "inner_lr": Between(0.5, 3.0), "inner_steps": Between(10, 40)},
+    ),
+    "cavia": Recipe(build_cavia, TRUST, space=SPACE),
+    "reptile": Recipe(  # one step would be joint training; few tasks, for each moves a copy of all tables of ids
+        partial(build_on_network, reptile, inner_lr=0.02, inner_steps=2),
+        Config(weight_decay=0.1, batch=32),
+        space=NETWORK_SPACE | {"inner_steps": Between(2, 6)},
+    ),
+    "anil": Recipe(partial(build_on_network, anil), space=NETWORK_SPACE),
+    "melu": Recipe(partial(build_on_network, melu), space=NETWORK_SPACE),
     "melu_published": Recipe(
         build_melu_published,
         Config(outer_lr=5e-5, batch=32, steps=5000, patience=5000),  # thirty epochs of MovieLens-1M's users
         space={"outer_lr": Between(2e-5, 2e-3), "inner_lr": Between(1e-6, 1e-1)},
     ),
-    "reptile": Recipe(  # one step would be joint training; few tasks, for each moves a copy of all tables of ids
-        partial(build_by_gradient, reptile, inner_lr=0.02, inner_steps=2),
-        Config(weight_decay=0.1, batch=32),
-        space=SPACE | {"inner_steps": Between(2, 6)},
-    ),
-    "meta_sgd": Recipe(partial(build_by_gradient, meta_sgd), space=SPACE),
-    "maml_plus_plus": Recipe(
-        build_maml_plus_plus, space=SPACE | {"inner_steps": Between(2, 5), "anneal_steps": OneOf((100, 500, 1500))}
-    ),
-    "imaml": Recipe(
-        build_imaml,
-        Config(batch=32),  # a step of conjugate gradients costs as much as two of the inner loop
-        # Where the rate and the number of steps come close to the inner solution.
-        space=OUTER_SPACE | {"lam": Between(4.0, 20.0), "prior_count": Between(0.5, 20.0)},
-    ),
-    "paml": Recipe(partial(build_by_gradient, paml), space=SPACE),
-    "mamo": Recipe(partial(build_by_gradient, mamo), space=SPACE),
-    "cavia": Recipe(build_cavia, space=SPACE | {"inner_lr": Between(0.05, 3.0), "task_dim": OneOf((4, 8, 16, 32))}),
+    "paml": Recipe(partial(build_on_network, paml), space=NETWORK_SPACE),
+    "mamo": Recipe(partial(build_on_network, mamo), space=NETWORK_SPACE),
 }

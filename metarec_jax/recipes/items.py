@@ -15,13 +15,11 @@ from metarec_jax.learners.items.metaemb import metaemb
 from metarec_jax.learners.items.mwuf import mwuf
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.recipes.base import Built, Recipe
-from metarec_jax.recipes.closed_form import start_from_gp
 from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.recipes.start import from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
-FITTED = ("net", "log_noise")  # what the process has set, and should move less than what starts from nothing
-FITTED_RATE = 0.1
 REG_POPULATION = 20.0
 
 
@@ -39,8 +37,7 @@ def build(
     def on(net: TasteNet) -> Learner:
         return rule(net, objectives.squared_error, hidden=(width,), dropout=dropout, **settings)
 
-    built = start_from_gp(train, on, rank, reg_population=reg_population)
-    return built._replace(rates={part: FITTED_RATE for part in FITTED if part in built.params})
+    return from_fits(train, on, rank, reg_population=reg_population)
 
 
 def build_metaemb(

@@ -7,13 +7,36 @@ from metarec_jax.learners.metric.matching import matching_ratings
 from metarec_jax.learners.metric.nlba import nlba
 from metarec_jax.learners.metric.protonet import protonet_ratings
 from metarec_jax.learners.metric.relation import Comparator, relation_ratings
+from metarec_jax.learners.metric.taste_prototypes import taste_prototypes
 from metarec_jax.models.recommender import Encoder, TasteNet
+from metarec_jax.models.trust import TrustedTaste
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe
+from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.recipes.start import TRUST, TRUST_SPACE, from_fits
 from metarec_jax.train.config import Config
+from metarec_jax.types import Learner
 
 
-def build_protonet(train: Ratings, *, id_dim: int = 32, width: int = 64, prior_count: float = 3.0) -> Built:
+def build_protonet(
+    train: Ratings,
+    *,
+    rounds: int = 2,
+    rank: int = 32,
+    shrink: float = 50.0,
+    reg_population: float = 60.0,
+    choice: bool = True,
+) -> Built:
+    """Prototypes of a taste, from a Gaussian process, with a prior mean from which items were rated unless `choice` is
+    false."""
+
+    def rule(net: TrustedTaste) -> Learner:
+        return taste_prototypes(net, objectives.squared_error, rounds=rounds, **known(train, net, choice))
+
+    return from_fits(train, rule, rank, shrink=shrink, reg_population=reg_population)
+
+
+def build_protonet_levels(train: Ratings, *, id_dim: int = 32, width: int = 64, prior_count: float = 3.0) -> Built:
     """Prototypes of rating levels."""
     net = Encoder(train.num_items, id_dim, hidden=(width, width))
     levels = tuple(train.levels.tolist())
@@ -54,7 +77,8 @@ DECAYED = Config(weight_decay=0.5)
 SPACE = OUTER_SPACE | {"weight_decay": Between(1e-3, 2.0), "dim": OneOf((16, 32, 64))}
 COUNT_SPACE = SPACE | {"prior_count": Between(0.5, 20.0)}
 RECIPES: dict[str, Recipe] = {
-    "protonet": Recipe(build_protonet, space=OUTER_SPACE | {"prior_count": Between(0.5, 20.0)}),
+    "protonet": Recipe(build_protonet, TRUST, space=TRUST_SPACE | {"rounds": Between(1, 5)}),
+    "protonet_levels": Recipe(build_protonet_levels, space=OUTER_SPACE | {"prior_count": Between(0.5, 20.0)}),
     "matching": Recipe(
         build_matching,
         DECAYED,

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from metarec_jax.benchmarks.base import Benchmark, Fold, HeldOut
 from metarec_jax.benchmarks.driver import resolve
-from metarec_jax.benchmarks.fitting import stream
+from metarec_jax.benchmarks.fitting import in_training, owners, ready, sample_of, stream
 from metarec_jax.benchmarks.ratings import user_cold_start
 from metarec_jax.benchmarks.result import environment
 from metarec_jax.eval.grid_search import Shots
@@ -166,14 +167,14 @@ def check(recipe: Recipe) -> None:
 
 def compiled(recipe: Recipe, fold: Fold) -> Compiled:
     """The programs of a learner's training on a fold, for all values of the real numbers in its space."""
-    train, sample = fold.tables["train"], fold.tasks("train").sample
-    keywords = list(hyperparameters(recipe)[0])
+    train, keywords = fold.tables["train"], list(hyperparameters(recipe)[0])
 
     def make(settings: Settings) -> Programs:
         rest = dict(settings)
         with naming(recipe.name):
             built = recipe.build(train, **{key: rest.pop(key) for key in keywords})
-        steps = train_steps(built.method, sample, type(recipe.training)(**rest), built.rates, Sharding())
+        config = type(recipe.training)(**rest).bounded(owners(train))
+        steps = train_steps(in_training(built), sample_of(built, fold, "train"), config, built.rates, Sharding())
         return Programs(steps, partial(squared_errors, built.method))
 
     return Compiled(make, [key for key, where in recipe.space.items() if is_real(where)])
@@ -189,17 +190,25 @@ def train_side_by_side(
     recipe: Recipe, fold: Fold, runs: Sequence[Planned], on_steps: Callable[[int, np.ndarray, np.ndarray], None]
 ) -> Run:
     """The trainings to their last step, [N, ...] on every leaf; `on_steps` as of `train.sweep.fit_many`."""
-    tasks, valid, begun = fold.tasks("train"), fold.held_out("valid"), []
+    valid, begun, table = fold.held_out("valid"), [], fold.tables["train"]
     programs = compiled(recipe, fold).side_by_side([run.own | vars(run.config) for run in runs])
     for run in runs:
-        built, key = recipe.build(fold.tables["train"], **run.own), stream(run.seed, recipe.name)
-        begun.append(start(built.method, tasks, run.config, key, params=built.params, rates=built.rates))
-    return fit_many(
+        todo = ready(recipe.build(table, **run.own), fold, "train")
+        config, key = run.config.bounded(owners(table)), stream(run.seed, recipe.name)
+        begun.append((todo, *start(todo.learner, todo.tasks, config, key, params=todo.params, rates=todo.rates)))
+
+    def whole(params: Params) -> Params:
+        """Those that the methods are used with, of all runs."""
+        apart = [jax.tree.map(lambda leaf, place=place: leaf[place], params) for place in range(len(runs))]
+        return stack([todo.whole(own) for (todo, *_), own in zip(begun, apart, strict=True)])
+
+    trained = fit_many(
         programs.steps,
-        tasks.data,
-        stack([run for run, _ in begun]),
-        roots=jnp.stack([root for _, root in begun]),
-        steps=runs[0].config.total,
-        validate=lambda params: rmse(programs, params, valid),
+        begun[0][0].tasks.data,
+        stack([run for _, run, _ in begun]),
+        roots=jnp.stack([root for *_, root in begun]),
+        steps=runs[0].config.bounded(owners(table)).total,
+        validate=lambda params: rmse(programs, whole(params), valid),
         on_steps=on_steps,
     )
+    return trained._replace(best_params=whole(trained.best_params))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from metarec_jax.benchmarks.base import Benchmark, Fold
 from metarec_jax.benchmarks.driver import resolve
-from metarec_jax.benchmarks.fitting import stream, value
+from metarec_jax.benchmarks.fitting import owners, ready, stream, value
 from metarec_jax.benchmarks.single import open_fold
 from metarec_jax.data.table import Ratings
 from metarec_jax.eval.grid_search import fit_defaults
@@ -144,28 +144,30 @@ def _trained(benchmark: Benchmark, recipe: Recipe, fold: Fold, progress: bool) -
 
 
 def best_value(recipe: Recipe, fold: Fold, own: Settings, config: Config, programs: Programs, progress: bool) -> float:
-    """The lowest validation RMSE, mean over K, of a meta-training by these programs."""
-    built, valid, seen = recipe.build(fold.tables["train"], **own), fold.held_out("valid"), []
-    label = f"{recipe.name:24}"
+    """The validation RMSE, mean over K, of the parameters that count after a meta-training by these programs."""
+    table, valid, seen = fold.tables["train"], fold.held_out("valid"), []
+    built, label = recipe.build(table, **own), f"{recipe.name:24}"
+    todo, config = ready(built, fold, "train"), config.bounded(owners(table))
     with tqdm(total=config.total, desc=label, unit="step", leave=False, disable=None if progress else True) as bar:
 
         def validate(params: Params) -> float:
-            seen.append(float(rmse(programs, params, valid)))
+            seen.append(float(rmse(programs, todo.whole(params), valid)))
             bar.set_postfix(valid_rmse=f"{seen[-1]:.4f}", best=f"{min(seen):.4f}", refresh=False)
             bar.update(config.length if len(seen) > 1 else 0)  # the first is before any step
             return seen[-1]
 
         fitted = fit(
-            built.method,
-            fold.tasks("train"),
+            todo.learner,
+            todo.tasks,
             config,
             key=stream(fold.seed, recipe.name),
-            params=built.params,
-            rates=built.rates,
+            params=todo.params,
+            rates=todo.rates,
             validate=validate,
+            keep_last=todo.to_the_end,
             steps=programs.steps,
         )
-    return float(fitted.run.best_value)
+    return seen[-1] if todo.to_the_end else float(fitted.run.best_value)
 
 
 def _identity(benchmark: Benchmark, fold: Fold) -> str:

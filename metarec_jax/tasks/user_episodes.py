@@ -91,3 +91,8 @@ def hide_ids(unrated: Array, number: Array, key: Array, episode: Episode, fracti
         return examples._replace(x=examples.x._replace(id=jnp.where(hide, ids, examples.x.id)))
 
     return Episode(*map(exchange, episode, unrated_ids))
+
+
+def shift_ids(episode: Episode, by: Array) -> Episode:
+    """The episode with `by` [] added to all item ids."""
+    return Episode(*(part._replace(x=part.x._replace(id=part.x.id + by)) for part in episode))

@@ -8,7 +8,7 @@ import numpy as np
 
 from metarec_jax.data.table import DataError, Ratings
 from metarec_jax.tasks.splits import check_order
-from metarec_jax.tasks.user_episodes import EpisodeSizes, Order, draw_ratings, hide_ids, make_episode
+from metarec_jax.tasks.user_episodes import EpisodeSizes, Order, draw_ratings, hide_ids, make_episode, shift_ids
 from metarec_jax.types import Array, Episode, Tasks
 
 
@@ -20,6 +20,7 @@ class _TrainData(NamedTuple):
     rating: Array  # [R] float32
     content: Array  # [I, F] float32
     context: Array  # [U, G] float32
+    fold: Array  # [U] int32 fold of each training user, [0] where there are none
     num_unrated: Array  # [] int32 number of items without a training rating
     unrated: Array  # [I] int32 these items, then padding; [0] where no id is hidden
 
@@ -33,6 +34,7 @@ def training_tasks(
     order: Order = "random",
     unseen: float = 0.0,
     room: tuple[int, int] | None = None,
+    folds: np.ndarray | None = None,
 ) -> Tasks:
     """Training users as a task distribution on the device; every user is equally likely.
 
@@ -49,6 +51,8 @@ def training_tasks(
         alone, and the parameters of such ids fit an item without ratings.
       room: numbers of users and ratings that the arrays have room for, so that one compiled program serves several
         training parts of one table; None: as many as there are.
+      folds: [U] fold of each user. Item i of an episode of a user of fold f has the id f I + i then, for what is fitted
+        without each fold (`train.cross_fit`). None: ids are item numbers.
 
     Raises:
       DataError: time order without timestamps, or no user with two ratings.
@@ -68,6 +72,9 @@ def training_tasks(
         rating=filled(train.rating, rows),
         content=jnp.asarray(train.item_features.values),
         context=filled(train.user_features.values[users], width),
+        fold=filled(
+            np.zeros(0, np.int32) if folds is None else folds[users].astype(np.int32), width if folds is not None else 0
+        ),
         num_unrated=jnp.int32(len(unrated)),
         unrated=filled(unrated.astype(np.int32), train.num_items if unseen else 0),
     )
@@ -79,8 +86,8 @@ def training_tasks(
         rows = data.start[draw.user] + positions
         episode = make_episode(data, sizes, draw, data.item[rows], data.rating[rows])
         if unseen:
-            return hide_ids(data.unrated, data.num_unrated, jax.random.fold_in(key, 1), episode, unseen)
-        return episode
+            episode = hide_ids(data.unrated, data.num_unrated, jax.random.fold_in(key, 1), episode, unseen)
+        return episode if folds is None else shift_ids(episode, data.fold[draw.user] * train.num_items)
 
     return Tasks(data, sample)
 

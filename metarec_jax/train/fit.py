@@ -97,7 +97,7 @@ def fit(
       config: of the outer loop.
       key: of the starting parameters and of all steps.
       params: where to start; None: at random.
-      rates: multiples of the learning rate, by outermost name of the parameters.
+      rates: multiples of the learning rate, by names of parameters; see `optimisers.adam`.
       validate: parameters -> what is minimised, for example RMSE on validation tasks. None: there is nothing to stop
         early by, and the last parameters count.
       keep_last: whether the last parameters count, and not those of the best validation value.
@@ -115,7 +115,9 @@ def fit(
     run, root = start(learner, tasks, config, key, params=params, rates=rates, rows=rows)
     how: dict[str, Any] = {"root": root, "steps": config.total, "patience": config.patience, "validate": validate}
     if validate is None:
-        keep_last, how = True, how | {"patience": None, "validate": lambda params: 0.0}
+        keep_last, how = True, how | {"validate": lambda params: 0.0}
+    if keep_last:
+        how |= {"patience": None}
     run = proceed(steps, tasks, run, journal, **how)
     return Fitted(run.state.params if keep_last else run.best_params, run)
 

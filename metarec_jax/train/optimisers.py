@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -21,9 +22,9 @@ def adam(
 ) -> optax.GradientTransformation:
     """AdamW with a cosine schedule to 0 over `steps` and the meta-gradient's global norm clipped at `clip`.
 
-    `rates` multiply the learning rate of some of the parameters, by their outermost name: what starts from a fitted
-    model should move less than what starts from nothing. With `rows` tables of ids are trained by rows, with
-    `row_wise` at a third less memory: see `sparse_tables`.
+    `rates` multiply the learning rate of some of the parameters, by the innermost name on their path that is among
+    them: what starts from a fitted model should move less than what starts from nothing. With `rows` tables of ids are
+    trained by rows, with `row_wise` at a third less memory: see `sparse_tables`.
 
     Raises:
       ValueError: `row_wise` without `rows`.
@@ -33,8 +34,7 @@ def adam(
 
     def scaled(updates: Params, params: Params | None) -> Params:
         del params
-        own = rates or {}
-        return {name: optax.tree.scale(own.get(name, 1.0), part) for name, part in updates.items()}
+        return jax.tree_util.tree_map_with_path(lambda path, update: _rate(rates or {}, path) * update, updates)
 
     schedule = optax.schedules.cosine_decay_schedule(lr, steps)
     adamw = optax.adamw(schedule, weight_decay=weight_decay)
@@ -43,6 +43,12 @@ def adam(
         adamw = sparse_tables.with_rows(adamw, optax.chain(sparse_tables.scale_by_row_adam(row_wise=row_wise), *rest))
     parts = [optax.clip_by_global_norm(clip), adamw]
     return optax.chain(*parts, optax.stateless(scaled)) if rates else optax.chain(*parts)
+
+
+def _rate(rates: Mapping[str, float], path: tuple) -> float:
+    """That of a leaf at a path of `jax.tree_util`."""
+    names = [getattr(key, "key", getattr(key, "name", None)) for key in path]
+    return next((rates[name] for name in reversed(names) if name in rates), 1.0)
 
 
 def adam_at(lr: float, *, weight_decay: float = 0.0, clip: float = 10.0) -> optax.GradientTransformation:

@@ -50,7 +50,7 @@ def test_a_method_that_is_worse_than_the_mean_says_so_in_table_and_page(caplog):
     methods = [
         "constant",
         classical(worse, grid())._replace(name="worse"),
-        RECIPES["maml"].configured(inner_lr=30.0, steps=1, id_dim=2, width=4)._replace(name="far"),
+        RECIPES["maml_network"].configured(inner_lr=30.0, steps=1, id_dim=2, width=4)._replace(name="far"),
     ]
     store = Store()
     result = run(user_cold_start(shots=(0, 2), query=3), table, methods, store=store, progress=False)

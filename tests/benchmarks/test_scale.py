@@ -64,7 +64,7 @@ def test_columns_are_split_as_a_table_is(folder):
 
 def start(columns: Path, out: Path, *own: str) -> subprocess.Popen:
     """A process of the script."""
-    flags = ["--learner=protonet", "--steps=4", "--every=2", "--batch=8", "--id_tables=rows", f"--out={out}"]
+    flags = ["--learner=protonet_levels", "--steps=4", "--every=2", "--batch=8", "--id_tables=rows", f"--out={out}"]
     asks = ["--test=catalogue", "--test_users=9", "--items=300", "--support=5", "--query=5"]
     command = [sys.executable, "-m", "experiments.scale", f"--columns_dir={columns}", *flags, *asks, *own]
     variables = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
@@ -98,7 +98,9 @@ def test_two_processes_train_and_ask_from_columns_as_one_does(folder, tmp_path):
 def test_a_run_that_is_done_is_not_done_again(tmp_path):
     table = random_table(0, users=90, least=6)
     config = ScaleConfig(steps=4, every=2, batch=8, support=2, query=3, test="ratings", test_users=5)
-    first, again = (run(RECIPES["protonet"], table, config, FolderStore(tmp_path), progress=False) for _ in range(2))
+    first, again = (
+        run(RECIPES["protonet_levels"], table, config, FolderStore(tmp_path), progress=False) for _ in range(2)
+    )
     assert [point["step"] for point in first.results["history"]] == [2, 4] and first.results["resumed_at"] == 0
     assert again.results["history"] == first.results["history"] and again.results["resumed_at"] == 4
     jax.tree.map(np.testing.assert_array_equal, again.params, first.params)

@@ -14,11 +14,12 @@ from metarec_jax.baselines.bias import BIAS
 from metarec_jax.data.table import DataError
 from metarec_jax.eval.online import again, errors_by_bin, follow, replayed
 from metarec_jax.learners.closed_form.alpaca import alpaca
-from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.learners.gradient.maml import maml
 from metarec_jax.learners.metric.protonet import protonet_ratings
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import Encoder, RatingNet, TasteNet
+from metarec_jax.models.trust import ItemNoise
 from metarec_jax.ops.rows import map_rows
 from metarec_jax.priors.gp import fit
 from metarec_jax.tasks.hashing import in_time_order

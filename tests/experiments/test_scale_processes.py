@@ -14,7 +14,7 @@ import pytest
 from metarec_jax.train import checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
-FLAGS = ["--learner=maml", "--steps=40", "--every=10", "--deterministic"]
+FLAGS = ["--learner=maml_network", "--steps=40", "--every=10", "--deterministic"]
 PATIENCE = 240  # seconds
 
 

@@ -84,7 +84,7 @@ CASES = {
     "set without a dot": ([GOOD, "--set=lr=1"], ["--set=lr=1", "NAME.KEY=VALUE"]),
     "set unknown key": ([GOOD, "--set=maml.x=1"], ["--set", "maml has no 'x'", "inner_lr"]),
     "set not a number": ([GOOD, "--set=maml.inner_lr=abc"], ["--set", "maml.inner_lr='abc'", "float"]),
-    "set too small": ([GOOD, "--set=maml.width=0"], ["--set", "maml.width=0", "at least 1"]),
+    "set too small": ([GOOD, "--set=maml.rank=0"], ["--set", "maml.rank=0", "at least 1"]),
     "set not finite": ([GOOD, "--set=maml.outer_lr=nan"], ["--set", "maml.outer_lr=nan", "0 or above"]),
     "set negative": ([GOOD, "--set=maml.prior_count=-1"], ["--set", "maml.prior_count=-1", "0 or above"]),
     "set of a method not run": ([GOOD, "--learners=maml", "--set=ridge.dim=3"], ["'ridge' is not run", "maml"]),

@@ -19,9 +19,10 @@ from helpers import random_table
 from metarec_jax import objectives
 from metarec_jax.baselines import gp
 from metarec_jax.baselines.bias import BIAS
-from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import TasteNet
+from metarec_jax.models.trust import ItemNoise
 from metarec_jax.ops.rows import map_rows
 from metarec_jax.priors.gp import fit
 from metarec_jax.serve.export import compare, write_learner

@@ -23,7 +23,7 @@ from metarec_jax.train.store import Store
 from metarec_jax.train.sweep import fit_many, stack
 
 SMALL = {"id_dim": 4, "width": 8, "steps": 20}
-MAML = RECIPES["maml"]
+MAML = RECIPES["maml_network"]
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def trained(programs=None, seed=0, **changes):
         steps = train_steps(built.method, tasks.sample, config, built.rates, Sharding())
         programs = Programs(steps, partial(squared_errors, built.method))
     valid = fold.held_out("valid")
-    key, validate = stream(seed, "maml"), lambda params: float(rmse(programs, params, valid))
+    key, validate = stream(seed, "maml_network"), lambda params: float(rmse(programs, params, valid))
     return fit(built.method, tasks, config, key=key, validate=validate, steps=programs.steps).run
 
 
@@ -73,7 +73,7 @@ def test_several_runs_as_one_program_are_what_each_is_alone():
     for seed, changes in enumerate(several):
         own, config = hyperparameters(MAML, SMALL | changes)
         built = MAML.build(fold.tables["train"], **own)
-        begun.append(start(built.method, fold.tasks("train"), config, stream(seed, "maml")))
+        begun.append(start(built.method, fold.tasks("train"), config, stream(seed, "maml_network")))
     found = fit_many(
         programs.steps,
         fold.tasks("train").data,

@@ -16,8 +16,7 @@ to is learnt on held-out ratings of training users at every K; a kernel that is 
 learn this. The choice of items is most informative when ratings are few.
 
 Related: attentive neural processes (Kim 2019, arXiv:1901.05761), R2-D2 (Bertinetto 2019, arXiv:1805.08136), SVD++
-(Koren 2008). New layers need about ten times the learning rate of the features, which are good from the start (see
-`RATES`).
+(Koren 2008).
 """
 
 import flax.linen as nn
@@ -30,20 +29,23 @@ from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.similarity import attend_or_none, unit
 from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
 
-# Factors of the outer learning rate, by part of the parameters.
-RATES = {"net": 0.1, "log_noise": 0.1, "prior": 0.2, "item_noise": 0.3, "attention": 1.0}
-
 
 class Keys(nn.Module):
-    """(x of [N, ...], features [N, D]) -> unit vectors [N, dim], whose cosine is the similarity of two candidates."""
+    """(x of [N, ...], features [N, D]) -> unit vectors [N, dim], whose cosine is the similarity of two candidates.
+
+    They are a linear map of a table of `width` numbers a candidate, such as the spectral axes of who rated what
+    (`priors.choice`), plus one of features and content that is 0 at first.
+    """
 
     num_ids: int
     dim: int = 16
+    width: int = 32
 
     @nn.compact
     def __call__(self, x: Inputs, features: Array) -> Array:
-        own = IdTable(self.num_ids, self.dim, name="id_key")(x.id)
-        return unit(own + nn.Dense(self.dim, name="described")(jnp.concatenate([features, x.content], -1)))
+        described = nn.Dense(self.dim, use_bias=False, kernel_init=nn.initializers.zeros, name="described")
+        own = nn.Dense(self.dim, use_bias=False, name="mix")(IdTable(self.num_ids, self.width, name="id_key")(x.id))
+        return unit(own + described(jnp.concatenate([features, x.content], -1)))
 
 
 def attentive_ridge(

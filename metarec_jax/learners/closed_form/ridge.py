@@ -12,15 +12,14 @@ Koren 2008).
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metarec_jax.models.recommender import IdTable
+from metarec_jax.learners.closed_form.linear_taste import LinearTaste
 from metarec_jax.objectives import Objective, query_loss
 from metarec_jax.ops.linear import absorb, relax, ridge_covariance, ridge_weights
-from metarec_jax.types import Array, Episode, Examples, Fast, Inputs, Learner, Params
+from metarec_jax.types import Array, Episode, Examples, Fast, Learner, Params
 
 
 def ridge(
@@ -37,55 +36,26 @@ def ridge(
       net: Flax module from x of [N, ...] to (features [N, D], prior mean [N]), for example `TasteNet`.
       objective: masked loss on the query, for example `objectives.squared_error`.
       noise: initial noise variance, in squared units of y; learnt.
-      prior: Flax module from the support's (x, mask) to a prior mean [D] of the weights, for example `ChoicePrior`. It
-        does not see y. It is `expect` of a `summary`, and summaries of two sets of examples add up. None: 0.
-      item_noise: Flax module from x of [N, ...] to [N], the log of a rating's noise variance over the usual one, for
-        example `ItemNoise`. None: 0.
+      prior, item_noise: see `linear_taste.LinearTaste`.
     """
 
-    def init(key: Array, episode: Episode) -> Params:
-        support = episode.support
-        params = {"net": net.init(key, support.x)["params"], "log_noise": jnp.log(jnp.float32(noise))}
-        if prior is not None:
-            params["prior"] = prior.init(key, support.x, support.mask)["params"]
-        if item_noise is not None:
-            params["item_noise"] = item_noise.init(key, support.x)["params"]
-        return params
+    parts = LinearTaste(net, prior, item_noise)
 
-    def predict(fast: Fast, x) -> Array:
-        features, mean = net.apply({"params": fast["net"]}, x)
-        return mean + features @ fast["weights"]
+    def init(key: Array, episode: Episode) -> Params:
+        return parts.init(key, episode, noise)
 
     def variance(fast: Fast, x) -> Array:
-        features, _ = net.apply({"params": fast["net"]}, x)
+        features, _ = parts.features(fast, x)
         return parts.noise_variance(fast, x) + jnp.sum(features @ fast["covariance"] * features, -1)
 
-    parts = _Parts(net, prior, item_noise)
     adapt, update = partial(_adapt, parts), partial(_update, parts)
-    return Learner(init, adapt, predict, query_loss(adapt, predict, objective), variance, update, _forget)
+    loss = query_loss(adapt, parts.predict, objective)
+    return Learner(init, adapt, parts.predict, loss, variance, update, _forget)
 
 
-class _Parts(NamedTuple):
-    """The modules of a ridge head."""
-
-    net: nn.Module
-    prior: nn.Module | None
-    item_noise: nn.Module | None
-
-    def apply_prior(self, fast: Fast, method: str, *arguments) -> Array:
-        return self.prior.apply({"params": fast["prior"]}, *arguments, method=method)
-
-    def noise_variance(self, fast: Fast, x) -> Array:
-        own = 0.0 if self.item_noise is None else self.item_noise.apply({"params": fast["item_noise"]}, x)
-        return jnp.exp(fast["log_noise"] + own)
-
-
-def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
-    features, mean = parts.net.apply({"params": params["net"]}, support.x)
-    fast = params | {"expected": jnp.zeros(features.shape[-1], features.dtype)}
-    if parts.prior is not None:
-        summary = parts.apply_prior(params, "summary", support.x, support.mask)
-        fast |= {"summary": summary, "expected": parts.apply_prior(params, "expect", summary)}
+def _adapt(parts: LinearTaste, params: Params, support: Examples) -> Fast:
+    features, mean = parts.features(params, support.x)
+    fast = params | parts.expecting(params, support, features.shape[-1])
     noise, expected = parts.noise_variance(params, support.x), fast["expected"]
     own = ridge_weights(features, support.y - mean - features @ expected, support.mask, noise)
     covariance = ridge_covariance(features, support.mask, noise)
@@ -94,8 +64,8 @@ def _adapt(parts: _Parts, params: Params, support: Examples) -> Fast:
     return fast | {"weights": expected + own, "covariance": covariance} | slope
 
 
-def _update(parts: _Parts, fast: Fast, new: Examples) -> Fast:
-    features, mean = parts.net.apply({"params": fast["net"]}, new.x)
+def _update(parts: LinearTaste, fast: Fast, new: Examples) -> Fast:
+    features, mean = parts.features(fast, new.x)
     before, noise = fast["covariance"], parts.noise_variance(fast, new.x)
     if parts.prior is not None:
         summary = fast["summary"] + parts.apply_prior(fast, "summary", new.x, new.mask)
@@ -113,16 +83,6 @@ def _forget(fast: Fast, fraction: Array) -> Fast:
     weights, covariance = relax(fast["weights"], fast["covariance"], fast["expected"], prior_covariance, fraction)
     slope = {"slope": prior_covariance + fraction * (fast["slope"] - prior_covariance)} if "slope" in fast else {}
     return fast | {"weights": weights, "covariance": covariance} | slope
-
-
-class ItemNoise(nn.Module):
-    """x of [N, ...] -> [N], the log of the noise variance of the item's ratings over the usual one; 0 at first."""
-
-    num_ids: int
-
-    @nn.compact
-    def __call__(self, x: Inputs) -> Array:
-        return IdTable(self.num_ids, 1, scale=0.0, name="id_item_noise")(x.id)[:, 0]
 
 
 def from_gaussian_process(params: Params, fitted: Params, mean: float, content: Array) -> Params:

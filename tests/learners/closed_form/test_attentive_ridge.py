@@ -8,9 +8,10 @@ from learner_table import ITEMS, taste_net
 
 from metarec_jax import objectives
 from metarec_jax.data.synthetic.gaussian_world import make_world
-from metarec_jax.learners.closed_form.attentive_ridge import RATES, Keys, attentive_ridge
-from metarec_jax.learners.closed_form.ridge import ItemNoise, ridge
+from metarec_jax.learners.closed_form.attentive_ridge import Keys, attentive_ridge
+from metarec_jax.learners.closed_form.ridge import ridge
 from metarec_jax.models.choice import STATISTICS, ChoicePrior
+from metarec_jax.models.trust import ItemNoise
 from metarec_jax.priors.choice import choice_vectors
 from metarec_jax.train.optimisers import adam
 from metarec_jax.types import Episode, Examples, Inputs
@@ -30,7 +31,7 @@ def task(seed: int = 0) -> Episode:
 
 
 def build(**settings):
-    rule = attentive_ridge(taste_net(), objectives.squared_error, keys=Keys(ITEMS, 4), **settings)
+    rule = attentive_ridge(taste_net(), objectives.squared_error, keys=Keys(ITEMS, 4, width=4), **settings)
     return rule, jax.jit(rule.init)(jax.random.key(0), task())
 
 
@@ -48,8 +49,7 @@ def test_attention_adds_the_weighted_residuals():
     """With one rating and keys alike, e^s / (e^s + e^null) of what the ridge head leaves of it is added, times the
     gate."""
     rule, params = build(sharpness=2.0, null=0.5)
-    alike = jax.tree.map(jnp.zeros_like, params["attention"]["keys"])
-    alike["described"]["bias"] = jnp.ones(4)
+    alike = params["attention"]["keys"] | {"id_key": {"table": jnp.ones((ITEMS, 4))}}
     params["attention"] |= {"keys": alike, "gate": jnp.float32(0.7)}
     head = ridge(taste_net(), objectives.squared_error)
     episode = task()
@@ -70,7 +70,7 @@ def test_a_noisy_rating_counts_less():
     items = np.asarray(episode.support.x.id)
     table = np.zeros((ITEMS, 1), np.float32)
     table[items[:3], 0] = [0.4, -0.3, 1.0]
-    noisy = params | {"item_noise": {"id_item_noise": {"table": jnp.asarray(table)}}}
+    noisy = params | {"item_noise": params["item_noise"] | {"id_item_noise": {"table": jnp.asarray(table)}}}
     features, mean = taste_net().apply({"params": params["net"]}, episode.support.x)
     noise = np.exp(float(params["log_noise"]) + table[items, 0])
     gain = features.T @ np.linalg.inv(features @ features.T + np.diag(noise))
@@ -79,7 +79,7 @@ def test_a_noisy_rating_counts_less():
     table[items[0], 0] = 30.0
     without = episode.support._replace(mask=episode.support.mask.at[0].set(0.0))
     left_out = rule.adapt(noisy, without)["weights"]
-    extreme = params | {"item_noise": {"id_item_noise": {"table": jnp.asarray(table)}}}
+    extreme = params | {"item_noise": params["item_noise"] | {"id_item_noise": {"table": jnp.asarray(table)}}}
     np.testing.assert_allclose(rule.adapt(extreme, episode.support)["weights"], left_out, atol=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_only_what_is_alike_is_listened_to():
     episode = task()
     table = np.tile([-1.0, 0.0, 0.0, 0.0], (ITEMS, 1))
     table[[int(episode.support.x.id[3]), int(episode.query.x.id[1])]] = [1.0, 0.0, 0.0, 0.0]
-    keys = jax.tree.map(jnp.zeros_like, params["attention"]["keys"]) | {"id_key": {"table": jnp.float32(table)}}
+    keys = params["attention"]["keys"] | {"id_key": {"table": jnp.float32(table)}, "mix": {"kernel": jnp.eye(4)}}
     params["attention"] |= {"keys": keys, "gate": jnp.float32(1.0)}
     fast = rule.adapt(params, episode.support)
     silent = rule.predict(fast | {"attention": params["attention"] | {"gate": jnp.float32(0.0)}}, episode.query.x)
@@ -139,9 +139,9 @@ def test_more_axes_than_there_are_leave_zeros(table):
 
 
 def test_rates_scale_the_steps_of_their_parts():
-    """Adam's first step is the learning rate in every coordinate, here times the part's rate."""
-    params = {name: jnp.ones(3) for name in [*RATES, "other"]}
-    optimiser = adam(0.1, 1000, rates=RATES)
+    """Adam's first step is the learning rate in every coordinate, here times the rate of the innermost name."""
+    params = {"own": jnp.ones(3), "part": {"own": jnp.ones(2), "other": jnp.ones(2)}, "other": jnp.ones(1)}
+    optimiser = adam(0.1, 1000, rates={"own": 0.2, "part": 0.5})
     updates, _ = optimiser.update(jax.tree.map(jnp.ones_like, params), optimiser.init(params), params)
-    for name, update in updates.items():
-        np.testing.assert_allclose(update, -0.1 * RATES.get(name, 1.0), rtol=1e-4)
+    expected = {"own": 0.2, "part": {"own": 0.2, "other": 0.5}, "other": 1.0}
+    jax.tree.map(lambda update, rate: np.testing.assert_allclose(update, -0.1 * rate, rtol=1e-4), updates, expected)
