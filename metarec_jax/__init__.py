@@ -5,7 +5,7 @@
     result = mr.benchmarks.run(
         mr.benchmarks.user_cold_start(shots=(0, 5, 10)),
         mr.data.load("ml-100k"),
-        [mr.recipes.attentive_ridge(rank=16), mr.recipes.maml(inner_lr=0.1), mr.recipes.gp()],
+        [mr.recipes.attentive_ridge(rank=16), mr.recipes.maml(inner_lr=3.0), mr.recipes.gp()],
         seeds=range(3),
     )
     print(result.table("rmse"))

@@ -153,7 +153,13 @@ class Measured(NamedTuple):
             settings |= {(name, k): each for name in names for k, each in outcome.info["settings"].items()}
         scores = [score for own in self.outcomes.values() for score in scores_of(self.benchmark, own)]
         rows = result_rows(scores, self.benchmark.metrics, self.benchmark.same_query)
-        return [row | {"settings": settings[row["name"], str(row["shots"])]} for row in rows]
+        starts = {recipe.name: recipe.start for recipe in self.recipes if recipe.kind == "learner"}
+        return [
+            row
+            | {"settings": settings[row["name"], str(row["shots"])]}
+            | ({"start": starts[row["name"]]} if row["name"] in starts else {})
+            for row in rows
+        ]
 
     def warnings(self) -> list[str]:
         """Sentences: what a reader of the figures has to know."""

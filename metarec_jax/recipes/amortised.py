@@ -13,7 +13,7 @@ from metarec_jax.learners.amortised.tanp import tanp
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import from_fits
+from metarec_jax.recipes.start import PROCESS, from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -76,8 +76,8 @@ SPACE = {
 }
 PROCESS_SPACE = SPACE | {"count": Between(1.0, 20.0), "width": OneOf((32, 64))}
 RECIPES: dict[str, Recipe] = {
-    "cnp": Recipe(partial(build_process, cnp), FROM_GP, space=PROCESS_SPACE),
-    "anp": Recipe(partial(build_process, anp), FROM_GP, space=PROCESS_SPACE),
-    "tanp": Recipe(build_tanp, FROM_GP, space=PROCESS_SPACE | {"kl_weight": Between(0.01, 1.0)}),
-    "set_transformer": Recipe(build_set_transformer, FROM_GP, space=SPACE | {"blocks": Between(1, 3)}),
+    "cnp": Recipe(partial(build_process, cnp), FROM_GP, start=PROCESS, space=PROCESS_SPACE),
+    "anp": Recipe(partial(build_process, anp), FROM_GP, start=PROCESS, space=PROCESS_SPACE),
+    "tanp": Recipe(build_tanp, FROM_GP, start=PROCESS, space=PROCESS_SPACE | {"kl_weight": Between(0.01, 1.0)}),
+    "set_transformer": Recipe(build_set_transformer, FROM_GP, start=PROCESS, space=SPACE | {"blocks": Between(1, 3)}),
 }

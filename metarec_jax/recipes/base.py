@@ -53,6 +53,7 @@ class Recipe(NamedTuple):
     stages: tuple[Stage, ...] = ONE_STAGE
     grid: tuple[dict[str, Any], ...] = ({},)  # of a classical method: what validation tasks choose among at every K
     output: str = "rating"  # or "score", whose order alone means something, or "class"
+    start: str = "random weights"  # what training starts from, for people
     transductive: bool = False  # whether the prediction for a query depends on the other queries
     name: str = ""  # in tables
     changes: tuple[tuple[str, Any], ...] = ()  # of the defaults

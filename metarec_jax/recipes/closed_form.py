@@ -13,7 +13,7 @@ from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.trust import ItemNoise
 from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import RANK_SPACE, TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, RANK_SPACE, TRUST, TRUST_SPACE, from_fits
 from metarec_jax.types import Learner
 
 
@@ -90,18 +90,20 @@ def build_alpaca(train: Ratings, *, rank: int = 32) -> Built:
 
 
 RECIPES: dict[str, Recipe] = {
-    "ridge": Recipe(build_ridge, TRUST, space=TRUST_SPACE),
-    "logistic": Recipe(build_logistic, TRUST, space=RANK_SPACE),
+    "ridge": Recipe(build_ridge, TRUST, start=PROCESS, space=TRUST_SPACE),
+    "logistic": Recipe(build_logistic, TRUST, start=PROCESS, space=RANK_SPACE),
     "deep_kernel": Recipe(
         build_deep_kernel,
         TRUST,
+        start=PROCESS,
         space=RANK_SPACE
         | {"rbf": Between(0.005, 0.3), "length": Between(0.1, 3.0), "predictive": OneOf((0.0, 0.5, 1.0))},
     ),
-    "alpaca": Recipe(build_alpaca, TRUST, space=RANK_SPACE),
+    "alpaca": Recipe(build_alpaca, TRUST, start=PROCESS, space=RANK_SPACE),
     "attentive_ridge": Recipe(
         build_attentive_ridge,
         TRUST,
+        start=PROCESS,
         space=TRUST_SPACE | {"key_dim": OneOf((8, 16, 32)), "sharpness": Between(2.0, 10.0)},
     ),
 }

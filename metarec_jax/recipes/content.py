@@ -88,6 +88,7 @@ RECIPES: dict[str, Recipe] = {
     "multimodal_ridge": Recipe(
         partial(build_multimodal_ridge, None),
         Config(outer_lr=1e-3, weight_decay=0.3, steps=1500, patience=600),
+        start="a Gaussian process",
         space={
             "outer_lr": Between(2e-4, 3e-3),
             "weight_decay": Between(1e-3, 1.0),
@@ -99,6 +100,7 @@ RECIPES: dict[str, Recipe] = {
     "history_ridge": Recipe(
         build_history_ridge,
         Config(outer_lr=1e-3, weight_decay=0.3, steps=1000, patience=600),
+        start="a Gaussian process",
         space={
             "outer_lr": Between(2e-4, 3e-3),
             "weight_decay": Between(1e-3, 1.0),

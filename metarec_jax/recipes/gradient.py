@@ -30,7 +30,7 @@ from metarec_jax.params import Path, named
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe, rating_net
 from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -154,16 +154,19 @@ SPACE = TRUST_SPACE | {"inner_lr": Between(1.0, 10.0), "inner_steps": Between(3,
 RECIPES: dict[str, Recipe] = {
     "transfer": Recipe(partial(build_on_network, transfer), kind="baseline", space=NETWORK_SPACE),
     "maml_network": Recipe(partial(build_on_network, maml), space=NETWORK_SPACE),
-    "maml": Recipe(partial(build_on_taste, maml), TRUST, space=SPACE),
-    "fomaml": Recipe(partial(build_on_taste, partial(maml, first_order=True)), TRUST, space=SPACE),
-    "meta_sgd": Recipe(partial(build_on_taste, meta_sgd), TRUST, space=SPACE),
-    "maml_plus_plus": Recipe(build_maml_plus_plus, TRUST, space=SPACE | {"anneal_steps": OneOf((1, 50, 100, 200))}),
+    "maml": Recipe(partial(build_on_taste, maml), TRUST, start=PROCESS, space=SPACE),
+    "fomaml": Recipe(partial(build_on_taste, partial(maml, first_order=True)), TRUST, start=PROCESS, space=SPACE),
+    "meta_sgd": Recipe(partial(build_on_taste, meta_sgd), TRUST, start=PROCESS, space=SPACE),
+    "maml_plus_plus": Recipe(
+        build_maml_plus_plus, TRUST, start=PROCESS, space=SPACE | {"anneal_steps": OneOf((1, 50, 100, 200))}
+    ),
     "imaml": Recipe(
         build_imaml,
         TRUST,
+        start=PROCESS,
         space=SPACE | {"lam": Between(0.02, 0.3), "inner_lr": Between(0.5, 3.0), "inner_steps": Between(10, 40)},
     ),
-    "cavia": Recipe(build_cavia, TRUST, space=SPACE),
+    "cavia": Recipe(build_cavia, TRUST, start=PROCESS, space=SPACE),
     "reptile": Recipe(  # one step would be joint training; few tasks, for each moves a copy of all tables of ids
         partial(build_on_network, reptile, inner_lr=0.02, inner_steps=2),
         Config(weight_decay=0.1, batch=32),

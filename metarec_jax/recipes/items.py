@@ -16,7 +16,7 @@ from metarec_jax.learners.items.mwuf import mwuf
 from metarec_jax.models.recommender import TasteNet
 from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import from_fits
+from metarec_jax.recipes.start import PROCESS, from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -114,12 +114,13 @@ SPACE = {
 }
 STEP_SPACE = SPACE | {"inner_lr": Between(0.5, 6.0), "inner_steps": Between(1, 5), "prior_count": Between(2.0, 20.0)}
 RECIPES: dict[str, Recipe] = {
-    "metaemb": Recipe(build_metaemb, FROM_GP, space=STEP_SPACE | {"cold_weight": Between(0.01, 0.5)}),
-    "mwuf": Recipe(build_mwuf, FROM_GP, space=STEP_SPACE | {"raters_count": Between(1.0, 20.0)}),
-    "dropoutnet": Recipe(build_dropoutnet, FROM_GP, space=SPACE | {"drop": OneOf((0.0, 0.1, 0.3, 0.5))}),
+    "metaemb": Recipe(build_metaemb, FROM_GP, start=PROCESS, space=STEP_SPACE | {"cold_weight": Between(0.01, 0.5)}),
+    "mwuf": Recipe(build_mwuf, FROM_GP, start=PROCESS, space=STEP_SPACE | {"raters_count": Between(1.0, 20.0)}),
+    "dropoutnet": Recipe(build_dropoutnet, FROM_GP, start=PROCESS, space=SPACE | {"drop": OneOf((0.0, 0.1, 0.3, 0.5))}),
     "clcrec": Recipe(
         build_clcrec,
         FROM_GP,
+        start=PROCESS,
         space=SPACE
         | {"contrast": Between(0.003, 0.3), "balance": Between(0.0, 1.0, log=False), "temperature": Between(0.1, 2.0)},
     ),

@@ -13,7 +13,7 @@ from metarec_jax.models.trust import TrustedTaste
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe
 from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -77,7 +77,7 @@ DECAYED = Config(weight_decay=0.5)
 SPACE = OUTER_SPACE | {"weight_decay": Between(1e-3, 2.0), "dim": OneOf((16, 32, 64))}
 COUNT_SPACE = SPACE | {"prior_count": Between(0.5, 20.0)}
 RECIPES: dict[str, Recipe] = {
-    "protonet": Recipe(build_protonet, TRUST, space=TRUST_SPACE | {"rounds": Between(1, 5)}),
+    "protonet": Recipe(build_protonet, TRUST, start=PROCESS, space=TRUST_SPACE | {"rounds": Between(1, 5)}),
     "protonet_levels": Recipe(build_protonet_levels, space=OUTER_SPACE | {"prior_count": Between(0.5, 20.0)}),
     "matching": Recipe(
         build_matching,

@@ -130,6 +130,7 @@ RECIPES: dict[str, Recipe] = {
         },
         stages=RATED_FIRST,
         output="score",
+        start="EASE",
     ),
     "neighbour_encoder": Recipe(
         build_neighbour_encoder,
@@ -144,5 +145,6 @@ RECIPES: dict[str, Recipe] = {
         },
         stages=RATED_FIRST,
         output="score",
+        start="EASE",
     ),
 }

@@ -29,6 +29,7 @@ from metarec_jax.types import Array, Learner, Params
 RATES = {"prior": 0.06, "keys": 0.1}
 RANK_SPACE = {"outer_lr": Between(2e-3, 3e-2), "weight_decay": Between(0.05, 3.0), "rank": OneOf((16, 32, 48))}
 TRUST_SPACE = RANK_SPACE | {"shrink": OneOf((30.0, 50.0, 100.0, 200.0))}
+PROCESS = "a Gaussian process, cross-fitted"  # `Recipe.start`
 TRUST = Config(outer_lr=1e-2, weight_decay=0.5, steps=1000, patience=1000, episodes=50)
 
 

@@ -46,7 +46,7 @@ def html_page(results: Results) -> str:
         columns=table.columns(results),
         metrics=[_metric_part(results, metric) for metric in r.metrics(results)],
         facts=_facts(results),
-        summary=_summary(results),
+        summary=_summary(results) + table.starts(results),
         settings=_settings(results),
         picture=picture,
         environment={key: _text(value) for key, value in results["environment"].items()},

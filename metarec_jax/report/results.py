@@ -9,6 +9,7 @@ Layout (schema 1), JSON all through; null is "undefined", NaN is never written:
     seeds        [0, ...]
     rows         one a (name, shots):
       name, kind ("learner" or "baseline"), shots (K, or "all"), settings {...}
+      start      learners: what training starts from, for people; may be missing
       metrics    {metric: {mean, low, high, tasks, undefined, per_seed: [...]}}
       versus     learners: {"baseline": name, metric: {difference, low, high, p}} against the best baseline
                  at this K; a metric in which another one is best names its own "baseline" beside the four

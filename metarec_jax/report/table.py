@@ -113,7 +113,7 @@ def text_table(results: Results, metric: str = "rmse") -> str:
     named = [f"{k}, {name}" for k, name in zip(ks, opponents(results, metric), strict=True)]
     good = "negative" if by_name(metric).lower_is_better else "positive"
     note = f"difference in {by_name(metric).label} [95% interval], {good} is better, = not significant"
-    blocks = [_main_block(results, metric)]
+    blocks = [_main_block(results, metric) + starts(results)]
     for title, against, heads in (
         ("Against the best baseline", "versus", named),
         ("What adaptation adds, against the same learner at K = 0", "adaptation", ks),
@@ -124,6 +124,15 @@ def text_table(results: Results, metric: str = "rmse") -> str:
     if warnings := results.get("warnings"):
         blocks.append([f"warning: {warning}" for warning in warnings])
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
+
+
+def starts(results: Results) -> list[str]:
+    """What learners start from, one sentence a kind."""
+    of_kind: dict[str, list[str]] = {}
+    for row in results["rows"]:
+        if row.get("start") and row["name"] not in of_kind.setdefault(row["start"], []):
+            of_kind[row["start"]].append(row["name"])
+    return [f"From {start}: {', '.join(names)}." for start, names in of_kind.items()]
 
 
 def _main_block(results: Results, metric: str) -> list[str]:

@@ -281,3 +281,13 @@ def test_a_trained_baseline_looks_like_a_baseline_in_the_learning_curves():
 
 def test_figure_without_anything_still_draws():
     assert plots.png(plots.curves_figure(make_results() | {"rows": [], "curves": {}}))
+
+
+def test_the_table_and_the_page_say_what_learners_start_from():
+    results = make_results()
+    assert "From " not in table.text_table(results)
+    for row in results["rows"]:
+        if row["kind"] == "learner":
+            row["start"] = "a <b>fit</b>"
+    assert "\nFrom a <b>fit</b>: ridge.\n" in table.text_table(results)
+    assert "From a &lt;b&gt;fit&lt;/b&gt;: ridge." in html.html_page(results)
