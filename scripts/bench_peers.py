@@ -85,7 +85,7 @@ def recommendation(train: Ratings, options: Options) -> Work:
 
 def sinusoid(options: Options) -> Work:
     """The sinusoid experiment's MAML."""
-    recipe = RECIPES["maml_network"]
+    recipe = RECIPES["maml"]
     own, outer = hyperparameters(recipe)
     tasks = sinusoids(support=options.support, query=TRAINING_QUERY)
     inner = {"inner_lr": own["lr"], "prior_count": 0.0}

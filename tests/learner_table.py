@@ -228,6 +228,7 @@ COVERED_BY = {
     "amortised/anp": "learners/amortised/test_base.py",
     "amortised/cnp": "learners/amortised/test_base.py",
     "amortised/set_transformer": "learners/amortised/test_base.py",
+    "closed_form/linear_taste": "learners/closed_form/test_ridge.py",
     "gradient/feature_conditioned": "learners/gradient/test_paml.py",
     "gradient/proto_maml": "learners/closed_form/test_r2d2.py",
     "gradient/transfer": "learners/gradient/test_reptile.py",

@@ -151,8 +151,8 @@ def kept(benchmark: Benchmark, name: str, built: Built, params: Params, held_out
     metric = benchmark.validating(built.method.output)
 
     def values(params: Params) -> np.ndarray:
-        found = (benchmark.measure(name, built.method, params, at_k, (metric,)) for at_k in held_out.values())
-        return metric.sign * np.concatenate([own[metric.name] for own in found])
+        measured = (benchmark.measure(name, built.method, params, at_k, (metric,)) for at_k in held_out.values())
+        return metric.sign * np.concatenate([values[metric.name] for values in measured])
 
     worse, owner = values(params) - values(built.params), np.concatenate([at_k.users for at_k in held_out.values()])
     defined = np.isfinite(worse)

@@ -58,27 +58,10 @@ def training_tasks(
       DataError: time order without timestamps, or no user with two ratings.
     """
     check_order(train, order)
-    unrated = np.flatnonzero(np.bincount(train.item, minlength=train.num_items) == 0)
-    counts = np.diff(train.user_offsets)
-    users = np.flatnonzero(counts >= 2)
+    users = np.flatnonzero(np.diff(train.user_offsets) >= 2)
     if len(users) == 0:
         raise DataError(f"{train.name}: no training user has two ratings, so only methods without training can run.")
-    width, rows = room or (len(users), len(train.rating))
-    data = _TrainData(
-        users=jnp.int32(len(users)),
-        start=filled(train.user_offsets[users].astype(np.int32), width),
-        count=filled(counts[users].astype(np.int32), width),
-        item=filled(train.item, rows),
-        rating=filled(train.rating, rows),
-        content=jnp.asarray(train.item_features.values),
-        context=filled(train.user_features.values[users], width),
-        fold=filled(
-            np.zeros(0, np.int32) if folds is None else folds[users].astype(np.int32), width if folds is not None else 0
-        ),
-        num_unrated=jnp.int32(len(unrated)),
-        unrated=filled(unrated.astype(np.int32), train.num_items if unseen else 0),
-    )
-
+    data = _on_device(train, users, room or (len(users), len(train.rating)), unseen > 0, folds)
     sizes = EpisodeSizes(support, query, vary_support, order)
 
     def sample(data: _TrainData, key: Array) -> Episode:
@@ -90,6 +73,26 @@ def training_tasks(
         return episode if folds is None else shift_ids(episode, data.fold[draw.user] * train.num_items)
 
     return Tasks(data, sample)
+
+
+def _on_device(
+    train: Ratings, users: np.ndarray, room: tuple[int, int], hides: bool, folds: np.ndarray | None
+) -> _TrainData:
+    """The data of these users; `hides`: whether ids are hidden."""
+    unrated = np.flatnonzero(np.bincount(train.item, minlength=train.num_items) == 0)
+    width, rows = room
+    return _TrainData(
+        users=jnp.int32(len(users)),
+        start=filled(train.user_offsets[users].astype(np.int32), width),
+        count=filled(np.diff(train.user_offsets)[users].astype(np.int32), width),
+        item=filled(train.item, rows),
+        rating=filled(train.rating, rows),
+        content=jnp.asarray(train.item_features.values),
+        context=filled(train.user_features.values[users], width),
+        fold=jnp.zeros(0, jnp.int32) if folds is None else filled(folds[users], width),
+        num_unrated=jnp.int32(len(unrated)),
+        unrated=filled(unrated.astype(np.int32), train.num_items if hides else 0),
+    )
 
 
 def filled(values: np.ndarray, rows: int) -> Array:

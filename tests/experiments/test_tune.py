@@ -17,7 +17,7 @@ from metarec_jax.benchmarks import user_cold_start as cold_users
 from metarec_jax.data.io.ratings_file import read_ratings
 from metarec_jax.recipes import RECIPES
 from metarec_jax.recipes.base import classical, hyperparameters
-from metarec_jax.recipes.metric import build_protonet
+from metarec_jax.recipes.metric import build_protonet_levels
 from metarec_jax.recipes.space import Between
 from metarec_jax.report import results
 from metarec_jax.search import study as search
@@ -27,7 +27,7 @@ from metarec_jax.tasks.splits import split_users
 TRIALS, STEPS = 3, 20
 
 
-NAMES = ["user_mean", "popularity", "protonet"]  # a rating, a score, a learner
+NAMES = ["user_mean", "popularity", "protonet_levels"]  # a rating, a score, a learner
 
 
 TASKS = ["--shots=0,4", "--query=3"]
@@ -39,9 +39,9 @@ SPACE = {"outer_lr": Between(3e-3, 3e-2), "prior_count": Between(0.5, 20.0)}
 @pytest.fixture(scope="module", autouse=True)
 def small():
     """A small network, and a grid that leaves a trial to the sampler."""
-    build = partial(build_protonet, id_dim=4, width=8)
+    build = partial(build_protonet_levels, id_dim=4, width=8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "protonet", RECIPES["protonet"]._replace(build=build, space=SPACE))
+        patch.setitem(RECIPES, "protonet_levels", RECIPES["protonet_levels"]._replace(build=build, space=SPACE))
         patch.setitem(RECIPES, "user_mean", RECIPES["user_mean"]._replace(grid=({"shrink": 2.0},)))
         yield
 
@@ -80,7 +80,7 @@ def ratings(tmp_path_factory) -> Path:
 
 def tuning(ratings: Path, names: list[str] = NAMES) -> list[str]:
     arguments = [f"--ratings={ratings}", f"--methods={','.join(names)}", f"--trials={TRIALS}", *TASKS]
-    return arguments + ([f"--steps={STEPS}"] if "protonet" in names else [])
+    return arguments + ([f"--steps={STEPS}"] if "protonet_levels" in names else [])
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def finished(ratings, tmp_path_factory) -> Path:
                 assert stop_at and not (folder / "tuned.json").exists()
     # Popularity has two settings only: its third trial is free.
     assert runs[0] == ["user_mean"] * 3
-    assert runs[1] == ["user_mean", "popularity", "popularity", "protonet", "protonet"]
-    assert runs[2] == ["protonet"] * 2
+    assert runs[1] == ["user_mean", "popularity", "popularity", "protonet_levels", "protonet_levels"]
+    assert runs[2] == ["protonet_levels"] * 2
     return folder
 
 
@@ -119,7 +119,7 @@ def test_every_method_has_the_same_number_of_trials_and_starts_from_its_defaults
         assert method["trials"] == found["trials"] == TRIALS and method["diverged"] == 0
         sign = -1 if name == "popularity" else 1
         assert method["metric"] == ("ndcg@5" if name == "popularity" else "rmse")
-        assert set(method["tuned"]) == set(method["default"]) == ({"mean"} if name == "protonet" else {"0", "4"})
+        assert set(method["tuned"]) == set(method["default"]) == ({"mean"} if name == "protonet_levels" else {"0", "4"})
         for k, entry in method["tuned"].items():
             assert sign * entry["value"] <= sign * method["default"][k]
             space = RECIPES[name].space
@@ -193,18 +193,18 @@ def test_the_main_job_runs_with_tuned_settings_and_finds_their_validation_value(
     finished, ratings, tmp_path, caplog, capsys
 ):
     tuned = content(finished)["methods"]
-    methods = ["--learners=protonet", "--baselines=user_mean,popularity,constant"]
+    methods = ["--learners=protonet_levels", "--baselines=user_mean,popularity,constant"]
     file = f"--tuned={finished / 'tuned.json'}"
     with caplog.at_level(logging.INFO, logger="absl"):
         found = main_job(ratings, tmp_path / "work", *methods, file, f"--steps={STEPS}")
     assert "does not name constant: default settings" in caplog.text
     assert "was tuned on one split" not in capsys.readouterr().out
-    best = tuned["protonet"]["tuned"]["mean"]
+    best = tuned["protonet_levels"]["tuned"]["mean"]
     for k in (0, 4):
         assert found["user_mean", k] == tuned["user_mean"]["tuned"][str(k)]["settings"]
         assert found["popularity", k] == tuned["popularity"]["tuned"][str(k)]["settings"]
-        assert found["protonet", k] | best["settings"] == found["protonet", k]
-    curve = results.read_json(tmp_path / "work" / "results.json")["curves"]["protonet"]
+        assert found["protonet_levels", k] | best["settings"] == found["protonet_levels", k]
+    curve = results.read_json(tmp_path / "work" / "results.json")["curves"]["protonet_levels"]
     assert best["value"] == pytest.approx(min(point["valid_rmse"] for point in curve), abs=1e-6)
     main_job(ratings, tmp_path / "other", "--learners=none", "--baselines=user_mean", file, "--seed=1")
     assert (
@@ -219,14 +219,15 @@ def plan(*arguments) -> Plan:
 
 
 def test_the_command_line_overrides_the_file(finished, ratings):
-    tuned = content(finished)["methods"]["protonet"]["tuned"]["mean"]["settings"]
-    arguments = [f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}"]
-    found = {recipe.name: recipe for recipe in plan(*arguments, "--steps=7", "--set=protonet.prior_count=3").recipes}
-    own, outer = hyperparameters(found["protonet"])
+    tuned = content(finished)["methods"]["protonet_levels"]["tuned"]["mean"]["settings"]
+    arguments = [f"--ratings={ratings}", f"--tuned={finished / 'tuned.json'}", "--learners=protonet_levels,maml"]
+    planned = plan(*arguments, "--steps=7", "--set=protonet_levels.prior_count=3")
+    found = {recipe.name: recipe for recipe in planned.recipes}
+    own, outer = hyperparameters(found["protonet_levels"])
     assert (own["prior_count"], outer.steps, outer.outer_lr) == (3.0, 7, tuned["outer_lr"])
     assert dict(found["maml"].changes) == {"steps": 7}  # which the file does not name
     found = {recipe.name: recipe for recipe in plan(*arguments).recipes}
-    assert dict(found["protonet"].changes) == tuned | {"steps": STEPS}  # as in its trials
+    assert dict(found["protonet_levels"].changes) == tuned | {"steps": STEPS}  # as in its trials
     assert dict(found["maml"].changes) == {}
 
 

@@ -123,7 +123,7 @@ def test_another_seed_is_the_same_program(name):
 
 
 def test_what_is_fixed_of_a_learner_stays_beside_the_units():
-    params = built("protonet", TABLE).method.init(jax.random.key(0), example(TABLE))
+    params = built("protonet_levels", TABLE).method.init(jax.random.key(0), example(TABLE))
     mean, scale = TABLE.units
     np.testing.assert_allclose(params[FIXED]["units"], (mean, scale), rtol=1e-6)
     np.testing.assert_allclose(params[FIXED]["learner"]["levels"], (TABLE.levels - mean) / scale, rtol=1e-5)

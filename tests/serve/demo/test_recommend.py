@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metarec_jax.models.trust import ItemNoise
 from metarec_jax.params import FIXED
 from metarec_jax.serve.demo.search import Titles
 from metarec_jax.serve.recommender import Recommender
@@ -37,7 +38,9 @@ def test_predictions_and_certainty_are_the_learners(asked, ridge, recommender, k
     prediction, variance = asked(RATED[:known], STARS[:known])
     answer = recommender(RATED[:known], STARS[:known])
     np.testing.assert_allclose(answer.prediction, prediction, atol=2e-5)
-    noise = np.square(ridge[1][FIXED]["units"].scale) * np.exp(ridge[1]["log_noise"])
+    everything = Inputs(jnp.arange(len(prediction)), jnp.zeros((len(prediction), 0)), jnp.zeros(0))
+    of_item = ItemNoise(len(prediction)).apply({"params": ridge[1]["item_noise"]}, everything)
+    noise = np.square(ridge[1][FIXED]["units"].scale) * np.exp(ridge[1]["log_noise"] + of_item)
     np.testing.assert_allclose(answer.spread, np.sqrt(variance - noise), atol=2e-3)
     best = [item for item in np.argsort(-prediction) if item not in RATED[:known]][:5]
     assert list(answer.top) == best
