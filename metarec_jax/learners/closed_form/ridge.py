@@ -4,11 +4,11 @@ Bertinetto et al. 2019, arXiv:1805.08136 (R2-D2), as the posterior mean of Bayes
 on the network's features, noise learnt. Bias and factors of a user are solved jointly (one of the features is
 constant), in a K x K system by the Woodbury identity: w = Phi' (Phi Phi' + noise I)^-1 (y - prior mean).
 
-Why it wins where MAML does not: it can START from a fitted Gaussian process (`from_gaussian_process`) and then has the
-posterior of that process. Meta-training moves features, item biases, the prior mean from user features and the noise to
-what predicts best after K ratings. It can also learn what the classical methods cannot express: WHICH items somebody
-chose to rate is informative about the taste before the ratings are read (`ChoicePrior`; the implicit feedback of SVD++,
-Koren 2008).
+It can START from a fitted Gaussian process (`from_gaussian_process`) and then has the posterior of that process.
+Meta-training moves whatever is learnt of the network, and the noise, to what predicts best after K ratings; with
+`models.trust.TrustedTaste`, how far each part of the process is to be trusted. It can also learn what the classical
+methods cannot express: WHICH items somebody chose to rate is informative about the taste before the ratings are read
+(`ChoicePrior`; the implicit feedback of SVD++, Koren 2008).
 """
 
 from functools import partial
