@@ -1,14 +1,14 @@
 """How much do the seed and a number matter? N meta-trainings of one learner as one compiled program.
 
     scripts/run.sh experiments/many_runs.py --learner=maml --seeds=8 --out=runs/seeds
-    scripts/run.sh experiments/many_runs.py --learner=maml --vary=inner_lr=0.01,0.03,0.1,0.3 --seeds=2 --out=runs/rates
+    scripts/run.sh experiments/many_runs.py --learner=maml --vary=inner_lr=1,2,4,8 --seeds=2 --out=runs/rates
 
 All runs draw tasks from the same training users of one split; a seed is that of parameters and episodes. Every
 combination of a seed and a value is a run of its own, on one more axis of everything, so nothing is compiled twice and
 small networks fill a device. Scored on the validation users only.
 
-Result of --steps=200 --vary=inner_lr=0.03,0.1 --seeds=2 on MovieLens-100K: RMSE 1.0516 (deviation 0.0019 over the
-seeds) and 1.0567 (0.0018).
+Result of --steps=200 --vary=inner_lr=2,4 --seeds=2 on MovieLens-100K: RMSE 0.9801 (deviation 0.0034 over the seeds)
+and 0.9810 (0.0026).
 """
 
 import json
@@ -53,7 +53,7 @@ def varied(text: str | None) -> dict[str, list[str]]:
     """
     key, _, values = (text or "").partition("=")
     if text is not None and not values:
-        raise ValueError(f"--vary={text}: write KEY=VALUE,VALUE,..., for example inner_lr=0.03,0.1.")
+        raise ValueError(f"--vary={text}: write KEY=VALUE,VALUE,..., for example inner_lr=2,4.")
     return {key: values.split(",")} if values else {}
 
 
