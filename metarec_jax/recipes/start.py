@@ -64,8 +64,7 @@ def from_fits(train: Ratings, rule: Callable[[nn.Module], Learner], rank: int, *
     def apart() -> list[Params]:
         return [start(fits) for fits in taste.cross_fitted(train, **process)]
 
-    rates = {name: rate for name, rate in RATES.items() if name in params}
-    return Built(learner, start(taste.fitted(train, **process)), rates, Start(apart, is_fitted, is_learnt))
+    return Built(learner, start(taste.fitted(train, **process)), RATES, Start(apart, is_fitted, is_learnt))
 
 
 def placed(params: Params, fits: Fits, content: Array) -> Params:

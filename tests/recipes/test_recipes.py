@@ -14,6 +14,7 @@ from metarec_jax.params import join_fixed, split_fixed
 from metarec_jax.recipes import ITEM_RECIPES, RANKING_RECIPES, RECIPES
 from metarec_jax.recipes.base import hyperparameters
 from metarec_jax.recipes.space import Between, OneOf
+from metarec_jax.recipes.start import PROCESS, RATES
 from metarec_jax.tasks.users import training_tasks
 
 EVERY = {name: recipe for name, recipe in (ITEM_RECIPES | RANKING_RECIPES).items() if recipe.training}
@@ -36,7 +37,9 @@ def test_its_loss_and_its_gradient_are_finite_where_it_starts(name):
     drawn = (jax.jit(tasks.sample)(tasks.data, jax.random.key(number)) for number in range(20))
     episode = next(task for task in drawn if task.support.mask.any())  # a stranger teaches a ranker nothing
     params = built.params or built.method.init(jax.random.key(0), episode)
-    assert set(built.rates or {}) <= set(params)
+    assert (built.start is not None) == (recipe.start == PROCESS)
+    if built.start is None:  # else they are those of all learners from a fit
+        assert set(built.rates or {}) <= set(params)
 
     learnt, fixed = split_fixed(params)
 
@@ -97,3 +100,15 @@ def test_recipes_are_called_by_name_with_other_defaults():
 def test_what_differs_from_the_paper_is_said(module):
     said = importlib.import_module(f"metarec_jax.learners.gradient.{module}").__doc__
     assert "iffers from" in said and ("prior_count" in said or module == "melu")
+
+
+def test_what_is_many_numbers_moves_less():
+    """The map from the choice of items and the keys are found where they are, however deep."""
+    built = RECIPES["attentive_ridge"].build(table())
+    names = {
+        part.key
+        for path, _ in jax.tree_util.tree_leaves_with_path(built.params)
+        for part in path
+        if hasattr(part, "key")
+    }
+    assert set(RATES) <= names and built.rates == RATES
