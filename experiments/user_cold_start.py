@@ -5,8 +5,8 @@
     scripts/run.sh experiments/user_cold_start.py --ratings=mine.csv --columns=user=uid,item=isbn,rating=stars
 
 Result with --seeds=3 on MovieLens-100K, RMSE at K = 5 and 10: attentive ridge 0.9684 and 0.9434, prototypes 0.9697 and
-0.9482, MAML 0.9713 and 0.9495, the best baseline 0.9782 and 0.9541. The README has intervals, and splits that no setting
-was chosen on.
+0.9482, MAML 0.9713 and 0.9495, the best baseline 0.9782 and 0.9541. The README has intervals, and splits that no
+setting was chosen on.
 """
 
 from experiments import measure
