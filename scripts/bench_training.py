@@ -24,10 +24,12 @@ from experiments.main import Experiment, Options, chosen, data_dir
 from metarec_jax import data
 from metarec_jax.data.table import Ratings
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.priors.folds import user_folds
 from metarec_jax.recipes import RECIPES
 from metarec_jax.tasks.splits import split_users
 from metarec_jax.tasks.users import training_tasks
 from metarec_jax.train import gradients, loop
+from metarec_jax.train.cross_fit import deviating, from_starts, zero
 from metarec_jax.train.optimisers import adam
 from metarec_jax.train.step import make_train_steps
 from metarec_jax.types import Learner, Params, Tasks, TrainState
@@ -85,9 +87,14 @@ def seconds(function: Callable, arguments: tuple) -> float:
 def measure(name: str, train: Ratings, options: Options) -> dict[str, float]:
     """The figures of one learner on one data set."""
     built, batch, length = RECIPES[name].build(train), options.batch, options.length
-    learner, optimiser = built.method, adam(1e-3, 10**6)
-    tasks = training_tasks(train, support=options.support, query=options.query, vary_support=False)
-    run = loop.start(learner, tasks, optimiser, jax.random.key(0))
+    learner, optimiser, sizes = built.method, adam(1e-3, 10**6), {"support": options.support, "query": options.query}
+    if built.start is None:
+        tasks = training_tasks(train, **sizes, vary_support=False)
+        run = loop.start(learner, tasks, optimiser, jax.random.key(0))
+    else:
+        folds = training_tasks(train, **sizes, vary_support=False, folds=user_folds(train))
+        learner, tasks = deviating(learner, built.params), from_starts(folds, built.start)
+        run = loop.start_from(zero(built.params, built.start), optimiser)
     state = jax.device_put(jax.tree.map(jnp.copy, run.state), jax.devices()[0])  # whose buffers are donated
     steps = make_train_steps(learner, tasks.sample, optimiser, batch=batch, length=length)
     begun = time.perf_counter()

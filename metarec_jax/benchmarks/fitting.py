@@ -103,6 +103,7 @@ def train(
     """Meta-train a learner on a fold, stage after stage, going on from the store's checkpoint: with early stopping on
     the validation tasks, or, from a cross-fitted start, to the end, and back to the start where that was better."""
     own, config = hyperparameters(recipe)
+    config = config.bounded(owners(fold.tables["train"]))
     params, stages = None, [stage for stage in recipe.stages if stage.steps(config)]
     for stage in stages:
         outer = dataclasses.replace(config, steps=stage.steps(config))
@@ -121,7 +122,7 @@ def train(
         ended = fit(
             todo.learner,
             todo.tasks,
-            outer.bounded(owners(fold.tables[stage.table])),
+            outer,
             key=stream(fold.seed, name),
             params=todo.params,
             rates=todo.rates,
@@ -130,14 +131,18 @@ def train(
             sharding=sharding or Sharding(),
             journal=Journal(store, folder, name, fold.seed, metric.name, metric.sign, progress),
         )
-        params, reached = todo.whole(ended.params), float(ended.run.best_value)
+        params, reached, told = todo.whole(ended.params), float(ended.run.best_value), []
         if built.start is not None:
-            params = kept(benchmark, recipe.name, built, params, watched(fold))
             reached = validate(ended.params)
-    warning = ""
+            if harmed(benchmark, recipe.name, built, params, watched(fold)):
+                params, reached = built.params, validate(todo.params)
+                told.append(
+                    f"{fold.label(recipe.name)}, seed {fold.seed}: left for its start, which is better on the"
+                    " validation tasks by more than a standard error."
+                )
     if recipe.output == "rating":
-        warning = warn(benchmark, fold, recipe.name, reached, watched(fold).values())
-    return Trained(built.method, params, own | vars(config), build, warning)
+        told.append(warn(benchmark, fold, recipe.name, reached, watched(fold).values()))
+    return Trained(built.method, params, own | vars(config), build, " ".join(filter(None, told)))
 
 
 def owners(table: Any) -> int:
@@ -145,20 +150,24 @@ def owners(table: Any) -> int:
     return table.num_users if isinstance(table, Ratings) else 1
 
 
-def kept(benchmark: Benchmark, name: str, built: Built, params: Params, held_out: Mapping[Shots, HeldOut]) -> Params:
-    """The parameters after training, or those it started from where they are better on the validation tasks by more
-    than a standard error."""
+def harmed(benchmark: Benchmark, name: str, built: Built, params: Params, held_out: Mapping[Shots, HeldOut]) -> bool:
+    """Whether parameters after training are worse on the validation tasks than those it started from, by more than a
+    standard error over the owners, each of whom counts by the mean over K; or predict what is no number."""
     metric = benchmark.validating(built.method.output)
 
-    def values(params: Params) -> np.ndarray:
-        measured = (benchmark.measure(name, built.method, params, at_k, (metric,)) for at_k in held_out.values())
-        return metric.sign * np.concatenate([values[metric.name] for values in measured])
+    def errors(params: Params) -> np.ndarray:
+        every_k = [benchmark.measure(name, built.method, params, at_k, (metric,)) for at_k in held_out.values()]
+        return metric.sign * np.concatenate([measured[metric.name] for measured in every_k])
 
-    worse, owner = values(params) - values(built.params), np.concatenate([at_k.users for at_k in held_out.values()])
-    defined = np.isfinite(worse)
-    _, index = np.unique(owner[defined], return_inverse=True)
-    of_owner = np.bincount(index, worse[defined]) / np.bincount(index)  # the mean over K
-    return built.params if of_owner.mean() > of_owner.std() / len(of_owner) ** 0.5 else params
+    try:
+        rise = errors(params) - errors(built.params)
+    except PredictionError:
+        return True
+    defined = np.isfinite(rise)
+    users = np.concatenate([at_k.users for at_k in held_out.values()])[defined]
+    _, owner = np.unique(users, return_inverse=True)
+    rises = np.bincount(owner, rise[defined]) / np.bincount(owner)
+    return bool(rises.mean() > rises.std() / len(rises) ** 0.5)
 
 
 def watched(fold: Fold) -> Mapping[Shots, HeldOut]:

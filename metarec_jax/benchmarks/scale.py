@@ -111,12 +111,12 @@ def run(
       ShardingError: the tasks cannot be spread so.
       CheckpointError: the store's checkpoint is of another learner, or damaged.
       TrainingError, PredictionError: the learner diverges.
+      ValueError: the learner starts from a fit.
     """
     sharding = config.sharding(isinstance(data, Path))
     mesh, todo = sharding.mesh(), _load(data, sharding, config)
     own, outer = hyperparameters(recipe)
-    with naming(recipe.name):
-        built = recipe.build(todo.train, **own)
+    built = _build(recipe, todo.train, own)
     optimiser, start = _start(built, outer, todo.train, config)
     start = distributed.placed(start, sharding.of_state(mesh, start))
     steps = make_train_steps(
@@ -155,6 +155,22 @@ def run(
     if config.test != "none":  # the best on the validation users, for the last may be worse
         results["test"] = _test(recipe.name, built, here(last.best_params), todo, config, shown)
     return ScaleResult(here(last.state.params), results)
+
+
+def _build(recipe: Recipe, train: Ratings, own: dict[str, Any]) -> Built:
+    """The learner, where it starts from nothing.
+
+    Raises:
+      ValueError: it starts from a fit, whose users it would be trained on.
+    """
+    with naming(recipe.name):
+        built = recipe.build(train, **own)
+    if built.start is not None:
+        raise ValueError(
+            f"{recipe.name} starts from {recipe.start}, and nothing is cross-fitted at this scale; choose a learner"
+            " that starts from random weights, for example maml_network."
+        )
+    return built
 
 
 def _results(learner: str, dataset: str, last: loop.Run, first: int, curve: list[dict[str, Any]]) -> dict[str, Any]:

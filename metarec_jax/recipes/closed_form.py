@@ -9,11 +9,9 @@ from metarec_jax.learners.closed_form.attentive_ridge import Keys, attentive_rid
 from metarec_jax.learners.closed_form.deep_kernel import deep_kernel
 from metarec_jax.learners.closed_form.logistic import logistic
 from metarec_jax.learners.closed_form.ridge import ridge
-from metarec_jax.models.choice import ChoicePrior
-from metarec_jax.models.trust import ItemNoise
 from metarec_jax.recipes.base import Built, Recipe
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import PROCESS, RANK_SPACE, TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, RANK_SPACE, TRUST, TRUST_SPACE, from_fits, known
 from metarec_jax.types import Learner
 
 
@@ -52,12 +50,6 @@ def build_attentive_ridge(
         return attentive_ridge(net, objectives.squared_error, **settings)
 
     return from_fits(train, rule, rank, shrink=shrink, reg_population=reg_population, reg_by_group=reg_by_group)
-
-
-def known(train: Ratings, net: nn.Module, choice: bool = True) -> dict[str, nn.Module | None]:
-    """The modules of a linear taste beside its network `net`: a prior from the choice of items, noises of items."""
-    prior = ChoicePrior(train.num_items, net.taste.dim) if choice else None
-    return {"prior": prior, "item_noise": ItemNoise(train.num_items)}
 
 
 def build_logistic(train: Ratings, *, rank: int = 32, newton_steps: int = 4) -> Built:

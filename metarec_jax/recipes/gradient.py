@@ -28,9 +28,8 @@ from metarec_jax.learners.wrappers.known_support import known_support
 from metarec_jax.models.trust import TasteRating, TrustedTaste
 from metarec_jax.params import Path, named
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe, rating_net
-from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits, known
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 
@@ -83,24 +82,10 @@ def is_start(path: Path) -> bool:
     return is_task_vector(path) and "rates" not in path
 
 
-def build_cavia(
-    train: Ratings,
-    *,
-    inner_lr: float = 4.0,
-    inner_steps: int = 5,
-    prior_count: float = 20.0,
-    rank: int = 32,
-    shrink: float = 50.0,
-    reg_population: float = 60.0,
-) -> Built:
-    """CAVIA, whose context is the vector of weights; it starts from 0 for everybody, and so without the choice."""
-    rule = {"lr": inner_lr, "steps": inner_steps, "prior_count": prior_count, "context": "weights"}
-
-    def on(net: TrustedTaste) -> Learner:
-        learner = cavia(TasteRating(net), objectives.squared_error, **rule)
-        return known_support(learner, moved=is_start, **known(train, net, False))
-
-    return from_fits(train, on, rank, shrink=shrink, reg_population=reg_population)
+def on_context(net: TasteRating, objective: objectives.Objective, *, shared: Callable, **inner: float) -> Learner:
+    """CAVIA, whose context is the vector of weights, and all it moves (`shared` says the same)."""
+    del shared
+    return cavia(net, objective, context="weights", **inner)
 
 
 def build_maml_plus_plus(
@@ -166,7 +151,9 @@ RECIPES: dict[str, Recipe] = {
         start=PROCESS,
         space=SPACE | {"lam": Between(0.02, 0.3), "inner_lr": Between(0.5, 3.0), "inner_steps": Between(10, 40)},
     ),
-    "cavia": Recipe(build_cavia, TRUST, start=PROCESS, space=SPACE),
+    "cavia": Recipe(  # its context starts from 0 for everybody, and so not from the choice
+        partial(build_on_taste, on_context, choice=False), TRUST, start=PROCESS, space=SPACE
+    ),
     "reptile": Recipe(  # one step would be joint training; few tasks, for each moves a copy of all tables of ids
         partial(build_on_network, reptile, inner_lr=0.02, inner_steps=2),
         Config(weight_decay=0.1, batch=32),

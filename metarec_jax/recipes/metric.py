@@ -11,9 +11,8 @@ from metarec_jax.learners.metric.taste_prototypes import taste_prototypes
 from metarec_jax.models.recommender import Encoder, TasteNet
 from metarec_jax.models.trust import TrustedTaste
 from metarec_jax.recipes.base import OUTER_SPACE, Built, Recipe
-from metarec_jax.recipes.closed_form import known
 from metarec_jax.recipes.space import Between, OneOf
-from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits
+from metarec_jax.recipes.start import PROCESS, TRUST, TRUST_SPACE, from_fits, known
 from metarec_jax.train.config import Config
 from metarec_jax.types import Learner
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 
 from metarec_jax.data.table import Ratings
 from metarec_jax.learners.closed_form.ridge import from_gaussian_process
+from metarec_jax.models.choice import ChoicePrior
 from metarec_jax.models.recommender import TasteNet
-from metarec_jax.models.trust import TrustedTaste
+from metarec_jax.models.trust import ItemNoise, TrustedTaste
 from metarec_jax.params import Path, is_id_table
 from metarec_jax.priors import taste
 from metarec_jax.priors.choice import CHOICE_DIM
@@ -65,6 +66,12 @@ def from_fits(train: Ratings, rule: Callable[[nn.Module], Learner], rank: int, *
         return [start(fits) for fits in taste.cross_fitted(train, **process)]
 
     return Built(learner, start(taste.fitted(train, **process)), RATES, Start(apart, is_fitted, is_learnt))
+
+
+def known(train: Ratings, net: nn.Module, choice: bool = True) -> dict[str, nn.Module | None]:
+    """The modules of a linear taste beside its network `net`: a prior from the choice of items, noises of items."""
+    prior = ChoicePrior(train.num_items, net.taste.dim) if choice else None
+    return {"prior": prior, "item_noise": ItemNoise(train.num_items)}
 
 
 def placed(params: Params, fits: Fits, content: Array) -> Params:

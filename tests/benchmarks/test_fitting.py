@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from helpers import random_table
 
-from metarec_jax.benchmarks import run, user_cold_start
+from metarec_jax.benchmarks import fitting, run, user_cold_start
 from metarec_jax.benchmarks.fitting import value
 from metarec_jax.priors import statistics
 from metarec_jax.recipes import RECIPES, classical, grid
 from metarec_jax.report.html import html_page
+from metarec_jax.train.config import Config
 from metarec_jax.train.store import Store
 from metarec_jax.types import Baseline
 
@@ -70,3 +71,18 @@ def test_a_table_that_is_too_large_names_the_method_that_runs(monkeypatch, metho
     monkeypatch.setattr(statistics, "MAX_ITEMS", 10)
     with pytest.raises(ValueError, match=f"^{method}: toy has 20 items, .* stops at 10; leave {method} out or keep"):
         run(BENCHMARK, random_table(0, users=90, least=6), [method], progress=False)
+
+
+def test_a_learner_that_is_left_for_its_start_says_so(monkeypatch):
+    """In the table; and the settings tell how many steps it was trained, which is a matter of the users."""
+    table, methods = random_table(2, users=120, items=20, least=8), [RECIPES["ridge"].configured(rank=2)]
+    monkeypatch.setattr(fitting, "harmed", lambda *arguments: True)
+    result = run(user_cold_start(shots=(0, 2), query=3), table, methods, progress=False)
+    assert [told for told in result.content["warnings"] if told.startswith("ridge, seed 0: left for its start")]
+    steps = Config(steps=1000, batch=64, episodes=50).bounded(result.content["split"]["train_tasks"]).steps
+    assert result.content["rows"][0]["settings"]["steps"] == steps < 1000
+    start = RECIPES["ridge"].configured(rank=2, outer_lr=0.0, steps=1)  # nothing is learnt
+    found = run(user_cold_start(shots=(0, 2), query=3), table, [start], progress=False)
+    assert [row["metrics"]["rmse"] for row in found.content["rows"]] == [
+        row["metrics"]["rmse"] for row in result.content["rows"]
+    ]

@@ -115,6 +115,12 @@ def test_tasks_that_are_left_over_are_refused():
         ScaleConfig(batch=7).sharding(streamed=False)
 
 
+def test_a_learner_from_a_fit_is_refused_because_it_would_be_trained_on_the_users_of_its_fit(tmp_path):
+    config = ScaleConfig(steps=2, batch=8, support=2, query=3)
+    with pytest.raises(ValueError, match="ridge starts from a Gaussian process.*maml_network"):
+        run(RECIPES["ridge"].configured(rank=2), random_table(0, users=40, least=6), config, FolderStore(tmp_path))
+
+
 MISTAKES = {
     "learner": (["--learner=gp"], ["--learner", "'gp'", "maml"]),
     "row scale of dense tables": (["--row_scale"], ["--row_scale goes with --id_tables"]),
