@@ -24,6 +24,7 @@ from experiments.main import Experiment, Options, chosen, data_dir
 from metarec_jax import data
 from metarec_jax.data.table import Ratings
 from metarec_jax.ops.files import write_atomic
+from metarec_jax.params import join_fixed, split_fixed
 from metarec_jax.priors.folds import user_folds
 from metarec_jax.recipes import RECIPES
 from metarec_jax.tasks.splits import split_users
@@ -55,13 +56,15 @@ def parts_of_a_step(
         return jax.lax.scan(step, jnp.float32(0), jnp.arange(length))[0]
 
     def gradient(data: Any, params: Params) -> Params:
-        gradient_of = gradients.task_batch_gradient(learner)
+        gradient_of, (learnt, fixed) = gradients.task_batch_gradient(learner), split_fixed(params)
 
         def step(gradient, number):  # the last gradient feeds the next step, or none but the last would be computed
-            nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, params, gradient)
-            return gradient_of(nearby, gradients.draw_tasks(tasks.sample, data, keys(number)), number)[0], None
+            nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, learnt, gradient)
+            return gradient_of(
+                join_fixed(nearby, fixed), gradients.draw_tasks(tasks.sample, data, keys(number)), number
+            )[0], None
 
-        return jax.lax.scan(step, jax.tree.map(jnp.zeros_like, params), jnp.arange(length))[0]
+        return jax.lax.scan(step, jax.tree.map(jnp.zeros_like, learnt), jnp.arange(length))[0]
 
     def optimise(params: Params, opt_state: Any) -> Params:
         def step(carry, _):
@@ -73,7 +76,7 @@ def parts_of_a_step(
     return {
         "sampling": (jax.jit(sampling), (tasks.data,)),
         "gradient": (jax.jit(gradient), (tasks.data, state.params)),
-        "optimiser": (jax.jit(optimise), (state.params, state.opt_state)),
+        "optimiser": (jax.jit(optimise), (split_fixed(state.params)[0], state.opt_state)),
     }
 
 
