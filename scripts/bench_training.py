@@ -60,9 +60,8 @@ def parts_of_a_step(
 
         def step(gradient, number):  # the last gradient feeds the next step, or none but the last would be computed
             nearby = jax.tree.map(lambda leaf, slope: leaf + 1e-30 * slope, learnt, gradient)
-            return gradient_of(
-                join_fixed(nearby, fixed), gradients.draw_tasks(tasks.sample, data, keys(number)), number
-            )[0], None
+            drawn = gradients.draw_tasks(tasks.sample, data, keys(number))
+            return gradient_of(join_fixed(nearby, fixed), drawn, number)[0], None
 
         return jax.lax.scan(step, jax.tree.map(jnp.zeros_like, learnt), jnp.arange(length))[0]
 
